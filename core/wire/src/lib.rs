@@ -1,1 +1,49 @@
-//! Placeholder.
+//! PostgreSQL's protocol 3, as bytes and as borrowed messages: this crate turns one into the other
+//! and knows what a login needs (startup packets, SCRAM, cancel keys).
+//!
+//! It never touches a socket, a clock or a source of randomness, never copies a body, and no bytes
+//! make it panic. In reading order:
+//!
+//! - [`client`] and [`server`]: the tag of each message, by who sends it;
+//! - [`header`]: where a message ends, from its first five bytes;
+//! - [`read`]: bodies → fields that borrow from them;
+//! - [`write`]: fields → bytes, appended to a buffer.
+
+pub mod client;
+pub mod error;
+pub mod header;
+pub mod read;
+pub mod server;
+pub mod write;
+
+pub use error::WireError;
+pub use header::{Header, MAX_LENGTH, header};
+
+/// What a cancel request names: the server process, and the secret that proves the right to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CancelKey<'a> {
+    /// The process that serves the session.
+    pub process_id: i32,
+    /// Four bytes in protocol 3.0.
+    pub secret: &'a [u8],
+}
+
+/// The state that ReadyForQuery reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// `I`: no transaction.
+    Idle,
+    /// `T`: in a transaction block.
+    Open,
+    /// `E`: in a transaction block that failed; only its end is accepted.
+    Failed,
+}
+
+/// What Describe and Close speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// `S`: a prepared statement.
+    Statement,
+    /// `P`: a portal.
+    Portal,
+}

@@ -1,0 +1,17 @@
+//! Message bodies → fields that borrow from them. A reader takes the body without its header; it
+//! never copies, never panics, and refuses bytes after the last field.
+
+mod authentication;
+mod fields;
+mod session;
+
+pub use authentication::{
+    Authentication, SaslInitialResponse, authentication, password, sasl_initial_response,
+    sasl_response,
+};
+pub(crate) use fields::Fields;
+pub use session::{
+    BindNames, Execute, ParseMessage, ParseName, Report, Target, backend_key_data, bind_names,
+    close, command_complete, describe, execute, parameter_status, parse, parse_name, query,
+    ready_for_query, report,
+};
