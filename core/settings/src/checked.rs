@@ -1,0 +1,156 @@
+//! Settings after every check: all defaults filled in, all names resolved.
+//! Never holds a value that the rest of the pooler would have to doubt.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Secret;
+
+/// Everything one pooler process is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub listen: Listen,
+    pub admin: Admin,
+    /// Clients that may be connected at once, 1 or more.
+    pub max_clients: u32,
+    /// In the order of the file; [`Database::server`] is an index into it.
+    pub servers: Vec<Server>,
+    /// By the name that clients ask for.
+    pub databases: BTreeMap<String, Database>,
+    /// By user name; from the settings file and the users file together.
+    pub users: BTreeMap<String, User>,
+    /// Prepared statements kept on one server connection, 1 or more.
+    pub prepared_statements: u32,
+    /// How long clients may finish after a request to stop.
+    pub drain_timeout: Duration,
+    /// Who wrote the file may number it; shown in metrics and logs.
+    pub generation: Option<u64>,
+}
+
+/// Where clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    pub address: IpAddr,
+    pub port: u16,
+    pub tls: ListenTls,
+}
+
+/// TLS towards clients. Both files are there unless the mode is `Disable`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenTls {
+    pub mode: ListenTlsMode,
+    /// PEM, the leaf first; relative paths start at the settings file.
+    pub cert_file: Option<String>,
+    /// PEM.
+    pub key_file: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenTlsMode {
+    Disable,
+    Allow,
+    Require,
+}
+
+/// Where /healthz, /readyz and /metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub address: IpAddr,
+    pub port: u16,
+}
+
+/// One Postgres instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    pub name: String,
+    /// A host name or IP address, without port.
+    pub host: String,
+    pub port: u16,
+    /// Connections this process may hold to it, 1 or more.
+    pub max_connections: u32,
+    /// From dialling to the end of the login.
+    pub connect_timeout: Duration,
+    pub tls: ServerTls,
+}
+
+/// TLS towards Postgres. `ca_file` is there for the two verify modes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    pub mode: ServerTlsMode,
+    /// PEM; relative paths start at the settings file.
+    pub ca_file: Option<String>,
+}
+
+/// As libpq's sslmode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerTlsMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// One database that clients may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// What clients ask for.
+    pub name: String,
+    /// Index into [`Settings::servers`].
+    pub server: usize,
+    /// Its name on the server.
+    pub dbname: String,
+    /// Server connections of all its pools together, 1 or more.
+    pub max_connections: u32,
+    /// For each of its pools, one per user.
+    pub pool: PoolSettings,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoolMode {
+    Transaction,
+    Session,
+}
+
+/// One pool: the server connections of one (database, user).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    pub mode: PoolMode,
+    /// 1 or more.
+    pub size: u32,
+    /// Kept open once the pool has been used; at most `size`.
+    pub min: u32,
+    /// Beyond `size`, for waits longer than `reserve_timeout`.
+    pub reserve: u32,
+    pub reserve_timeout: Duration,
+    /// None: a client waits for ever.
+    pub wait_timeout: Option<Duration>,
+    pub idle_timeout: Duration,
+    /// Each connection draws its lifetime from this range; first ≤ second.
+    pub lifetime: (Duration, Duration),
+}
+
+/// Someone who may log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub proof: Proof,
+    /// What the pooler logs in to Postgres with; the client's password unless set apart.
+    /// None: the server must let this user in without one.
+    pub server_password: Option<Secret>,
+}
+
+/// What a client's login is checked against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    Password(Secret),
+    /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as in pg_authid.
+    ScramVerifier(Secret),
+}

@@ -1,0 +1,26 @@
+//! The value of every setting that a file may leave out. Each stands here and nowhere else.
+//! Never holds a value that depends on another setting; the table names those.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::checked::{ListenTlsMode, PoolMode, ServerTlsMode};
+
+pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+pub const LISTEN_PORT: u16 = 6432;
+pub const LISTEN_TLS_MODE: ListenTlsMode = ListenTlsMode::Disable;
+pub const ADMIN_PORT: u16 = 9187;
+pub const MAX_CLIENTS: u32 = 10_000;
+pub const SERVER_PORT: u16 = 5432;
+pub const SERVER_TLS_MODE: ServerTlsMode = ServerTlsMode::Prefer;
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const POOL_MODE: PoolMode = PoolMode::Transaction;
+pub const POOL_SIZE: u32 = 5;
+pub const POOL_MIN: u32 = 0;
+pub const POOL_RESERVE: u32 = 0;
+pub const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+pub const LIFETIME: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(600));
+pub const PREPARED_STATEMENTS: u32 = 200;
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);

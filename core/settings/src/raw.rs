@@ -1,0 +1,130 @@
+//! The settings file as it is written: every field optional, no default filled in.
+//! Never judged here. Whoever writes settings (the operator, tests) uses these types too.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checked::{ListenTlsMode, PoolMode, ServerTlsMode};
+use crate::{Lifetime, Secret, Span};
+
+/// Declares a section of the file; a field left out is neither read nor written.
+macro_rules! section {
+    ($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub struct $name {
+            $(
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                pub $field: Option<$type>,
+            )*
+        }
+    };
+}
+
+section! {
+    /// The whole settings file.
+    File {
+        listen: Listen,
+        admin: Admin,
+        max_clients: u32,
+        servers: Vec<Server>,
+        pool: Pool,
+        databases: Vec<Database>,
+        users: Vec<User>,
+        users_file: String,
+        prepared_statements: PreparedStatements,
+        drain: Drain,
+        generation: u64,
+    }
+}
+
+section! {
+    /// The whole users file.
+    UsersFile { users: Vec<User>, }
+}
+
+section! {
+    Listen { address: String, port: u16, tls: ListenTls, }
+}
+
+section! {
+    ListenTls { mode: ListenTlsMode, cert_file: String, key_file: String, }
+}
+
+section! {
+    Admin { address: String, port: u16, }
+}
+
+section! {
+    Server {
+        name: String,
+        host: String,
+        port: u16,
+        max_connections: u32,
+        connect_timeout: Span,
+        tls: ServerTls,
+    }
+}
+
+section! {
+    ServerTls { mode: ServerTlsMode, ca_file: String, }
+}
+
+section! {
+    Pool {
+        mode: PoolMode,
+        size: u32,
+        min: u32,
+        reserve: u32,
+        reserve_timeout: Span,
+        wait_timeout: Span,
+        idle_timeout: Span,
+        lifetime: Lifetime,
+    }
+}
+
+section! {
+    Database {
+        name: String,
+        server: String,
+        dbname: String,
+        max_connections: u32,
+        pool: Pool,
+    }
+}
+
+section! {
+    User {
+        name: String,
+        password: Secret,
+        scram_verifier: Secret,
+        server_password: Secret,
+    }
+}
+
+section! {
+    PreparedStatements { max: u32, }
+}
+
+section! {
+    Drain { timeout: Span, }
+}
+
+impl File {
+    /// The text of a settings file.
+    pub fn to_yaml(&self) -> String {
+        text(self)
+    }
+}
+
+impl UsersFile {
+    /// The text of a users file; it holds the secrets in the clear.
+    pub fn to_yaml(&self) -> String {
+        text(self)
+    }
+}
+
+/// These types hold only strings, numbers and lists under string keys: YAML writes all of them.
+fn text(file: &impl Serialize) -> String {
+    serde_yaml::to_string(file).expect("strings, numbers and lists can be written as YAML")
+}
