@@ -1,0 +1,99 @@
+# shellcheck shell=bash
+# What the scripts share: where things are, parts that print their seconds and
+# keep their noise in a log, and the summary at the end. Starts nothing itself.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export HOME=${HOME:-/root}
+export POOLWRIGHT_CACHE=${POOLWRIGHT_CACHE:-$HOME/.cache/poolwright}
+logs=${POOLWRIGHT_LOGS:-$root/target/logs}
+tools=$POOLWRIGHT_CACHE/tools/bin
+# shellcheck disable=SC2034 # the scripts that source this one use it
+cluster=$root/tests/cluster
+PATH=$tools:$HOME/.cargo/bin:/usr/local/cargo/bin:$PATH:/usr/local/go/bin:/usr/sbin:/sbin
+mkdir -p "$logs" "$POOLWRIGHT_CACHE"
+
+# shellcheck source=../tests/cluster/lib/say.sh
+source "$root/tests/cluster/lib/say.sh"
+# shellcheck source=../tests/cluster/lib/packages.sh
+source "$root/tests/cluster/lib/packages.sh"
+
+ticker=
+failed_parts=()
+part_lines=()
+
+# Shows that a long part is alive: on a terminal the seconds and the log's last
+# line, elsewhere one line each minute.
+tick() {
+  local name=$1 log=$2 start=$SECONDS spent
+  while sleep 1; do
+    spent=$((SECONDS - start))
+    if [[ -t 1 ]]; then
+      printf '\r\033[K  %4d s  %s: %.60s' "$spent" "$name" "$(tail -n 1 "$log" | tr -cd '[:print:]')"
+    elif ((spent % 60 == 0)); then
+      say "… $name, $spent s"
+    fi
+  done
+}
+
+start_ticker() {
+  tick "$@" &
+  ticker=$!
+}
+
+stop_ticker() {
+  [[ -n $ticker ]] || return 0
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  ticker=
+  [[ ! -t 1 ]] || printf '\r\033[K'
+}
+
+# quiet NAME COMMAND… — runs it with its output in target/logs/NAME.log; on
+# failure shows the log's end. Its exit status is the command's.
+quiet() {
+  local name=$1 log=$logs/$1.log start=$SECONDS status=0
+  shift
+  : >"$log"
+  start_ticker "$name" "$log"
+  "$@" >>"$log" 2>&1 </dev/null || status=$?
+  stop_ticker
+  spent=$((SECONDS - start))
+  ((status == 0)) && return
+  say "$name failed after $spent s with status $status; the end of $log:"
+  tail -n "${POOLWRIGHT_TAIL:-60}" "$log" | sed 's/^/    /'
+  return "$status"
+}
+
+# step NAME COMMAND… — a part that everything after it needs.
+step() {
+  local name=$1 spent=0
+  quiet "$@" || exit 1
+  say "$name: $spent s"
+}
+
+# part NAME COMMAND… — a part whose failure is noted, so that the others run.
+part() {
+  local name=$1 spent=0
+  say "$name …"
+  if quiet "$@"; then
+    part_lines+=("$(printf '%6d s  ok      %s' "$spent" "$name")")
+  else
+    failed_parts+=("$name")
+    part_lines+=("$(printf '%6d s  FAILED  %s' "$spent" "$name")")
+  fi
+  grep -hE '^test result: ' "$logs/$name.log" || true
+  say "$name: $spent s"
+}
+
+# skip NAME WHY — a part that cannot run because an earlier one failed.
+skip() {
+  failed_parts+=("$1")
+  part_lines+=("$(printf '%8s  SKIPPED %s: %s' - "$1" "$2")")
+}
+
+passed() {
+  local name
+  for name in "${failed_parts[@]}"; do [[ $name != "$1" ]] || return 1; done
+}
+
+print_parts() { printf '%s\n' "${part_lines[@]}"; }
