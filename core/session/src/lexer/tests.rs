@@ -1,0 +1,135 @@
+use super::{HARMLESS_STATEMENTS, KEYWORDS, Reading, Suspicion, suspect};
+
+fn check(expected: Option<Suspicion>, texts: &[&str]) {
+    for text in texts {
+        assert_eq!(suspect(text.as_bytes(), Reading::default()), expected, "{text}");
+    }
+}
+
+#[test]
+fn lists_are_sorted_so_that_they_can_be_searched() {
+    let functions: Vec<_> = include_str!("harmless_functions.txt").lines().collect();
+    for list in [KEYWORDS, HARMLESS_STATEMENTS, functions.as_slice()] {
+        assert!(list.is_sorted(), "{list:?}");
+    }
+}
+
+#[test]
+fn plain_queries_and_transactions_leave_the_session_alone() {
+    check(
+        None,
+        &[
+            "",
+            ";;",
+            "SELECT abalance FROM pgbench_accounts WHERE aid = 1;",
+            "BEGIN; UPDATE t SET (a, b) = (1, 2) WHERE lower(c) IN ('x'); COMMIT",
+            "INSERT INTO pgbench_history (tid, bid) VALUES (1, 2)",
+            "insert into s.t (a) select count(*) from u on conflict (a) do nothing",
+            "/* SET x /* nested */ = 1 */ SELECT 1 -- ; SET x = 1",
+            "SELECT $$; SET x = 1$$, $a$ $$ ; SET x $a$, '; SET x', E'\\'; SET x', $1",
+            "SELECT pg_catalog.now(), cast(a as numeric(10, 2)) FROM generate_series(1, 3) AS g(a)",
+            "SET LOCAL statement_timeout = 5; SET TRANSACTION READ ONLY",
+            "DECLARE c CURSOR FOR SELECT 1",
+            "EXPLAIN (ANALYZE, BUFFERS) SELECT coalesce(a, 1) FROM t",
+            "COPY s.t (a, b) FROM STDIN",
+            "(SELECT 1) UNION (SELECT 2)",
+            "SELECT count(*) FILTER (WHERE a) OVER (PARTITION BY b ORDER BY (c)) FROM t GROUP BY (b)",
+            "INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET (a, b) = (1, 2)",
+            "SELECT \"set\", temp FROM weather",
+        ],
+    );
+}
+
+#[test]
+fn statements_that_set_something_are_suspect() {
+    check(
+        Some(Suspicion::Statement),
+        &[
+            "SET x = 1",
+            "select 1; set x = 1",
+            "sEt/**/x = 1",
+            "SET SESSION x = 1",
+            "SET \"x\" = 1; SET y = 2",
+            "SELECT 'a'; RESET ALL",
+            "SELECT '\\'; SET x = 1 --'",
+            "DISCARD ALL",
+            "DEALLOCATE a",
+            "PREPARE a AS SELECT 1",
+            "LISTEN a",
+            "DO $$ begin end $$",
+            "CALL f()",
+            "CREATE TEMP TABLE t (a int)",
+            "EXPLAIN ANALYZE EXECUTE a",
+            "SELECT $a$ $b$ $a$; SET x = 1",
+        ],
+    );
+}
+
+#[test]
+fn calls_of_unknown_functions_are_suspect() {
+    check(
+        Some(Suspicion::Function),
+        &[
+            "SELECT set_config('x', '1', false)",
+            "SELECT pg_advisory_lock (1)",
+            "SELECT mine(1)",
+            "SELECT public.lower('A')",
+            "SELECT \"lower\"('A')",
+            "INSERT INTO t (a) VALUES (mine(1))",
+            "INSERT INTO t SELECT mine(1)",
+            "SELECT DISTINCT ON (a) mine(a) FROM t",
+            "SELECT a FROM t AS x JOIN mine(1) ON true",
+            "SELECT setseed(0.5)",
+            "SELECT currval('s')",
+            "SELECT DISTINCT ON (a) filter(a) FROM t",
+            "SELECT explain(1), set(1)",
+            "UPDATE t SET a = 1 RETURNING set(1)",
+            "SELECT \"into\" mine(1)",
+        ],
+    );
+}
+
+#[test]
+fn temporary_things_are_suspect() {
+    check(
+        Some(Suspicion::Temporary),
+        &[
+            "SELECT 1 INTO TEMP t",
+            "SELECT 1 INTO pg_temp.t",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "SELECT 1 INTO \"pg_temp\".t",
+        ],
+    );
+}
+
+#[test]
+fn text_without_an_end_is_undecidable() {
+    check(
+        Some(Suspicion::Undecidable),
+        &["SELECT 'a", "SELECT \"a", "SELECT $$a", "SELECT /* a", "SELECT E'a'\n'\\'; SET x'"],
+    );
+}
+
+#[test]
+fn strings_that_do_not_conform_and_unsafe_encodings_are_undecidable() {
+    let odd = Reading { conforming: false, ascii_safe: true };
+    assert_eq!(suspect(br"SELECT '\'; SET x'", odd), Some(Suspicion::Undecidable));
+    let sjis = Reading { conforming: true, ascii_safe: false };
+    assert_eq!(suspect(b"SELECT '\x83\x5c'", sjis), Some(Suspicion::Undecidable));
+    assert_eq!(suspect(b"SELECT 1", sjis), None);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_answered(text: Vec<u8>) {
+        suspect(&text, Reading::default());
+    }
+
+    #[test]
+    fn a_set_after_whole_literals_is_never_missed(
+        literals in proptest::collection::vec("('[a-z;\\\\]*'|\"[a-z; ]*\"|\\$q\\$[a-z;' ]*\\$q\\$|1\\.5)", 0..5)
+    ) {
+        let text = format!("SELECT {} ; SET x = 1", literals.join(", "));
+        assert!(suspect(text.as_bytes(), Reading::default()).is_some());
+    }
+}
