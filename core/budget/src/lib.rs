@@ -1,1 +1,20 @@
-//! Placeholder.
+//! The sums: tenants → wanted connections → shares under a budget → one pod's part.
+//!
+//! Integers only, so that every sum comes out the same everywhere. This crate never reads
+//! a clock, a file or a socket, and never uses a floating point number.
+//!
+//! Reading order: [`ratio`] (a decimal in thousandths), [`demand`] (what databases want),
+//! [`share`] (max-min fair division), [`plan`] (all of it for one server), [`formula`]
+//! (the same in words).
+
+#![forbid(unsafe_code)]
+
+pub mod demand;
+pub mod formula;
+pub mod plan;
+pub mod ratio;
+pub mod share;
+
+pub use demand::{Bounds, Demand};
+pub use plan::{DatabaseShare, Plan, plan};
+pub use ratio::{Ratio, RatioError};
