@@ -7,13 +7,17 @@
 //! - [`client`] and [`server`]: the tag of each message, by who sends it;
 //! - [`header`]: where a message ends, from its first five bytes;
 //! - [`read`]: bodies → fields that borrow from them;
-//! - [`write`]: fields → bytes, appended to a buffer.
+//! - [`write`]: fields → bytes, appended to a buffer;
+//! - [`startup`]: the packets that have no tag: startup, TLS request, cancel request;
+//! - [`scram`]: SCRAM-SHA-256, both sides.
 
 pub mod client;
 pub mod error;
 pub mod header;
 pub mod read;
+pub mod scram;
 pub mod server;
+pub mod startup;
 pub mod write;
 
 pub use error::WireError;
