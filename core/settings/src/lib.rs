@@ -1,17 +1,31 @@
 //! The pooler's settings: text to checked values and back, every problem reported with its path.
 //! Never opens a file, a socket or a clock: the caller brings the text of the files.
+//!
+//! Reading order: [`table`] lists every setting once; `shape` walks the YAML by that table and
+//! `kind` judges each value; [`raw`] is the file as written; `check` resolves it into `checked`;
+//! `render` writes checked settings back; [`fn@diff`] says what a change touches; [`reference`]
+//! is the manual page.
 
+mod check;
 mod checked;
 pub mod defaults;
+mod diff;
+mod kind;
 mod problem;
 pub mod raw;
+pub mod reference;
+mod render;
 mod secret;
+mod shape;
 mod span;
+pub mod table;
 
+pub use check::{parse, users_file};
 pub use checked::{
     Admin, Database, Listen, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof, Server,
     ServerTls, ServerTlsMode, Settings, User,
 };
+pub use diff::{Changes, diff};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use span::{Lifetime, Span};

@@ -39,7 +39,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a settings file, in the order of the file's sections.
+/// All that is wrong with a settings file: what does not fit the table, then what does not add up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -32,7 +32,7 @@ impl Span {
     pub fn text(self) -> String {
         let millis = self.0.as_millis();
         let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        let fits = units.iter().find(|(size, _)| millis != 0 && millis % size == 0);
+        let fits = units.iter().find(|(size, _)| millis != 0 && millis.is_multiple_of(*size));
         match fits {
             Some((size, unit)) => format!("{}{unit}", millis / size),
             None if millis == 0 => "0s".to_owned(),

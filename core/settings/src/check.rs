@@ -1,0 +1,126 @@
+//! Raw settings to checked ones: fills in what was left out, resolves names, adds up.
+//! Never stops at the first problem; what stands in for a missing value never leaves this room.
+
+mod database;
+mod server;
+mod user;
+
+use std::net::IpAddr;
+
+use serde_yaml::Value;
+
+use crate::shape::{Source, read};
+use crate::{Admin, Listen, ListenTls, ListenTlsMode, Problem, Problems, Settings};
+use crate::{defaults, kind, raw};
+
+/// Reads and checks a settings file and, where it names one, its users file.
+///
+/// # Errors
+/// Every problem of both files.
+pub fn parse(settings: &str, users: Option<&str>) -> Result<Settings, Problems> {
+    let mut report = Report::default();
+    let file: raw::File = read(settings, Source::Settings, &mut report.problems);
+    let listed: raw::UsersFile =
+        users.map(|text| read(text, Source::UsersFile, &mut report.problems)).unwrap_or_default();
+    if let (Some(path), None) = (&file.users_file, users) {
+        report.add("usersFile", kind::quoted(path), "a file that can be read", "bring its text");
+    }
+    let checked = resolve(file, listed, &mut report);
+    if report.problems.is_empty() { Ok(checked) } else { Err(Problems(report.problems)) }
+}
+
+/// The path of the users file that a settings file names, even where the rest has problems.
+pub fn users_file(settings: &str) -> Option<String> {
+    let value: Value = serde_yaml::from_str(settings).ok()?;
+    value.get("usersFile")?.as_str().map(str::to_owned)
+}
+
+fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Settings {
+    let servers = server::check(file.servers.unwrap_or_default(), report);
+    let pool = file.pool.unwrap_or_default();
+    let databases = database::check(file.databases.unwrap_or_default(), &pool, &servers, report);
+    Settings {
+        listen: listen(file.listen.unwrap_or_default(), report),
+        admin: admin(file.admin.unwrap_or_default()),
+        max_clients: file.max_clients.unwrap_or(defaults::MAX_CLIENTS),
+        databases,
+        users: user::check(file.users, listed.users, report),
+        servers,
+        prepared_statements: file
+            .prepared_statements
+            .and_then(|statements| statements.max)
+            .unwrap_or(defaults::PREPARED_STATEMENTS),
+        drain_timeout: file
+            .drain
+            .and_then(|drain| drain.timeout)
+            .map_or(defaults::DRAIN_TIMEOUT, |span| span.0),
+        generation: file.generation,
+    }
+}
+
+fn listen(listen: raw::Listen, report: &mut Report) -> Listen {
+    Listen {
+        address: address(listen.address.as_deref()),
+        port: listen.port.unwrap_or(defaults::LISTEN_PORT),
+        tls: listen_tls(listen.tls.unwrap_or_default(), report),
+    }
+}
+
+fn listen_tls(tls: raw::ListenTls, report: &mut Report) -> ListenTls {
+    let mode = tls.mode.unwrap_or(defaults::LISTEN_TLS_MODE);
+    if mode != ListenTlsMode::Disable {
+        report.required("listen.tls.certFile", tls.cert_file.as_ref(), "the certificate's file");
+        report.required("listen.tls.keyFile", tls.key_file.as_ref(), "the private key's file");
+    }
+    ListenTls { mode, cert_file: tls.cert_file, key_file: tls.key_file }
+}
+
+fn admin(admin: raw::Admin) -> Admin {
+    Admin {
+        address: address(admin.address.as_deref()),
+        port: admin.port.unwrap_or(defaults::ADMIN_PORT),
+    }
+}
+
+/// The table has let nothing but IP addresses through.
+fn address(text: Option<&str>) -> IpAddr {
+    text.and_then(|text| text.parse().ok()).unwrap_or(defaults::ADDRESS)
+}
+
+/// The problems so far.
+#[derive(Default)]
+struct Report {
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    fn add(&mut self, path: &str, found: impl Into<String>, expected: &str, remedy: &str) {
+        self.problems.push(Problem::new(path, found, expected, remedy));
+    }
+
+    /// The value, or its type's empty one together with a problem; what the walk has already
+    /// taken out is not reported again.
+    fn required<T: Clone + Default>(&mut self, path: &str, value: Option<&T>, expected: &str) -> T {
+        if value.is_none() && !self.has_reported(path) {
+            self.add(path, "nothing", expected, "add it");
+        }
+        value.cloned().unwrap_or_default()
+    }
+
+    /// Whether there is a problem with the value at `path` or with a section around it.
+    fn has_reported(&self, path: &str) -> bool {
+        let around = |problem: &Problem| {
+            path.strip_prefix(&problem.path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.problems.iter().any(|problem| around(problem) || problem.path == "(settings file)")
+    }
+
+    /// Reports `name` if it is among the `taken`.
+    fn unique<'a>(&mut self, path: &str, name: &str, mut taken: impl Iterator<Item = &'a str>) {
+        if !name.is_empty() && taken.any(|other| other == name) {
+            let found = format!("{} a second time", kind::quoted(name));
+            self.add(path, found, "a name of its own", "rename or remove one of them");
+        }
+    }
+}

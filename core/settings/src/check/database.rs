@@ -1,0 +1,105 @@
+//! Checks the list of databases and the settings of their pools.
+//! Never looks at users: which pools come to be is known only when they log in.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use crate::{Database, PoolSettings, Server, defaults, kind, raw};
+
+pub(super) fn check(
+    databases: Vec<raw::Database>,
+    pool: &raw::Pool,
+    servers: &[Server],
+    report: &mut Report,
+) -> BTreeMap<String, Database> {
+    if databases.is_empty() && !report.has_reported("databases") {
+        report.add("databases", "nothing", "one database or more", "add what clients ask for");
+    }
+    min_within_size(pool, &raw::Pool::default(), "pool", report);
+    let mut checked = BTreeMap::new();
+    for (index, database) in databases.into_iter().enumerate() {
+        let path = format!("databases[{index}]");
+        let database = one(database, &path, pool, servers, report);
+        let taken = checked.keys().map(String::as_str);
+        report.unique(&format!("{path}.name"), &database.name, taken);
+        checked.insert(database.name.clone(), database);
+    }
+    checked
+}
+
+fn one(
+    database: raw::Database,
+    path: &str,
+    pool: &raw::Pool,
+    servers: &[Server],
+    report: &mut Report,
+) -> Database {
+    let name = report.required(&format!("{path}.name"), database.name.as_ref(), "a name");
+    let server = server(database.server.as_deref(), path, servers, report);
+    let own = database.pool.unwrap_or_default();
+    min_within_size(&own, pool, &format!("{path}.pool"), report);
+    Database {
+        server,
+        dbname: database.dbname.unwrap_or_else(|| name.clone()),
+        max_connections: database
+            .max_connections
+            .or_else(|| servers.get(server).map(|server| server.max_connections))
+            .unwrap_or_default(),
+        pool: settings(&own, pool),
+        name,
+    }
+}
+
+/// The index of the named server, or of the only one.
+fn server(name: Option<&str>, path: &str, servers: &[Server], report: &mut Report) -> usize {
+    let path = format!("{path}.server");
+    let known: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
+    let expected = format!("one of {}", known.join(", "));
+    match name {
+        Some(name) => known.iter().position(|other| *other == name).unwrap_or_else(|| {
+            let remedy = match kind::closest(name, &known) {
+                Some(near) => format!("did you mean {near}?"),
+                None => "add it to servers or name one of them".to_owned(),
+            };
+            report.add(&path, kind::quoted(name), &expected, &remedy);
+            0
+        }),
+        None => {
+            if known.len() > 1 && !report.has_reported(&path) {
+                report.add(&path, "nothing", &expected, "name the server that holds it");
+            }
+            0
+        }
+    }
+}
+
+/// Reports `min` above `size` where the section itself sets one of the two.
+fn min_within_size(own: &raw::Pool, base: &raw::Pool, path: &str, report: &mut Report) {
+    let size = own.size.or(base.size).unwrap_or(defaults::POOL_SIZE);
+    let min = own.min.or(base.min).unwrap_or(defaults::POOL_MIN);
+    if min > size && (own.min.is_some() || own.size.is_some()) {
+        let expected = format!("at most the pool's size, {size}");
+        report.add(&format!("{path}.min"), min.to_string(), &expected, "lower min or raise size");
+    }
+}
+
+fn settings(own: &raw::Pool, base: &raw::Pool) -> PoolSettings {
+    let wait = own.wait_timeout.or(base.wait_timeout).map_or(defaults::WAIT_TIMEOUT, |it| it.0);
+    let lifetime = own.lifetime.or(base.lifetime);
+    PoolSettings {
+        mode: own.mode.or(base.mode).unwrap_or(defaults::POOL_MODE),
+        size: own.size.or(base.size).unwrap_or(defaults::POOL_SIZE),
+        min: own.min.or(base.min).unwrap_or(defaults::POOL_MIN),
+        reserve: own.reserve.or(base.reserve).unwrap_or(defaults::POOL_RESERVE),
+        reserve_timeout: own
+            .reserve_timeout
+            .or(base.reserve_timeout)
+            .map_or(defaults::RESERVE_TIMEOUT, |span| span.0),
+        wait_timeout: Some(wait).filter(|wait| !wait.is_zero()),
+        idle_timeout: own
+            .idle_timeout
+            .or(base.idle_timeout)
+            .map_or(defaults::IDLE_TIMEOUT, |span| span.0),
+        lifetime: lifetime.map_or(defaults::LIFETIME, |range| (range.from.0, range.to.0)),
+    }
+}

@@ -1,0 +1,45 @@
+//! Checks the list of servers.
+//! Never looks at databases.
+
+use super::Report;
+use crate::{Server, ServerTls, ServerTlsMode, defaults, raw};
+
+pub(super) fn check(servers: Vec<raw::Server>, report: &mut Report) -> Vec<Server> {
+    if servers.is_empty() && !report.has_reported("servers") {
+        report.add("servers", "nothing", "one server or more", "add the Postgres to connect to");
+    }
+    let mut checked: Vec<Server> = Vec::with_capacity(servers.len());
+    for (index, server) in servers.into_iter().enumerate() {
+        let path = format!("servers[{index}]");
+        let server = one(server, &path, report);
+        let taken = checked.iter().map(|other| other.name.as_str());
+        report.unique(&format!("{path}.name"), &server.name, taken);
+        checked.push(server);
+    }
+    checked
+}
+
+fn one(server: raw::Server, path: &str, report: &mut Report) -> Server {
+    let limit = "how many connections this process may hold to it";
+    Server {
+        name: report.required(&format!("{path}.name"), server.name.as_ref(), "a name"),
+        host: report.required(&format!("{path}.host"), server.host.as_ref(), "its host"),
+        port: server.port.unwrap_or(defaults::SERVER_PORT),
+        max_connections: report.required(
+            &format!("{path}.maxConnections"),
+            server.max_connections.as_ref(),
+            limit,
+        ),
+        connect_timeout: server.connect_timeout.map_or(defaults::CONNECT_TIMEOUT, |span| span.0),
+        tls: tls(server.tls.unwrap_or_default(), path, report),
+    }
+}
+
+fn tls(tls: raw::ServerTls, path: &str, report: &mut Report) -> ServerTls {
+    let mode = tls.mode.unwrap_or(defaults::SERVER_TLS_MODE);
+    if matches!(mode, ServerTlsMode::VerifyCa | ServerTlsMode::VerifyFull) {
+        let expected = "the file of the authorities to trust";
+        report.required(&format!("{path}.tls.caFile"), tls.ca_file.as_ref(), expected);
+    }
+    ServerTls { mode, ca_file: tls.ca_file }
+}

@@ -1,0 +1,52 @@
+//! Checks the users of both files.
+//! Never puts a secret into a problem.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use crate::shape::{Source, join};
+use crate::{Proof, Secret, User, raw};
+
+/// Users of the settings file first, then those of the users file.
+pub(super) fn check(
+    inline: Option<Vec<raw::User>>,
+    listed: Option<Vec<raw::User>>,
+    report: &mut Report,
+) -> BTreeMap<String, User> {
+    let mut checked = BTreeMap::new();
+    for (users, source) in [(inline, Source::Settings), (listed, Source::UsersFile)] {
+        for (index, user) in users.unwrap_or_default().into_iter().enumerate() {
+            let path = join(source.root(), &format!("users[{index}]"));
+            let user = one(user, &path, report);
+            let taken = checked.get_key_value(&user.name).map(|(name, _): (&String, _)| &**name);
+            report.unique(&format!("{path}.name"), &user.name, taken.into_iter());
+            checked.insert(user.name.clone(), user);
+        }
+    }
+    checked
+}
+
+fn one(user: raw::User, path: &str, report: &mut Report) -> User {
+    let name = report.required(&format!("{path}.name"), user.name.as_ref(), "a name");
+    let (proof, own) = match (user.password, user.scram_verifier) {
+        (Some(password), None) => (Proof::Password(password.clone()), Some(password)),
+        (None, Some(verifier)) => (Proof::ScramVerifier(verifier), None),
+        (password, _) => {
+            one_proof(password.is_some(), path, report);
+            (Proof::Password(Secret::new("")), None)
+        }
+    };
+    User { name, proof, server_password: user.server_password.or(own) }
+}
+
+fn one_proof(both: bool, path: &str, report: &mut Report) {
+    let fields = ["password", "scramVerifier"];
+    if fields.iter().any(|field| report.has_reported(&format!("{path}.{field}"))) {
+        return;
+    }
+    let (found, remedy) = match both {
+        true => ("password and scramVerifier", "remove one of them"),
+        false => ("neither password nor scramVerifier", "add one of them"),
+    };
+    report.add(path, found, "either password or scramVerifier", remedy);
+}

@@ -1,0 +1,54 @@
+//! The reference of all settings as Markdown, from the table.
+//! Never holds a fact of its own about a setting.
+
+use crate::table::{Fallback, Kind, Row, rows};
+
+/// One Markdown table per section of the file.
+pub fn markdown() -> String {
+    let rows = rows();
+    let mut text = String::new();
+    let mut section = "";
+    for row in &rows {
+        let head = row.path.split(['.', '[']).next().unwrap_or(row.path);
+        if head != section {
+            section = head;
+            text.push_str(&format!("\n### {head}\n\n"));
+            text.push_str("| Setting | Type | Default | Live | Meaning |\n|---|---|---|---|---|\n");
+        }
+        text.push_str(&line(row));
+    }
+    text.push('\n');
+    text
+}
+
+fn line(row: &Row) -> String {
+    let default = match &row.fallback {
+        Fallback::Required => "**required**".to_owned(),
+        Fallback::Value(value) => format!("`{value}`"),
+        Fallback::Said(words) => (*words).to_owned(),
+    };
+    let live = if row.reloadable { "yes" } else { "restart" };
+    let Row { path, doc, .. } = row;
+    format!("| `{path}` | {} | {default} | {live} | {doc} |\n", kind(row.kind))
+}
+
+fn kind(kind: Kind) -> String {
+    match kind {
+        Kind::Whole(least, u64::MAX, _) => format!("whole number, {least} or more"),
+        Kind::Whole(least, most, "port") => format!("port, {least}–{most}"),
+        Kind::Whole(least, most, unit) => format!("{unit}, {least}–{most}"),
+        Kind::Choice(words) => {
+            words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+        }
+        Kind::Address => "IP address".to_owned(),
+        Kind::Host => "host".to_owned(),
+        Kind::Name => "name".to_owned(),
+        Kind::File => "file path".to_owned(),
+        Kind::Span(true) => "duration".to_owned(),
+        Kind::Span(false) => "duration above `0s`".to_owned(),
+        Kind::Lifetime => "range of durations".to_owned(),
+        Kind::Secret => "password".to_owned(),
+        Kind::Verifier => "verifier".to_owned(),
+        Kind::SameAs(section) => format!("as `{section}`"),
+    }
+}

@@ -1,0 +1,91 @@
+//! Checked settings back to the file: everything written out, nothing left to defaults.
+//! Never leaves out a field: reading the text again gives the same settings.
+
+use crate::{Database, ListenTls, PoolSettings, Proof, Server, Settings, User, raw};
+use crate::{Lifetime, Span};
+
+impl Settings {
+    /// The text of a settings file that holds all of this, secrets in the clear.
+    pub fn to_yaml(&self) -> String {
+        self.to_raw().to_yaml()
+    }
+
+    /// The file that holds all of this; `databases[].pool` stands in for `pool`.
+    pub fn to_raw(&self) -> raw::File {
+        let Self { listen, admin, servers, databases, users, .. } = self;
+        raw::File {
+            listen: Some(raw::Listen {
+                address: Some(listen.address.to_string()),
+                port: Some(listen.port),
+                tls: Some(listen_tls(&listen.tls)),
+            }),
+            admin: Some(raw::Admin {
+                address: Some(admin.address.to_string()),
+                port: Some(admin.port),
+            }),
+            max_clients: Some(self.max_clients),
+            servers: Some(servers.iter().map(server).collect()),
+            pool: None,
+            databases: Some(databases.values().map(|it| database(it, servers)).collect()),
+            users: Some(users.values().map(user).collect()),
+            users_file: None,
+            prepared_statements: Some(raw::PreparedStatements {
+                max: Some(self.prepared_statements),
+            }),
+            drain: Some(raw::Drain { timeout: Some(Span(self.drain_timeout)) }),
+            generation: self.generation,
+        }
+    }
+}
+
+fn listen_tls(tls: &ListenTls) -> raw::ListenTls {
+    let ListenTls { mode, cert_file, key_file } = tls.clone();
+    raw::ListenTls { mode: Some(mode), cert_file, key_file }
+}
+
+fn server(server: &Server) -> raw::Server {
+    let Server { name, host, port, max_connections, connect_timeout, tls } = server.clone();
+    raw::Server {
+        name: Some(name),
+        host: Some(host),
+        port: Some(port),
+        max_connections: Some(max_connections),
+        connect_timeout: Some(Span(connect_timeout)),
+        tls: Some(raw::ServerTls { mode: Some(tls.mode), ca_file: tls.ca_file }),
+    }
+}
+
+fn database(database: &Database, servers: &[Server]) -> raw::Database {
+    let Database { name, server, dbname, max_connections, pool } = database.clone();
+    raw::Database {
+        name: Some(name),
+        server: Some(servers[server].name.clone()),
+        dbname: Some(dbname),
+        max_connections: Some(max_connections),
+        pool: Some(pool_section(pool)),
+    }
+}
+
+fn pool_section(pool: PoolSettings) -> raw::Pool {
+    let PoolSettings { mode, size, min, reserve, reserve_timeout, .. } = pool;
+    let (from, to) = pool.lifetime;
+    raw::Pool {
+        mode: Some(mode),
+        size: Some(size),
+        min: Some(min),
+        reserve: Some(reserve),
+        reserve_timeout: Some(Span(reserve_timeout)),
+        wait_timeout: Some(Span(pool.wait_timeout.unwrap_or_default())),
+        idle_timeout: Some(Span(pool.idle_timeout)),
+        lifetime: Some(Lifetime { from: Span(from), to: Span(to) }),
+    }
+}
+
+fn user(user: &User) -> raw::User {
+    let User { name, proof, server_password } = user.clone();
+    let (password, scram_verifier) = match proof {
+        Proof::Password(password) => (Some(password), None),
+        Proof::ScramVerifier(verifier) => (None, Some(verifier)),
+    };
+    raw::User { name: Some(name), password, scram_verifier, server_password }
+}

@@ -1,0 +1,291 @@
+//! Every setting, one row each: the walk over the YAML, the reference page and the answer to
+//! "does this need a restart" are read from here.
+//! Never holds a default's value: those stand in [`crate::defaults`].
+
+use serde::Serialize;
+
+use crate::{Lifetime, Span, defaults};
+
+/// One setting.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// `servers[].tls.mode`; `[]` marks a list.
+    pub path: &'static str,
+    pub kind: Kind,
+    pub fallback: Fallback,
+    /// Whether a running pooler takes a changed value over.
+    pub reloadable: bool,
+    pub doc: &'static str,
+}
+
+/// What a value may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number from the first to the second, counting the third.
+    Whole(u64, u64, &'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An IP address to listen on.
+    Address,
+    /// A host name or IP address, without port.
+    Host,
+    /// A Postgres identifier: 1 to 63 bytes.
+    Name,
+    /// A path of a file.
+    File,
+    /// A duration; the flag says whether `0s` is one of the values.
+    Span(bool),
+    /// A range of durations.
+    Lifetime,
+    /// A password; never shown.
+    Secret,
+    /// A SCRAM-SHA-256 verifier as in pg_authid; never shown.
+    Verifier,
+    /// A section with the fields of another section.
+    SameAs(&'static str),
+}
+
+/// What holds where a file leaves the setting out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fallback {
+    /// The file must say it.
+    Required,
+    /// This value, as the file would write it.
+    Value(String),
+    /// What these words say.
+    Said(&'static str),
+}
+
+const PORT: Kind = Kind::Whole(1, 65_535, "port");
+const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
+const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
+const LISTEN_MODES: Kind = Kind::Choice(&["disable", "allow", "require"]);
+const SERVER_MODES: Kind =
+    Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
+const POOL_MODES: Kind = Kind::Choice(&["transaction", "session"]);
+
+/// All rows, in the order of the file.
+pub fn rows() -> Vec<Row> {
+    use Fallback::{Required, Said};
+    vec![
+        restart("listen.address", Kind::Address, value(defaults::ADDRESS), "Address for clients."),
+        restart("listen.port", PORT, value(defaults::LISTEN_PORT), "Port for clients."),
+        live(
+            "listen.tls.mode",
+            LISTEN_MODES,
+            value(defaults::LISTEN_TLS_MODE),
+            "TLS towards clients: `disable` answers a client's wish for TLS with no, `allow` serves both, `require` refuses clients without TLS.",
+        ),
+        live(
+            "listen.tls.certFile",
+            Kind::File,
+            Said("none; needed unless the mode is `disable`"),
+            "Certificate chain for clients, PEM, the leaf first. Relative to the settings file.",
+        ),
+        live(
+            "listen.tls.keyFile",
+            Kind::File,
+            Said("none; needed unless the mode is `disable`"),
+            "Private key of the certificate, PEM. Relative to the settings file.",
+        ),
+        restart(
+            "admin.address",
+            Kind::Address,
+            value(defaults::ADDRESS),
+            "Address for `/healthz`, `/readyz` and `/metrics`.",
+        ),
+        restart(
+            "admin.port",
+            PORT,
+            value(defaults::ADMIN_PORT),
+            "Port for `/healthz`, `/readyz` and `/metrics`.",
+        ),
+        live(
+            "maxClients",
+            Kind::Whole(1, 1_000_000, "clients"),
+            value(defaults::MAX_CLIENTS),
+            "Clients that may be connected at once; the next one is told `53300`.",
+        ),
+        live(
+            "servers[].name",
+            Kind::Name,
+            Required,
+            "What the databases call this server. Unique.",
+        ),
+        live(
+            "servers[].host",
+            Kind::Host,
+            Required,
+            "Host name or IP address of the Postgres instance.",
+        ),
+        live(
+            "servers[].port",
+            PORT,
+            value(defaults::SERVER_PORT),
+            "Port of the Postgres instance.",
+        ),
+        live(
+            "servers[].maxConnections",
+            CONNECTIONS,
+            Required,
+            "Connections that this process may hold to the server, all databases together.",
+        ),
+        live(
+            "servers[].connectTimeout",
+            Kind::Span(false),
+            span(defaults::CONNECT_TIMEOUT),
+            "From dialling to the end of the login.",
+        ),
+        live(
+            "servers[].tls.mode",
+            SERVER_MODES,
+            value(defaults::SERVER_TLS_MODE),
+            "TLS towards Postgres, as libpq's `sslmode`.",
+        ),
+        live(
+            "servers[].tls.caFile",
+            Kind::File,
+            Said("none; needed for `verify-ca` and `verify-full`"),
+            "Certificates of the authorities to trust, PEM. Relative to the settings file.",
+        ),
+        live(
+            "pool.mode",
+            POOL_MODES,
+            value(defaults::POOL_MODE),
+            "When a client gives its server connection back: after each `transaction`, or when its `session` ends.",
+        ),
+        live(
+            "pool.size",
+            CONNECTIONS,
+            value(defaults::POOL_SIZE),
+            "Server connections of one pool, that is of one (database, user).",
+        ),
+        live(
+            "pool.min",
+            CONNECTIONS_OR_NONE,
+            value(defaults::POOL_MIN),
+            "Connections kept open once the pool has been used. At most `size`.",
+        ),
+        live(
+            "pool.reserve",
+            CONNECTIONS_OR_NONE,
+            value(defaults::POOL_RESERVE),
+            "Connections beyond `size`, for clients that have waited longer than `reserveTimeout`.",
+        ),
+        live(
+            "pool.reserveTimeout",
+            Kind::Span(true),
+            span(defaults::RESERVE_TIMEOUT),
+            "How long a client waits before the reserve is opened to it.",
+        ),
+        live(
+            "pool.waitTimeout",
+            Kind::Span(true),
+            span(defaults::WAIT_TIMEOUT),
+            "How long a client waits for a server connection before it is refused; `0s` waits for ever.",
+        ),
+        live(
+            "pool.idleTimeout",
+            Kind::Span(false),
+            span(defaults::IDLE_TIMEOUT),
+            "A server connection idle for longer is closed, though not below `min`.",
+        ),
+        live(
+            "pool.lifetime",
+            Kind::Lifetime,
+            lifetime(),
+            "Age at which a server connection is replaced; each connection draws its own from the range.",
+        ),
+        live("databases[].name", Kind::Name, Required, "What clients ask for. Unique."),
+        live(
+            "databases[].server",
+            Kind::Name,
+            Said("the only server"),
+            "Name of the server that holds it.",
+        ),
+        live("databases[].dbname", Kind::Name, Said("`name`"), "Its name on the server."),
+        live(
+            "databases[].maxConnections",
+            CONNECTIONS,
+            Said("the server's"),
+            "Server connections of all its pools together.",
+        ),
+        live(
+            "databases[].pool",
+            Kind::SameAs("pool"),
+            Said("`pool`, field by field"),
+            "What is different for the pools of this database.",
+        ),
+        live(
+            "users[].name",
+            Kind::Name,
+            Required,
+            "User name, at the pooler and at the server. Unique over this file and the users file.",
+        ),
+        live(
+            "users[].password",
+            Kind::Secret,
+            Said("none; either this or `scramVerifier`"),
+            "Password that the client proves and that the pooler logs in to Postgres with.",
+        ),
+        live(
+            "users[].scramVerifier",
+            Kind::Verifier,
+            Said("none; either this or `password`"),
+            "Verifier that the client's login is checked against: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as in `pg_authid`.",
+        ),
+        live(
+            "users[].serverPassword",
+            Kind::Secret,
+            Said("`password`; with a verifier, none"),
+            "Password that the pooler logs in to Postgres with, where it is not the client's.",
+        ),
+        live(
+            "usersFile",
+            Kind::File,
+            Said("none"),
+            "A second file that holds just `users:`. Relative to the settings file.",
+        ),
+        live(
+            "preparedStatements.max",
+            Kind::Whole(1, 100_000, "statements"),
+            value(defaults::PREPARED_STATEMENTS),
+            "Prepared statements kept on one server connection.",
+        ),
+        live(
+            "drain.timeout",
+            Kind::Span(true),
+            span(defaults::DRAIN_TIMEOUT),
+            "How long clients may finish after SIGTERM.",
+        ),
+        live(
+            "generation",
+            Kind::Whole(0, u64::MAX, "generation"),
+            Said("none"),
+            "Number of this version of the file; shown in metrics and logs.",
+        ),
+    ]
+}
+
+fn live(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Row {
+    Row { path, kind, fallback, reloadable: true, doc }
+}
+
+fn restart(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Row {
+    Row { path, kind, fallback, reloadable: false, doc }
+}
+
+/// A default in the file's own notation.
+fn value(default: impl Serialize) -> Fallback {
+    let text = serde_yaml::to_string(&default).expect("a plain value can be written as YAML");
+    Fallback::Value(text.trim_end().to_owned())
+}
+
+fn span(default: std::time::Duration) -> Fallback {
+    value(Span(default))
+}
+
+fn lifetime() -> Fallback {
+    let (from, to) = defaults::LIFETIME;
+    value(Lifetime { from: Span(from), to: Span(to) })
+}

@@ -1,0 +1,8 @@
+//! Tests of the settings through the crate's public door.
+
+mod changes;
+mod problems;
+mod properties;
+mod reference;
+mod resolved;
+mod table;

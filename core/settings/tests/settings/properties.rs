@@ -1,0 +1,159 @@
+//! What holds for all settings and all texts.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use poolwright_settings::{
+    Admin, Database, Listen, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof, Secret,
+    Server, ServerTls, ServerTlsMode, Settings, User, diff, parse, users_file,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits))),
+        any::<u128>().prop_map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits))),
+    ]
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    prop_oneof![1..100_000u64, (1..1_000u64).prop_map(|seconds| seconds * 1_000)]
+        .prop_map(Duration::from_millis)
+}
+
+/// Names that YAML would take for something else are among them.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z_][a-z0-9_]{0,20}",
+        "[^\\p{C}]{1,15}",
+        prop_oneof![Just("null"), Just("true"), Just("5"), Just("5s"), Just("~"), Just("- x")]
+            .prop_map(str::to_owned),
+    ]
+}
+
+fn secret() -> impl Strategy<Value = Secret> {
+    "[^\\x00]{1,20}".prop_map(Secret::new)
+}
+
+fn listen() -> impl Strategy<Value = Listen> {
+    let tls = prop_oneof![
+        Just(ListenTls { mode: ListenTlsMode::Disable, cert_file: None, key_file: None }),
+        ("[a-z/.]{1,9}", "[a-z/.]{1,9}").prop_map(|(cert, key)| ListenTls {
+            mode: ListenTlsMode::Require,
+            cert_file: Some(cert),
+            key_file: Some(key),
+        }),
+    ];
+    (address(), 1..=u16::MAX, tls).prop_map(|(address, port, tls)| Listen { address, port, tls })
+}
+
+fn servers() -> impl Strategy<Value = Vec<Server>> {
+    let one = (name(), "[a-z][a-z.-]{0,9}", 1..=u16::MAX, 1..=100_000u32, span(), any::<bool>());
+    vec(one, 1..4).prop_map(|servers| {
+        let build = |(index, it): (usize, (String, String, u16, u32, Duration, bool))| Server {
+            name: format!("{index}{}", it.0),
+            host: it.1,
+            port: it.2,
+            max_connections: it.3,
+            connect_timeout: it.4,
+            tls: ServerTls {
+                mode: if it.5 { ServerTlsMode::VerifyFull } else { ServerTlsMode::Allow },
+                ca_file: it.5.then(|| "ca.crt".to_owned()),
+            },
+        };
+        servers.into_iter().enumerate().map(build).collect()
+    })
+}
+
+fn pool() -> impl Strategy<Value = PoolSettings> {
+    let times = (span(), option::of(span()), span(), span(), span());
+    (any::<bool>(), 1..=50u32, 0..=50u32, 0..=50u32, times).prop_map(
+        |(session, size, min, reserve, (first, wait, idle, from, more))| PoolSettings {
+            mode: if session { PoolMode::Session } else { PoolMode::Transaction },
+            size,
+            min: min.min(size),
+            reserve,
+            reserve_timeout: first,
+            wait_timeout: wait,
+            idle_timeout: idle,
+            lifetime: (from, from + more),
+        },
+    )
+}
+
+fn databases(servers: usize) -> impl Strategy<Value = BTreeMap<String, Database>> {
+    let one = (0..servers, name(), 1..=100_000u32, pool());
+    btree_map(name(), one, 1..5).prop_map(|all| {
+        let build = |(name, (server, dbname, max_connections, pool)): (String, _)| {
+            (name.clone(), Database { name, server, dbname, max_connections, pool })
+        };
+        all.into_iter().map(build).collect()
+    })
+}
+
+fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
+    let one = (option::of(secret()), secret(), any::<bool>());
+    btree_map(name(), one, 0..5).prop_map(|all| {
+        let build =
+            |(name, (own, password, verifier)): (String, (Option<Secret>, Secret, bool))| {
+                let (proof, server_password) = match verifier {
+                    true => (Proof::ScramVerifier(Secret::new(super::resolved::VERIFIER)), own),
+                    false => (Proof::Password(password.clone()), Some(own.unwrap_or(password))),
+                };
+                (name.clone(), User { name, proof, server_password })
+            };
+        all.into_iter().map(build).collect()
+    })
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let servers_and_databases =
+        servers().prop_flat_map(|servers| (databases(servers.len()), Just(servers)));
+    let numbers = (1..=1_000_000u32, 1..=100_000u32, span(), option::of(any::<u64>()));
+    (listen(), address(), servers_and_databases, users(), numbers).prop_map(
+        |(listen, address, (databases, servers), users, numbers)| Settings {
+            listen,
+            admin: Admin { address, port: 9187 },
+            max_clients: numbers.0,
+            servers,
+            databases,
+            users,
+            prepared_statements: numbers.1,
+            drain_timeout: numbers.2,
+            generation: numbers.3,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn settings_written_and_read_again_are_the_same(settings in settings()) {
+        let text = settings.to_yaml();
+        let read = parse(&text, None).map_err(|problems| problems.to_string());
+        prop_assert_eq!(read.as_ref(), Ok(&settings), "{}", text);
+        prop_assert!(diff(&settings, &settings).is_empty());
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[-a-z0-9:{}\\[\\],&*!|>'\"%@#.\\n ]{0,200}") {
+        let _ = parse(&text, Some(&text));
+        let _ = users_file(&text);
+    }
+
+    #[test]
+    fn no_value_in_place_of_another_makes_the_reader_panic(
+        settings in settings(),
+        line in any::<prop::sample::Index>(),
+        value in "[-a-z0-9:{}\\[\\],&*!' ]{0,20}",
+    ) {
+        let text = settings.to_yaml();
+        let lines: Vec<&str> = text.lines().collect();
+        let broken = line.get(&lines);
+        let key = broken.split(':').next().unwrap_or(broken);
+        let changed = text.replacen(broken, &format!("{key}: {value}"), 1);
+        let _ = parse(&changed, None);
+    }
+}

@@ -1,0 +1,39 @@
+//! docs/settings.md says what the table says.
+
+use poolwright_settings::{parse, reference};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+const BEGIN: &str = "<!-- begin: written by `UPDATE=1 cargo test -p poolwright-settings` -->\n";
+const END: &str = "<!-- end -->";
+
+fn page() -> String {
+    std::fs::read_to_string(PAGE).expect("docs/settings.md can be read")
+}
+
+#[test]
+fn the_reference_page_is_up_to_date() {
+    let page = page();
+    let (before, rest) = page.split_once(BEGIN).expect("the page marks where the tables begin");
+    let (_, after) = rest.split_once(END).expect("the page marks where the tables end");
+    let fresh = format!("{before}{BEGIN}{}{END}{after}", reference::markdown());
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(PAGE, &fresh).expect("docs/settings.md can be written");
+    } else {
+        assert_eq!(page, fresh, "run UPDATE=1 cargo test -p poolwright-settings");
+    }
+}
+
+#[test]
+fn every_example_of_the_page_is_a_valid_file() {
+    let page = page();
+    let examples: Vec<&str> = page
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or(rest))
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let users = example.contains("usersFile:").then_some("users: []");
+        parse(example, users).unwrap_or_else(|problems| panic!("{example}\n{problems}"));
+    }
+}

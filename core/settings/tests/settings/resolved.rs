@@ -1,0 +1,80 @@
+//! What a right settings file comes to.
+
+use std::time::Duration;
+
+use poolwright_settings::{PoolMode, Proof, Secret, ServerTlsMode, Settings, parse, users_file};
+
+pub const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+     WWWWhlJjmvDbZmZDNB1Nt/9WmhtGUcvTzXS3wT0Bzw4=:WWWWLzqNyHIvP2MqYC2v+0JrIgEoYmzZ7VTqW5vYkYk=";
+
+const FILE: &str = "
+servers:
+- {name: main, host: pg.example, maxConnections: 50, tls: {mode: verify-full, caFile: ca.crt}}
+- {name: other, host: 10.0.0.1, port: 5433, maxConnections: 7, connectTimeout: 500ms}
+pool: {size: 4, waitTimeout: 0s, lifetime: 1m}
+databases:
+- {name: cloud_01, server: main, maxConnections: 20}
+- {name: cloud_02, server: other, dbname: real, pool: {mode: session, size: 6, min: 5}}
+users:
+- {name: a, password: secret-a}
+usersFile: users.yaml
+generation: 7
+";
+
+fn settings() -> Settings {
+    let users = format!(
+        "users:\n- {{name: b, scramVerifier: '{VERIFIER}', serverPassword: secret-b}}\n\
+         - {{name: c, scramVerifier: '{VERIFIER}'}}\n"
+    );
+    parse(FILE, Some(&users)).expect("the file is right")
+}
+
+#[test]
+fn a_database_finds_its_server_and_the_defaults_around_it() {
+    let settings = settings();
+    let first = &settings.databases["cloud_01"];
+    assert_eq!((first.server, first.dbname.as_str(), first.max_connections), (0, "cloud_01", 20));
+    assert_eq!((first.pool.mode, first.pool.size, first.pool.min), (PoolMode::Transaction, 4, 0));
+    assert_eq!(first.pool.wait_timeout, None);
+    let second = &settings.databases["cloud_02"];
+    assert_eq!((second.server, second.dbname.as_str(), second.max_connections), (1, "real", 7));
+    assert_eq!((second.pool.mode, second.pool.size, second.pool.min), (PoolMode::Session, 6, 5));
+    assert_eq!(second.pool.lifetime, (Duration::from_secs(60), Duration::from_secs(60)));
+}
+
+#[test]
+fn a_server_keeps_what_it_says_and_defaults_for_the_rest() {
+    let settings = settings();
+    let [main, other] = settings.servers.as_slice() else { panic!("two servers") };
+    assert_eq!((main.port, main.tls.mode), (5432, ServerTlsMode::VerifyFull));
+    assert_eq!((other.port, other.tls.mode), (5433, ServerTlsMode::Prefer));
+    assert_eq!(main.connect_timeout, Duration::from_secs(5));
+    assert_eq!(other.connect_timeout, Duration::from_millis(500));
+}
+
+#[test]
+fn users_of_both_files_know_what_they_log_in_with() {
+    let users = settings().users;
+    let password = |name: &str| users[name].server_password.as_ref().map(Secret::expose);
+    assert_eq!(password("a"), Some("secret-a"));
+    assert_eq!(password("b"), Some("secret-b"));
+    assert_eq!(password("c"), None);
+    assert_eq!(users["a"].proof, Proof::Password(Secret::new("secret-a")));
+    assert_eq!(users["b"].proof, Proof::ScramVerifier(Secret::new(VERIFIER)));
+}
+
+#[test]
+fn debug_output_of_settings_shows_no_secret() {
+    let text = format!("{:?}", settings());
+    assert!(text.contains("cloud_01"));
+    assert!(
+        !text.contains("secret-a") && !text.contains("secret-b") && !text.contains("SCRAM-SHA")
+    );
+}
+
+#[test]
+fn the_users_file_is_found_even_in_a_file_with_problems() {
+    assert_eq!(users_file("usersFile: a/b.yaml\nnonsense: 1").as_deref(), Some("a/b.yaml"));
+    assert_eq!(users_file("servers: ["), None);
+    assert_eq!(users_file(""), None);
+}

@@ -1,0 +1,123 @@
+//! The table against the types that it describes.
+
+use std::collections::BTreeSet;
+
+use poolwright_settings::table::{Fallback, Kind, Row, rows};
+use poolwright_settings::{parse, raw};
+use serde_yaml::Value;
+
+/// A value that the row's kind allows.
+fn sample(row: &Row) -> String {
+    match row.kind {
+        Kind::Whole(least, ..) => least.to_string(),
+        Kind::Choice(words) => words[words.len() - 1].to_owned(),
+        Kind::Address => "'::'".to_owned(),
+        Kind::Span(_) => "5s".to_owned(),
+        Kind::Lifetime => "5m..10m".to_owned(),
+        Kind::Verifier => format!("'{}'", super::resolved::VERIFIER),
+        Kind::SameAs(_) => "{size: 7, min: 2}".to_owned(),
+        Kind::Host | Kind::Name | Kind::File | Kind::Secret => "some".to_owned(),
+    }
+}
+
+/// A file with every row in it, one item to a list.
+fn full() -> String {
+    let mut text = String::new();
+    let mut open: Vec<String> = Vec::new();
+    for row in rows() {
+        let parts: Vec<&str> = row.path.split('.').collect();
+        let (field, sections) = parts.split_last().expect("a path has a last part");
+        let shared = open.iter().zip(sections).take_while(|(left, right)| left == right).count();
+        open.truncate(shared);
+        for section in &sections[shared..] {
+            text.push_str(&"  ".repeat(open.len()));
+            match section.strip_suffix("[]") {
+                Some(name) => text.push_str(&format!("{name}:\n{}-\n", "  ".repeat(open.len()))),
+                None => text.push_str(&format!("{section}:\n")),
+            }
+            open.push((*section).to_owned());
+        }
+        text.push_str(&format!("{}{field}: {}\n", "  ".repeat(open.len()), sample(&row)));
+    }
+    text
+}
+
+fn leaf_paths(path: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Mapping(fields) => fields.iter().for_each(|(key, value)| {
+            let name = key.as_str().expect("keys are text");
+            let place = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            leaf_paths(&place, value, found);
+        }),
+        Value::Sequence(items) => {
+            items.iter().for_each(|item| leaf_paths(&format!("{path}[]"), item, found));
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_file_with_every_row_is_read_and_written_without_loss() {
+    let text = full();
+    let file: raw::File = serde_yaml::from_str(&text).expect(&text);
+    let written: Value = serde_yaml::from_str(&file.to_yaml()).expect("what was written");
+    let mut paths = BTreeSet::new();
+    leaf_paths("", &written, &mut paths);
+    let same_as = |path: &String| path.starts_with("databases[].pool.");
+    let paths: Vec<String> = paths.into_iter().filter(|path| !same_as(path)).collect();
+    let mut expect: Vec<&str> = rows()
+        .iter()
+        .filter(|row| !matches!(row.kind, Kind::SameAs(_)))
+        .map(|row| row.path)
+        .collect();
+    expect.sort_unstable();
+    assert_eq!(paths, expect);
+}
+
+#[test]
+fn the_table_lets_every_field_of_the_types_through() {
+    let told = parse(&full(), Some("users: []")).expect_err("two proofs in one user").to_string();
+    let expect = "users[0]: found password and scramVerifier";
+    assert!(told.starts_with(expect) && told.lines().count() == 1, "{told}");
+}
+
+#[test]
+fn every_word_of_a_choice_is_read() {
+    for row in rows() {
+        let Kind::Choice(words) = row.kind else { continue };
+        for word in words {
+            let text =
+                full().replace(&format!(": {}", words[words.len() - 1]), &format!(": {word}"));
+            serde_yaml::from_str::<raw::File>(&text).expect(&text);
+        }
+    }
+}
+
+#[test]
+fn a_default_written_out_changes_nothing() {
+    let base = "servers: [{name: m, host: h, maxConnections: 9}]\ndatabases: [{name: d}]\n";
+    let plain = parse(base, None).expect(base);
+    for row in rows() {
+        let Fallback::Value(default) = &row.fallback else { continue };
+        let text = match row.path.split_once("[].") {
+            Some((list, field)) => with_field(base, list, field, default),
+            None => format!("{base}{}", nested(row.path, default)),
+        };
+        assert_eq!(parse(&text, None).as_ref(), Ok(&plain), "{text}");
+    }
+}
+
+fn nested(path: &str, value: &str) -> String {
+    match path.split_once('.') {
+        Some((section, rest)) => format!("{section}: {{{}}}", nested(rest, value)),
+        None => format!("{path}: {value}"),
+    }
+}
+
+fn with_field(base: &str, list: &str, field: &str, value: &str) -> String {
+    let start = format!("{list}: [{{");
+    assert!(base.contains(&start), "{list}");
+    base.replace(&start, &format!("{start}{}, ", nested(field, value)))
+}
