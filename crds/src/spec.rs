@@ -1,0 +1,274 @@
+//! What a user declares: which Postgres, which tenants, how many connections each deserves.
+//! It holds only fields that do something.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{defaults, rules, status::PoolerClusterStatus};
+
+/// Pooler pods in front of one PostgreSQL server, which together never hold more of its
+/// connections than its budget.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "poolwright.dev",
+    version = "v1alpha1",
+    kind = "PoolerCluster",
+    shortname = "pc",
+    namespaced,
+    derive = "PartialEq",
+    status = "PoolerClusterStatus",
+    doc = "Pooler pods in front of one PostgreSQL server, which together never hold more of its connections than its budget.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Pods", type_ = "string", json_path = ".status.pods", description = "Ready pods of those wanted"),
+    printcolumn(name = "Tenants", type_ = "integer", json_path = ".status.sizing.tenants"),
+    printcolumn(
+        name = "Granted/Budget",
+        type_ = "string",
+        json_path = ".status.sizing.grantedOfBudget",
+        description = "Server connections given to the pods, of those that the server can give"
+    ),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.poolMode"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = rules::name()
+)]
+#[x_kube(validation = rules::connections_per_pod())]
+#[serde(rename_all = "camelCase")]
+pub struct PoolerClusterSpec {
+    /// Pods that run. More than maxReplicas are not started; a condition says so.
+    #[serde(default = "defaults::replicas")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: i32,
+
+    /// Pods that may ever run at once. The budget is cut into as many equal parts, so that it
+    /// holds in every roll and scale. It cannot be raised later.
+    #[serde(default = "defaults::max_replicas")]
+    #[schemars(range(min = 1, max = 100))]
+    #[x_kube(validation = rules::max_replicas_never_rises())]
+    pub max_replicas: i32,
+
+    /// How long a client keeps a server connection: for a transaction, or until it leaves.
+    #[serde(default)]
+    pub pool_mode: PoolMode,
+
+    /// Image of the pooler. Default: the one that the operator was installed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+
+    /// The PostgreSQL server.
+    pub server: Server,
+
+    /// How many server connections tenants deserve.
+    pub sizing: Sizing,
+
+    /// The logical databases that clients may ask for, and their tenants.
+    #[schemars(length(min = 1, max = 500))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub databases: Vec<Database>,
+
+    /// Who may log in.
+    pub auth: Auth,
+
+    /// How a pod ends.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolMode {
+    #[default]
+    Transaction,
+    Session,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// Where the server listens.
+    pub endpoints: Endpoints,
+    /// Encryption between pooler and server.
+    #[serde(default)]
+    pub tls: Tls,
+    /// What the server can give.
+    pub budget: Budget,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// Host and port of the server that takes writes; port 5432 if none is given.
+    #[schemars(length(min = 1, max = 262))]
+    #[x_kube(validation = rules::address())]
+    pub writer: String,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::verification_needs_a_ca())]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// As libpq's sslmode.
+    pub mode: TlsMode,
+    /// The Secret with the certificate authority that signed the server's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<CaSecretRef>,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaSecretRef {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key of the Secret with the certificates in PEM.
+    #[serde(default = "defaults::ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::budget_never_falls())]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// The server's max_connections.
+    #[schemars(range(min = 1, max = 100000))]
+    pub max_connections: i32,
+    /// Connections that are kept for others: superusers, migrations, backups. What is left is
+    /// the budget.
+    #[serde(default = "defaults::budget_reserve")]
+    #[schemars(range(min = 0, max = 100000))]
+    pub reserve: i32,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sizing {
+    /// Server connections for each tenant, as a decimal number in quotes: "2.5".
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(validation = rules::ratio())]
+    pub connections_per_tenant: String,
+    /// Bounds for each database, all pods together.
+    #[serde(default)]
+    pub per_database: PerDatabase,
+    /// The pool of each tenant in each pod.
+    #[serde(default)]
+    pub per_tenant: PerTenant,
+}
+
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::min_below_max())]
+#[serde(rename_all = "camelCase")]
+pub struct PerDatabase {
+    /// A database gets at least so many connections, however few its tenants are.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100000))]
+    pub min: i32,
+    /// A database gets at most so many connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100000))]
+    pub max: Option<i32>,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::min_below_pool_size())]
+#[serde(rename_all = "camelCase")]
+pub struct PerTenant {
+    /// Server connections of one tenant.
+    #[serde(default = "defaults::pool_size")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub pool_size: i32,
+    /// Connections kept open once the tenant has come.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10000))]
+    pub min: i32,
+    /// Connections beyond poolSize, for requests that have waited for reserveTimeout.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10000))]
+    pub reserve: i32,
+    #[serde(default = "defaults::reserve_timeout")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = rules::duration())]
+    pub reserve_timeout: String,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// The database's name on the server and for clients.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::identifier())]
+    pub name: String,
+    /// How many tenants the database has.
+    pub tenants: Tenants,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::one_source())]
+#[serde(rename_all = "camelCase")]
+pub struct Tenants {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub count: Option<i32>,
+    /// A key of a ConfigMap whose value is the number of tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<ConfigMapKeyRef>,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKeyRef {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// Where users come from; no user may come twice.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub users: Vec<UserSource>,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserSource {
+    /// A Secret: each key is a user's name, its value the password or SCRAM-SHA-256 verifier.
+    pub secret_ref: SecretRef,
+}
+
+#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// How long a pod that is told to end waits for its clients' transactions; 1s to 1h.
+    #[serde(default = "defaults::drain_timeout")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = rules::duration())]
+    #[x_kube(validation = rules::drain_within_an_hour())]
+    pub timeout: String,
+}

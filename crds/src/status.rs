@@ -1,0 +1,73 @@
+//! What the operator answers. It holds no figure that follows load, so that a quiet cluster
+//! sees no writes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolerClusterStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    #[serde(default)]
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Pods that exist.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Ready pods of those wanted: 2/2.
+    #[serde(default)]
+    pub pods: String,
+    /// Label selector of the pods, for autoscalers.
+    #[serde(default)]
+    pub selector: String,
+    /// How the sizes came about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<SizingStatus>,
+}
+
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SizingStatus {
+    pub tenants: i64,
+    /// Connections that the tenants deserve.
+    pub wanted: i64,
+    /// Connections that the server can give.
+    pub budget: i64,
+    /// Connections that the pods share.
+    pub granted: i64,
+    /// Parts into which the grant is cut: the pods that may exist.
+    pub shares: i64,
+    /// Connections that one pod may hold.
+    pub per_pod: i64,
+    /// Granted and budget in one: 50/103.
+    pub granted_of_budget: String,
+    /// The sum with its numbers.
+    pub formula: String,
+}
+
+fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "lastTransitionTime": {"type": "string", "format": "date-time"},
+                "message": {"type": "string", "maxLength": 32768},
+                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024},
+                "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+                "type": {"type": "string", "maxLength": 316},
+            },
+        },
+    })
+}

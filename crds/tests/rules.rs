@@ -1,0 +1,163 @@
+//! What the API server refuses, by the rules that the definition carries, evaluated here.
+
+use kube::core::cel::validate_cel_schema;
+use poolwright_crds::PoolerCluster;
+use serde_json::{Value, json};
+
+fn good() -> Value {
+    json!({
+        "apiVersion": "poolwright.dev/v1alpha1",
+        "kind": "PoolerCluster",
+        "metadata": {"name": "workspaces"},
+        "spec": {
+            "replicas": 2,
+            "maxReplicas": 3,
+            "poolMode": "transaction",
+            "server": {
+                "endpoints": {"writer": "10.1.2.3:5432"},
+                "tls": {"mode": "prefer"},
+                "budget": {"maxConnections": 125, "reserve": 22},
+            },
+            "sizing": {
+                "connectionsPerTenant": "2.5",
+                "perDatabase": {"min": 2, "max": 100},
+                "perTenant": {"poolSize": 5, "min": 0, "reserve": 20, "reserveTimeout": "1s"},
+            },
+            "databases": [
+                {"name": "cloud_01", "tenants": {"count": 10}},
+                {"name": "cloud_02", "tenants": {"configMapKeyRef": {"name": "t", "key": "c"}}},
+            ],
+            "auth": {"users": [{"secretRef": {"name": "ws-users"}}]},
+            "drain": {"timeout": "120s"},
+        },
+    })
+}
+
+fn with(path: &str, value: Value) -> Value {
+    let mut object = good();
+    let (parent, field) = path.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[field] = value;
+    object
+}
+
+#[track_caller]
+fn accepted(object: &Value, old: Option<&Value>) {
+    let result = validate_cel_schema::<PoolerCluster>(object, old);
+    assert!(result.is_ok(), "{result:?}");
+}
+
+#[track_caller]
+fn refused(object: &Value, old: Option<&Value>, reason: &str) {
+    let error = validate_cel_schema::<PoolerCluster>(object, old).unwrap_err().to_string();
+    assert!(error.contains(reason), "{error}");
+}
+
+#[track_caller]
+fn refuses(path: &str, values: &[&str], reason: &str) {
+    for value in values {
+        refused(&with(path, json!(value)), None, reason);
+    }
+}
+
+#[track_caller]
+fn accepts(path: &str, values: &[&str]) {
+    for value in values {
+        accepted(&with(path, json!(value)), None);
+    }
+}
+
+#[test]
+fn the_example_is_accepted() {
+    accepted(&good(), None);
+    accepted(&good(), Some(&good()));
+}
+
+#[test]
+fn a_ratio_that_is_no_decimal_is_refused() {
+    let path = "/spec/sizing/connectionsPerTenant";
+    refuses(path, &["2,5", "-1", "1e3", "2.", "2.0001", "10000", "0", "0.00", ""], "like \"2.5\"");
+    accepts(path, &["2.5", "20", "0.001", "10", "9999.999"]);
+}
+
+#[test]
+fn a_duration_without_its_unit_is_refused() {
+    let path = "/spec/sizing/perTenant/reserveTimeout";
+    refuses(path, &["1", "1 s", "s", "1.5s", "1d", "-1s"], "with its unit");
+    accepts(path, &["0s", "500ms", "5s", "10m", "1h"]);
+}
+
+#[test]
+fn a_drain_lasts_from_a_second_to_an_hour() {
+    refuses("/spec/drain/timeout", &["500ms", "61m", "0s"], "from 1s to 1h");
+    refuses("/spec/drain/timeout", &["120"], "with its unit");
+    accepts("/spec/drain/timeout", &["1s", "90s", "1h"]);
+}
+
+#[test]
+fn an_endpoint_is_a_host_and_a_port() {
+    let path = "/spec/server/endpoints/writer";
+    let wrong = ["", "pg:0", "pg:65536", "pg:", "http://pg", "pg example", "2001:db8::1", ":5432"];
+    refuses(path, &wrong, "host name or address");
+    accepts(path, &["pg", "pg.example:5432", "10.0.0.1", "[2001:db8::1]:5432", "a-b_c.x:65535"]);
+}
+
+#[test]
+fn min_above_max_is_refused() {
+    refused(&with("/spec/sizing/perDatabase/min", json!(101)), None, "more than max");
+    refused(&with("/spec/sizing/perTenant/min", json!(6)), None, "more than poolSize");
+}
+
+#[test]
+fn a_budget_below_one_connection_per_pod_is_refused() {
+    refused(&with("/spec/server/budget/reserve", json!(123)), None, "at least maxReplicas");
+    accepted(&with("/spec/server/budget/reserve", json!(122)), None);
+}
+
+#[test]
+fn a_database_has_exactly_one_source_of_tenants() {
+    let both = json!({"count": 1, "configMapKeyRef": {"name": "a", "key": "b"}});
+    for tenants in [json!({}), both] {
+        refused(&with("/spec/databases/0/tenants", tenants), None, "exactly one of");
+    }
+}
+
+#[test]
+fn verification_without_an_authority_is_refused() {
+    let path = "/spec/server/tls";
+    refused(&with(path, json!({"mode": "verify-full"})), None, "need caSecretRef");
+    accepted(&with(path, json!({"mode": "verify-ca", "caSecretRef": {"name": "ca"}})), None);
+}
+
+#[test]
+fn a_name_that_makes_no_service_is_refused() {
+    let long = "a".repeat(53);
+    refuses("/metadata/name", &["1a", "a.b", "A", &long], "metadata.name must be");
+    accepts("/metadata/name", &["a", "a-1"]);
+}
+
+#[test]
+fn a_database_name_that_postgres_would_not_take_is_refused() {
+    let long = "ß".repeat(32);
+    refuses("/spec/databases/0/name", &["a\nb", &long], "must be a PostgreSQL name");
+    accepted(&with("/spec/databases/0/name", json!("größe & co")), None);
+}
+
+#[test]
+fn max_replicas_of_a_living_object_only_falls() {
+    refused(&with("/spec/maxReplicas", json!(4)), Some(&good()), "cannot be raised");
+    accepted(&with("/spec/maxReplicas", json!(2)), Some(&good()));
+}
+
+#[test]
+fn the_budget_of_a_living_object_only_rises() {
+    let (max, reserve) = ("/spec/server/budget/maxConnections", "/spec/server/budget/reserve");
+    refused(&with(max, json!(124)), Some(&good()), "cannot be lowered");
+    refused(&with(reserve, json!(23)), Some(&good()), "cannot be lowered");
+    accepted(&with(max, json!(200)), Some(&good()));
+    accepted(&with(reserve, json!(21)), Some(&good()));
+}
+
+#[test]
+fn an_autoscaler_may_write_any_replicas() {
+    accepted(&with("/spec/replicas", json!(1000)), Some(&good()));
+}
