@@ -18,6 +18,8 @@ source "$root/tests/cluster/lib/say.sh"
 source "$root/tests/cluster/lib/packages.sh"
 
 ticker=
+# shellcheck disable=SC2034 # for the summary at the end
+ran=()
 failed_parts=()
 part_lines=()
 
@@ -75,6 +77,7 @@ step() {
 part() {
   local name=$1 spent=0
   say "$name …"
+  ran+=("$name")
   if quiet "$@"; then
     part_lines+=("$(printf '%6d s  ok      %s' "$spent" "$name")")
   else

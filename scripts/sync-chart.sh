@@ -30,7 +30,7 @@ put() {
   fresh=$(cat)
   [[ -n $fresh ]] || fail "the source of ${file#"$root/"} is empty"
   [[ ! -f $file || $fresh != "$(<"$file")" ]] || return 0
-  [[ $mode != --check ]] || fail "${file#"$root/"} is stale" "run: make chart-sync, and commit it"
+  [[ $mode != --check ]] || fail "${file#"$root/"} is stale" "run: make generate, and commit it"
   printf '%s\n' "$fresh" >"$file"
   say "wrote ${file#"$root/"}"
 }

@@ -1,0 +1,55 @@
+# The verbs of this repository; `make` lists them. Recipes are one line: the
+# work is in scripts/, and CI runs the same verbs (.ci/run is `make test`).
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing (apt, cargo-deny); prints its plan
+	@scripts/setup.sh
+
+build: ## release binaries into dist/
+	@scripts/build.sh
+
+image: ## the container image, built from dist/
+	@scripts/image.sh
+
+test: ## everything that CI runs
+	@scripts/test.sh
+
+test-quick: ## the inner loop: under 2 minutes warm, no cluster
+	@scripts/test.sh quick
+
+lint: ## formatting, clippy, dependencies, shell scripts, chart
+	@scripts/test.sh lint
+
+drift: ## generated files are as their source says
+	@scripts/test.sh drift
+
+generate: ## write the generated files anew
+	@scripts/generate.sh
+
+docs: ## the Rust documentation, without a warning
+	@scripts/test.sh docs
+
+cluster: ## build the parts of the local cluster (once; kept in ~/.cache/poolwright)
+	@tests/cluster/parts.sh
+
+cluster-up: ## start the local cluster
+	@tests/cluster/cluster.sh up
+
+cluster-down: ## end the local cluster and remove every trace
+	@tests/cluster/cluster.sh down
+
+demo: ## 20 workspaces, 300 clients, a roll and a scale, on a real cluster
+	@scripts/demo.sh
+
+demo-down: ## remove the demo
+	@scripts/demo.sh down
+
+bench-quick: ## CPU cost of a transaction beside a bare TCP relay
+	@scripts/bench.sh quick
+
+.PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench-quick

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds the two programs in release mode and puts them, without debug sections,
+# into dist/: the binaries that the image ships and the cluster's tests run.
+set -euo pipefail
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+trap stop_ticker EXIT
+
+cd "$root"
+target=${CARGO_TARGET_DIR:-target}
+step build-release cargo build --release --locked -p poolwright-operator -p poolwright-pooler
+mkdir -p dist
+for name in poolwright-operator poolwright-pooler; do
+  strip --strip-debug -o "dist/.$name" "$target/release/$name"
+  cmp -s "dist/.$name" "dist/$name" || mv "dist/.$name" "dist/$name"
+  rm -f "dist/.$name"
+  say "dist/$name: $(du -m "dist/$name" | cut -f1) MB"
+done

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Checks the chart: lint, the manifests of both installs (cluster-wide and one
+# namespace), and that values which mean nothing are refused.
+set -euo pipefail
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+chart=$root/charts/poolwright
+PATH=$("$cluster/parts.sh" --path):$PATH
+
+# kinds ARGUMENT… — what a template run renders, sorted, in one line.
+kinds() {
+  helm template release "$chart" --namespace poolwright --kube-version 1.34.0 "$@" | awk '/^kind:/ {print $2}' | sort | paste -sd' '
+}
+
+# renders EXPECTED ARGUMENT…
+renders() {
+  local expected=$1 got
+  shift
+  got=$(kinds "$@")
+  [[ $got == "$expected" ]] || fail "helm template $*: rendered '$got'" "expected: '$expected'"
+  say "ok: helm template $*"
+}
+
+# refuses ARGUMENT…
+refuses() {
+  ! kinds "$@" >/dev/null 2>&1 || fail "helm template $* was accepted" "expected: refused by values.schema.json"
+  say "ok: refused: $*"
+}
+
+helm lint --strict "$chart"
+renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment ServiceAccount"
+renders "CustomResourceDefinition Deployment Role RoleBinding ServiceAccount" --set watchNamespace=apps
+renders "ClusterRole ClusterRoleBinding Deployment ServiceAccount" --set crds.install=false
+renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
+refuses --set image.tga=1
+refuses --set image.pullPolicy=Sometimes
+refuses --set watchNamespace=Not_A_Name
+refuses --set serviceAccount.create=false

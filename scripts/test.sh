@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Everything that CI runs, part by part: each prints its seconds, keeps its
+# noise in target/logs, and a failure of one does not hide the others'.
+#
+#   test.sh          all
+#   test.sh quick    the inner loop: no cluster, no release build
+#   test.sh lint | drift | docs    one group of parts
+set -euo pipefail
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+trap stop_ticker EXIT
+trap 'stop_ticker; echo; say "interrupted"; exit 130' INT TERM
+cd "$root"
+
+# limited SECONDS COMMAND… — on a terminal Ctrl-C must reach the command.
+limited() {
+  local foreground=()
+  [[ ! -t 1 ]] || foreground=(--foreground)
+  timeout "${foreground[@]}" --kill-after 20 "$@"
+}
+
+cargo_test() {
+  local seconds=$1
+  shift
+  limited "$seconds" cargo test --locked "$@"
+}
+
+rust_lints() {
+  part fmt cargo fmt --all --check
+  part clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+}
+
+shell_lints() { part shellcheck scripts/shellcheck.sh; }
+lints() {
+  rust_lints
+  shell_lints
+  part deny cargo deny --locked check bans licenses sources
+}
+
+drifts() { part drift scripts/generate.sh --check; }
+docs() { RUSTDOCFLAGS='-D warnings' part docs cargo doc --locked --workspace --no-deps; }
+units() { part unit cargo_test 900 --workspace --exclude poolwright-tests; }
+integration() { part integration cargo_test 900 -p poolwright-tests; }
+
+# The shipped binaries in their image, on a real cluster.
+shipped() {
+  part build scripts/build.sh
+  part cluster-parts tests/cluster/parts.sh
+  if ! passed build || ! passed cluster-parts; then
+    skip image "a part before it failed"
+    skip chart "a part before it failed"
+    skip cluster "a part before it failed"
+    return
+  fi
+  part image tests/cluster/image.sh
+  part chart scripts/chart.sh
+  if passed image; then part cluster limited 1500 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
+}
+
+all() {
+  scripts/setup.sh
+  lints
+  drifts
+  docs
+  units
+  shipped
+  integration
+}
+
+quick() {
+  rust_lints
+  shell_lints
+  units
+  drifts
+}
+
+summary() {
+  local name passed=0 failed=0
+  say "parts:"
+  print_parts
+  for name in "${ran[@]}"; do
+    passed=$((passed + $(sum "$name" passed)))
+    failed=$((failed + $(sum "$name" failed)))
+  done
+  ((failed || ${#failed_parts[@]} == 0)) || failed=${#failed_parts[@]}
+  ((${#failed_parts[@]} == 0)) || say "failed: ${failed_parts[*]}"
+  say "logs: $logs"
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+}
+
+# sum PART WORD — of the part's lines "test result: … N WORD;".
+sum() {
+  awk -v word="$2;" '/^test result: / { for (i = 2; i <= NF; i++) if ($i == word) n += $(i - 1) } END { print n + 0 }' "$logs/$1.log"
+}
+
+case ${1:-all} in
+  all | quick) "${1:-all}" ;;
+  lint) lints ;;
+  drift) drifts ;;
+  docs) docs ;;
+  *) fail "unknown argument $1" "usage: test.sh [quick|lint|drift|docs]" ;;
+esac
+summary
