@@ -1,0 +1,354 @@
+//! The rules for each message of a client: whether it needs a server, what becomes of it on the way
+//! there, and what the pooler answers itself. It decides from the header and a bounded start of the
+//! body; the rest streams through.
+
+mod extended;
+mod refuse;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, write};
+
+use crate::Rest;
+use crate::lexer::{Suspicion, suspect};
+use crate::parameters::Wanted;
+use crate::replies::{Naming, Reply};
+use crate::server::Server;
+use crate::statements::{Scope, Statement, Statements};
+
+/// Text longer than this is not looked at and counts as changing anything, in bytes.
+pub const LOOK_LIMIT: u32 = 16 * 1024;
+/// The longest named prepared statement, in bytes.
+pub const STATEMENT_LIMIT: u32 = 1024 * 1024;
+/// What one client's named statements may weigh together, in bytes.
+pub const STATEMENTS_LIMIT: usize = 16 * 1024 * 1024;
+
+/// Bytes on their way out.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub to_server: Vec<u8>,
+    pub to_client: Vec<u8>,
+}
+
+/// How far [`Session::send`] came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes of the input dealt with; the rest is to be given again.
+    pub consumed: usize,
+    pub pause: Pause,
+}
+
+/// Why [`Session::send`] stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// This many bytes are needed to go on, counted from the first one not consumed; 0: any.
+    More(usize),
+    /// The next message needs a server connection.
+    NeedServer,
+    /// The next message must wait until the server has sent what it owes.
+    Hold,
+    /// The client said goodbye.
+    Terminate,
+    /// The client is to be told and closed.
+    Fatal(Fatal),
+}
+
+/// What ends a session; the client's fault, and not to be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fatal {
+    pub sqlstate: &'static str,
+    pub message: String,
+}
+
+impl Fatal {
+    fn violation(message: impl Into<String>) -> Fatal {
+        Fatal { sqlstate: "08P01", message: message.into() }
+    }
+}
+
+/// What the session has done since it began; counters that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Simple queries and Executes.
+    pub queries: u64,
+    /// ReadyForQuery messages that reported no open transaction.
+    pub transactions: u64,
+}
+
+/// One client after login.
+pub struct Session {
+    pub wanted: Wanted,
+    pub counts: Counts,
+    scope: Scope,
+    statements: Rc<RefCell<Statements>>,
+    names: HashMap<Box<[u8]>, Rc<Statement>>,
+    names_weight: usize,
+    unnamed: Unnamed,
+    rest: Rest,
+    /// The rest belongs to a message for the server.
+    rest_is_sent: bool,
+}
+
+/// The client's unnamed statement, kept to be sent again to another server.
+#[derive(Default)]
+struct Unnamed {
+    /// Counts all unnamed statements of all clients, so that servers can tell them apart; 0: none.
+    number: u64,
+    /// The Parse message's body behind the name; `None` if it was too long to keep.
+    body: Option<Vec<u8>>,
+    suspicion: Option<Suspicion>,
+}
+
+/// What becomes of one message.
+enum Verdict {
+    /// It goes to the server as it is.
+    Forward,
+    /// It goes nowhere, or was dealt with.
+    Skip,
+    /// Its start was rewritten: the body behind so many bytes goes to the server.
+    Rewritten(u32),
+    /// So many bytes of the body are needed to decide.
+    Fetch(u32),
+}
+
+impl Session {
+    pub fn new(pool: u32, wanted: Wanted, statements: Rc<RefCell<Statements>>) -> Session {
+        let search_path = wanted.get("search_path").map(Box::from);
+        Session {
+            wanted,
+            counts: Counts::default(),
+            scope: Scope { pool, search_path },
+            statements,
+            names: HashMap::new(),
+            names_weight: 0,
+            unnamed: Unnamed::default(),
+            rest: Rest::Header,
+            rest_is_sent: false,
+        }
+    }
+
+    /// Nothing of a message has been dealt with whose rest is to come.
+    pub fn at_boundary(&self) -> bool {
+        self.rest == Rest::Header
+    }
+
+    /// Takes in what the client sent.
+    pub fn send(
+        &mut self,
+        mut server: Option<&mut Server>,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Taken {
+        let mut consumed = 0;
+        loop {
+            consumed += self.rest.pass(&input[consumed..], &mut out.to_server);
+            if let Some(server) = server.as_deref_mut() {
+                server.half_sent = self.rest != Rest::Header && self.rest_is_sent;
+            }
+            let left = &input[consumed..];
+            if self.rest != Rest::Header || left.is_empty() {
+                return Taken { consumed, pause: Pause::More(0) };
+            }
+            match self.message(server.as_deref_mut(), left, out) {
+                Ok(count) => consumed += count,
+                Err(pause) => return Taken { consumed, pause },
+            }
+        }
+    }
+
+    /// Begins one message; answers how many bytes of it were dealt with.
+    fn message(
+        &mut self,
+        server: Option<&mut Server>,
+        left: &[u8],
+        out: &mut Output,
+    ) -> Result<usize, Pause> {
+        let head = header(left).map_err(|e| Pause::Fatal(Fatal::violation(e.to_string())))?;
+        let Some(head) = head else { return Err(Pause::More(5)) };
+        let mut fetch = first_look(&head);
+        let mut server = server;
+        loop {
+            let Some(body) = left.get(5..5 + fetch as usize) else {
+                return Err(Pause::More(5 + fetch as usize));
+            };
+            let verdict = match server.as_deref_mut() {
+                Some(server) => self.attached(server, head, body, out)?,
+                None => self.detached(head, body, out)?,
+            };
+            match verdict {
+                Verdict::Fetch(more) => fetch = more,
+                Verdict::Skip => {
+                    self.begin_rest(Rest::Skip(head.length + 5), false);
+                    return Ok(0);
+                }
+                Verdict::Forward => {
+                    self.begin_rest(Rest::Forward(head.length + 5), true);
+                    return Ok(0);
+                }
+                Verdict::Rewritten(used) => {
+                    self.begin_rest(Rest::Forward(head.length - used), true);
+                    return Ok(5 + used as usize);
+                }
+            }
+        }
+    }
+
+    fn begin_rest(&mut self, rest: Rest, is_sent: bool) {
+        let empty = matches!(rest, Rest::Forward(0) | Rest::Skip(0));
+        self.rest = if empty { Rest::Header } else { rest };
+        self.rest_is_sent = is_sent;
+    }
+
+    /// Without a server: what the pooler can answer alone.
+    fn detached(&mut self, head: Header, body: &[u8], out: &mut Output) -> Result<Verdict, Pause> {
+        match head.tag {
+            tag::TERMINATE => Err(Pause::Terminate),
+            tag::SYNC => {
+                write::ready_for_query(&mut out.to_client, TransactionStatus::Idle);
+                Ok(Verdict::Skip)
+            }
+            tag::FLUSH | tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => Ok(Verdict::Skip),
+            tag::CLOSE => self.close_detached(body, out),
+            tag::QUERY
+            | tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::FUNCTION_CALL => Err(Pause::NeedServer),
+            other => Err(unknown(other)),
+        }
+    }
+
+    fn attached(
+        &mut self,
+        server: &mut Server,
+        head: Header,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        match head.tag {
+            tag::TERMINATE => return Err(Pause::Terminate),
+            tag::SYNC if !server.copy_in => {
+                server.send_sync();
+                return Ok(Verdict::Forward);
+            }
+            _ if server.skipping => return known(head.tag).map(|()| Verdict::Skip),
+            tag::SYNC | tag::FLUSH => return Ok(Verdict::Forward),
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
+                return Ok(copy_message(server, head.tag));
+            }
+            _ => {}
+        }
+        if server.copy_in {
+            known(head.tag)?;
+            let message = "unexpected message during COPY from stdin: expected CopyData, CopyDone or CopyFail";
+            return Err(Pause::Fatal(Fatal::violation(message)));
+        }
+        match head.tag {
+            tag::QUERY => Ok(self.query(server, head, body)),
+            tag::FUNCTION_CALL => {
+                server.suspect(Some(Suspicion::Undecidable));
+                server.open_flight = false;
+                server.replies.push_back(Reply::Function);
+                Ok(Verdict::Forward)
+            }
+            tag::PARSE => self.parse(server, head, body, out),
+            tag::BIND => self.bind(server, head, body, out),
+            tag::DESCRIBE => self.describe(server, body, out),
+            tag::CLOSE => self.close(server, body, out),
+            tag::EXECUTE => {
+                self.counts.queries += 1;
+                server.send_extended(Reply::Execute);
+                Ok(Verdict::Forward)
+            }
+            other => Err(unknown(other)),
+        }
+    }
+
+    fn query(&mut self, server: &mut Server, head: Header, body: &[u8]) -> Verdict {
+        let whole = body.len() == head.length as usize;
+        let text = read::query(body).ok().filter(|_| whole);
+        let suspicion = match text {
+            Some(text) => suspect(text, server.reading()),
+            None => Some(Suspicion::Undecidable),
+        };
+        self.counts.queries += 1;
+        self.unnamed.number = 0;
+        server.send_query(suspicion);
+        Verdict::Forward
+    }
+
+    pub(crate) fn count_ready(&mut self, status: TransactionStatus) {
+        self.counts.transactions += u64::from(status == TransactionStatus::Idle);
+    }
+
+    /// The server dropped all prepared statements at the client's word.
+    pub(crate) fn forget_statements(&mut self) {
+        self.names.clear();
+        self.names_weight = 0;
+        self.unnamed.number = 0;
+    }
+
+    /// What the client had named is again as it was before a message that the server never obeyed.
+    pub(crate) fn take_back(&mut self, naming: Option<Naming>, unnamed: Option<u64>) {
+        if let Some(Naming { name, before }) = naming {
+            self.remove_name(&name);
+            if let Some(before) = before {
+                self.insert_name(name, before);
+            }
+        }
+        if unnamed == Some(self.unnamed.number) {
+            self.unnamed.number = 0;
+        }
+    }
+
+    fn insert_name(&mut self, name: Box<[u8]>, statement: Rc<Statement>) {
+        self.names_weight += name.len() + statement.body.len();
+        self.names.insert(name, statement);
+    }
+
+    fn remove_name(&mut self, name: &[u8]) -> Option<Rc<Statement>> {
+        let statement = self.names.remove(name)?;
+        self.names_weight -= name.len() + statement.body.len();
+        Some(statement)
+    }
+}
+
+/// How much of a body is needed for a first decision.
+fn first_look(head: &Header) -> u32 {
+    match head.tag {
+        tag::QUERY | tag::PARSE | tag::DESCRIBE | tag::CLOSE => head.length.min(LOOK_LIMIT),
+        tag::BIND => head.length.min(256),
+        _ => 0,
+    }
+}
+
+/// CopyDone and CopyFail may come before the server has asked for data, or after it gave up.
+fn copy_message(server: &mut Server, message: u8) -> Verdict {
+    let ends = message != tag::COPY_DATA;
+    if server.copy_in {
+        server.copy_in = !ends;
+        return Verdict::Forward;
+    }
+    if server.replies.is_empty() {
+        return Verdict::Skip;
+    }
+    if ends {
+        server.replies.push_back(Reply::CopyEnd);
+    }
+    Verdict::Forward
+}
+
+fn known(message: u8) -> Result<(), Pause> {
+    const TAGS: &[u8] = b"BCDEFHPQScdf";
+    if TAGS.contains(&message) { Ok(()) } else { Err(unknown(message)) }
+}
+
+fn unknown(message: u8) -> Pause {
+    Pause::Fatal(Fatal::violation(format!(
+        "invalid frontend message type {message}: expected one that follows a login"
+    )))
+}

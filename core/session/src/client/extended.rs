@@ -1,0 +1,303 @@
+//! The extended protocol: names of statements are the client's own, servers know them by text.
+//! Whatever a later message relies on has been confirmed, or fails in the same flight.
+
+use std::rc::Rc;
+
+use poolwright_wire::{Header, TargetKind, read, write};
+
+use super::refuse::Refusal;
+use super::{
+    Fatal, LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict,
+};
+use crate::lexer::{Suspicion, suspect};
+use crate::replies::{Answer, Naming, Reply, Undo};
+use crate::server::Server;
+use crate::statements::Statement;
+
+/// Statements up to this length are kept when unnamed, in bytes.
+const UNNAMED_LIMIT: u32 = LOOK_LIMIT;
+
+impl Session {
+    pub(super) fn parse(
+        &mut self,
+        server: &mut Server,
+        head: Header,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        let Some(name) = read::parse_name(body, head.length).map_err(malformed)? else {
+            let refusal = Refusal::too_long("the name of a prepared statement", LOOK_LIMIT);
+            return Ok(self.refuse(server, refusal, out));
+        };
+        if name.name.is_empty() {
+            return self.parse_unnamed(server, head, body);
+        }
+        if server.edits_ahead > 0 {
+            return Err(Pause::Hold);
+        }
+        let name: Box<[u8]> = name.name.into();
+        if self.names.contains_key(&name) {
+            return Ok(self.refuse(server, Refusal::duplicate(&name), out));
+        }
+        if head.length > STATEMENT_LIMIT {
+            let refusal = Refusal::too_long("a named prepared statement", STATEMENT_LIMIT);
+            return Ok(self.refuse(server, refusal, out));
+        }
+        if body.len() < head.length as usize {
+            return Ok(Verdict::Fetch(head.length));
+        }
+        self.parse_named(server, name, body, out)
+    }
+
+    fn parse_named(
+        &mut self,
+        server: &mut Server,
+        name: Box<[u8]>,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        let message = read::parse(body).map_err(malformed)?;
+        if self.names_weight + body.len() > STATEMENTS_LIMIT {
+            let limit = STATEMENTS_LIMIT as u32;
+            let refusal = Refusal::too_long("all prepared statements of a client together", limit);
+            return Ok(self.refuse(server, refusal, out));
+        }
+        let reading = server.reading();
+        let look = || match message.query.len() as u32 {
+            ..LOOK_LIMIT => suspect(message.query, reading),
+            _ => Some(Suspicion::Undecidable),
+        };
+        let rest = &body[name.len() + 1..];
+        let statement = self.statements.borrow_mut().intern(&self.scope, rest, look);
+        self.insert_name(name.clone(), statement.clone());
+        server.flight_edits = true;
+        let naming = Some(Naming { name, before: None });
+        if server.held.touch(statement.id) {
+            let undo = Undo { naming, ..Undo::default() };
+            server.send_extended(Reply::Answer(Answer::ParseComplete, undo));
+            server.answer(true, &mut out.to_client);
+        } else {
+            make_known(server, &statement, false, naming, &mut out.to_server);
+        }
+        Ok(Verdict::Skip)
+    }
+
+    fn parse_unnamed(
+        &mut self,
+        server: &mut Server,
+        head: Header,
+        body: &[u8],
+    ) -> Result<Verdict, Pause> {
+        let whole = body.len() == head.length as usize;
+        self.unnamed.number = self.statements.borrow_mut().next_unnamed();
+        self.unnamed.suspicion = Some(Suspicion::Undecidable);
+        if whole && head.length <= UNNAMED_LIMIT {
+            let message = read::parse(body).map_err(malformed)?;
+            self.unnamed.suspicion = suspect(message.query, server.reading());
+            let kept = self.unnamed.body.get_or_insert_default();
+            kept.clear();
+            kept.extend_from_slice(&body[1..]);
+        } else {
+            self.unnamed.body = None;
+        }
+        server.unnamed = Some(self.unnamed.number);
+        server.flight_edits = true;
+        let number = Some(self.unnamed.number);
+        let undo = Undo { unnamed: number, held_unnamed: number, ..Undo::default() };
+        server.send_extended(Reply::Parse { injected: false, undo });
+        Ok(Verdict::Forward)
+    }
+
+    pub(super) fn bind(
+        &mut self,
+        server: &mut Server,
+        head: Header,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        let names = match read::bind_names(body, head.length).map_err(malformed)? {
+            Some(names) => names,
+            None if (body.len() as u32) < head.length.min(LOOK_LIMIT) => {
+                return Ok(Verdict::Fetch(head.length.min(LOOK_LIMIT)));
+            }
+            None => {
+                let refusal = Refusal::too_long("the names in a Bind", LOOK_LIMIT);
+                return Ok(self.refuse(server, refusal, out));
+            }
+        };
+        if names.statement.is_empty() {
+            return self.bind_unnamed(server, out);
+        }
+        let Some(statement) = self.known(server, names.statement)? else {
+            return Ok(self.refuse(server, Refusal::missing(names.statement), out));
+        };
+        self.rely_on(server, &statement, &mut out.to_server);
+        let rest = head.length - names.consumed as u32;
+        write::bind_head(&mut out.to_server, names.portal, &statement.name, rest);
+        self.note_bind(server, statement.suspicion);
+        Ok(Verdict::Rewritten(names.consumed as u32))
+    }
+
+    fn bind_unnamed(&mut self, server: &mut Server, out: &mut Output) -> Result<Verdict, Pause> {
+        if let Some(refusal) = self.rely_on_unnamed(server, &mut out.to_server)? {
+            return Ok(self.refuse(server, refusal, out));
+        }
+        self.note_bind(server, self.unnamed.suspicion);
+        Ok(Verdict::Forward)
+    }
+
+    fn note_bind(&self, server: &mut Server, suspicion: Option<Suspicion>) {
+        server.suspect(suspicion);
+        server.flight_edits |= suspicion.is_some();
+        server.send_extended(Reply::Bind);
+    }
+
+    pub(super) fn describe(
+        &mut self,
+        server: &mut Server,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        let target = read::describe(body).map_err(malformed)?;
+        match (target.kind, target.name) {
+            (TargetKind::Portal, _) => {}
+            (TargetKind::Statement, b"") => {
+                if let Some(refusal) = self.rely_on_unnamed(server, &mut out.to_server)? {
+                    return Ok(self.refuse(server, refusal, out));
+                }
+            }
+            (TargetKind::Statement, name) => {
+                let Some(statement) = self.known(server, name)? else {
+                    return Ok(self.refuse(server, Refusal::missing(name), out));
+                };
+                self.rely_on(server, &statement, &mut out.to_server);
+                write::describe(&mut out.to_server, TargetKind::Statement, &statement.name);
+                server.send_extended(Reply::Describe);
+                return Ok(Verdict::Skip);
+            }
+        }
+        server.send_extended(Reply::Describe);
+        Ok(Verdict::Forward)
+    }
+
+    pub(super) fn close(
+        &mut self,
+        server: &mut Server,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        let target = read::close(body).map_err(malformed)?;
+        if target.kind == TargetKind::Portal {
+            server.send_extended(Reply::Close { injected: false, undo: Undo::default() });
+            return Ok(Verdict::Forward);
+        }
+        if server.edits_ahead > 0 {
+            return Err(Pause::Hold);
+        }
+        let undo = self.forget(target.name);
+        if target.name.is_empty() {
+            server.unnamed = None;
+        }
+        server.flight_edits = true;
+        server.send_extended(Reply::Answer(Answer::CloseComplete, undo));
+        server.answer(true, &mut out.to_client);
+        Ok(Verdict::Skip)
+    }
+
+    /// Without a server nothing can fail before it, so a Close takes effect at once.
+    pub(super) fn close_detached(
+        &mut self,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Verdict, Pause> {
+        let target = read::close(body).map_err(malformed)?;
+        if target.kind == TargetKind::Statement {
+            self.forget(target.name);
+        }
+        write::close_complete(&mut out.to_client);
+        Ok(Verdict::Skip)
+    }
+
+    fn forget(&mut self, name: &[u8]) -> Undo {
+        if name.is_empty() {
+            self.unnamed.number = 0;
+        }
+        let before = self.remove_name(name);
+        let naming = before.is_some().then(|| Naming { name: name.into(), before });
+        Undo { naming, ..Undo::default() }
+    }
+
+    /// The statement that the client's name stands for, once nothing sent before can change that.
+    fn known(&self, server: &Server, name: &[u8]) -> Result<Option<Rc<Statement>>, Pause> {
+        if server.edits_ahead > 0 {
+            return Err(Pause::Hold);
+        }
+        Ok(self.names.get(name).cloned())
+    }
+
+    /// Sends the statement ahead if the server does not hold it.
+    fn rely_on(&self, server: &mut Server, statement: &Rc<Statement>, to_server: &mut Vec<u8>) {
+        if !server.held.touch(statement.id) {
+            server.flight_edits = true;
+            make_known(server, statement, true, None, to_server);
+        }
+    }
+
+    /// Sends the unnamed statement ahead if the server does not hold it; answers why it cannot.
+    fn rely_on_unnamed(
+        &self,
+        server: &mut Server,
+        to_server: &mut Vec<u8>,
+    ) -> Result<Option<Refusal>, Pause> {
+        let number = self.unnamed.number;
+        let held = number > 0 && server.unnamed == Some(number);
+        let same_flight = held && server.open_flight && server.flight_edits;
+        if server.edits_ahead > 0 && !same_flight {
+            return Err(Pause::Hold);
+        }
+        if number == 0 {
+            return Ok(Some(Refusal::missing(b"")));
+        }
+        if held {
+            return Ok(None);
+        }
+        let Some(body) = &self.unnamed.body else {
+            return Ok(Some(Refusal::too_long("an unnamed statement kept", UNNAMED_LIMIT)));
+        };
+        write::parse_head(to_server, b"", body.len() as u32);
+        to_server.extend_from_slice(body);
+        server.unnamed = Some(number);
+        server.flight_edits = true;
+        let undo = Undo { held_unnamed: Some(number), ..Undo::default() };
+        server.send_extended(Reply::Parse { injected: true, undo });
+        Ok(None)
+    }
+
+    fn refuse(&self, server: &mut Server, refusal: Refusal, out: &mut Output) -> Verdict {
+        refusal.send(server, &mut out.to_server);
+        Verdict::Skip
+    }
+}
+
+/// Prepares a statement on the server, evicting another if it holds too many.
+fn make_known(
+    server: &mut Server,
+    statement: &Statement,
+    injected: bool,
+    naming: Option<Naming>,
+    to_server: &mut Vec<u8>,
+) {
+    if let Some(evicted) = server.held.insert(statement.id) {
+        write::close(to_server, TargetKind::Statement, format!("pw_{evicted}").as_bytes());
+        let undo = Undo { evicted: Some(evicted), ..Undo::default() };
+        server.send_extended(Reply::Close { injected: true, undo });
+    }
+    write::parse_head(to_server, &statement.name, statement.body.len() as u32);
+    to_server.extend_from_slice(&statement.body);
+    let undo = Undo { naming, held: Some(statement.id), ..Undo::default() };
+    server.send_extended(Reply::Parse { injected, undo });
+}
+
+fn malformed(error: poolwright_wire::WireError) -> Pause {
+    Pause::Fatal(Fatal { sqlstate: "08P01", message: error.to_string() })
+}

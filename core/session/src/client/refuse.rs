@@ -1,0 +1,56 @@
+//! Errors of the pooler's own inside a flight. The server is made to fail in the message's place, so
+//! that transaction and flight end as they would by the server's own error (invariant I1).
+
+use poolwright_wire::TargetKind;
+use poolwright_wire::write::{self, ErrorFields};
+
+use crate::replies::Reply;
+use crate::server::Server;
+use crate::statements::NO_STATEMENT;
+
+/// An error that the pooler raises as the server would.
+pub struct Refusal {
+    pub sqlstate: &'static str,
+    pub message: String,
+    pub hint: Option<&'static str>,
+}
+
+impl Refusal {
+    pub fn duplicate(name: &[u8]) -> Refusal {
+        let message = format!("prepared statement \"{}\" already exists", text(name));
+        Refusal { sqlstate: "42P05", message, hint: None }
+    }
+
+    pub fn missing(name: &[u8]) -> Refusal {
+        let message = match name {
+            b"" => "unnamed prepared statement does not exist".to_owned(),
+            name => format!("prepared statement \"{}\" does not exist", text(name)),
+        };
+        Refusal { sqlstate: "26000", message, hint: None }
+    }
+
+    pub fn too_long(what: &str, limit: u32) -> Refusal {
+        let message = format!("{what} is longer than {limit} bytes");
+        let hint = "Use an unnamed statement, in one flight with its Bind, or session pooling.";
+        Refusal { sqlstate: "54000", message, hint: Some(hint) }
+    }
+
+    /// Sends a message that must fail, and gives the client this error in place of the server's.
+    pub fn send(self, server: &mut Server, to_server: &mut Vec<u8>) {
+        let mut error = Vec::new();
+        let fields = ErrorFields {
+            severity: "ERROR",
+            sqlstate: self.sqlstate,
+            message: &self.message,
+            hint: self.hint,
+            ..ErrorFields::default()
+        };
+        write::error_response(&mut error, &fields);
+        write::describe(to_server, TargetKind::Statement, NO_STATEMENT);
+        server.send_extended(Reply::Refuse(error.into()));
+    }
+}
+
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}

@@ -1,0 +1,148 @@
+//! Run-time parameters: what a client wants set, what a server connection has set, and the SQL that
+//! makes one equal the other. Names are compared in lower case, as Postgres does.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// What a client asked for at startup and has changed since, where the server reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted(BTreeMap<Box<str>, Box<str>>);
+
+/// A startup parameter's name that is no name of a setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unrecognized configuration parameter \"{0}\"")]
+pub struct BadName(pub String);
+
+impl Wanted {
+    /// # Errors
+    /// [`BadName`] for a name with other characters than ASCII letters, digits, `_`, `.` and `-`.
+    pub fn new<'a>(
+        startup: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Wanted, BadName> {
+        let mut wanted = Wanted::default();
+        for (name, value) in startup {
+            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+            if name.is_empty() || !name.bytes().all(known) {
+                return Err(BadName(name.to_owned()));
+            }
+            wanted.0.insert(name.to_ascii_lowercase().into(), value.into());
+        }
+        Ok(wanted)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| &**value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// Reported parameters that no SET changes.
+const FIXED: &[&str] = &[
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+];
+
+/// What one server connection has set.
+#[derive(Clone, Debug, Default)]
+pub struct Current {
+    /// As ParameterStatus said at login: name as reported, value.
+    base: BTreeMap<Box<str>, Box<str>>,
+    /// As ParameterStatus said last.
+    reported: BTreeMap<Box<str>, Box<str>>,
+    /// Set beyond the login's state.
+    applied: Wanted,
+}
+
+impl Current {
+    pub fn new(login: impl IntoIterator<Item = (String, String)>) -> Current {
+        let base: BTreeMap<_, _> =
+            login.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Current { reported: base.clone(), base, applied: Wanted::default() }
+    }
+
+    /// All reported parameters, as the server spells them.
+    pub fn reported(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.reported.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.reported.get(name).map(|value| &**value)
+    }
+
+    /// Notes a ParameterStatus that answers the pooler's own statement.
+    pub fn report(&mut self, name: &str, value: &str) {
+        self.reported.insert(name.into(), value.into());
+    }
+
+    /// Notes a ParameterStatus that a client's statement caused: the client keeps what it set.
+    pub fn report_to(&mut self, name: &str, value: &str, wanted: &mut Wanted) {
+        self.report(name, value);
+        if FIXED.contains(&name) {
+            return;
+        }
+        let lower: Box<str> = name.to_ascii_lowercase().into();
+        if self.base.get(name).is_some_and(|base| &**base == value) {
+            self.applied.0.remove(&lower);
+            wanted.0.remove(&lower);
+        } else {
+            self.applied.0.insert(lower.clone(), value.into());
+            wanted.0.insert(lower, value.into());
+        }
+    }
+
+    /// The SQL that turns this connection's settings into the wanted ones; `None` if they are equal.
+    pub fn difference(&self, wanted: &Wanted) -> Option<String> {
+        if self.applied == *wanted {
+            return None;
+        }
+        let mut sql = String::new();
+        for (name, _) in self.applied.iter().filter(|(name, _)| wanted.get(name).is_none()) {
+            write_reset(&mut sql, name);
+        }
+        let changed = wanted.iter().filter(|&(name, value)| self.applied.get(name) != Some(value));
+        for (name, value) in changed {
+            write_set(&mut sql, name, value);
+        }
+        Some(sql)
+    }
+
+    /// The settings are now the wanted ones.
+    pub fn set_applied(&mut self, wanted: &Wanted) {
+        self.applied = wanted.clone();
+    }
+
+    /// The server has reset its session.
+    pub fn set_reset(&mut self) {
+        self.applied = Wanted::default();
+    }
+}
+
+fn write_reset(sql: &mut String, name: &str) {
+    sql.push_str("RESET ");
+    for (i, part) in name.split('.').enumerate() {
+        let dot = if i > 0 { "." } else { "" };
+        let _ = write!(sql, "{dot}\"{part}\"");
+    }
+    sql.push(';');
+}
+
+/// `set_config` reads a value as the startup packet does, lists included.
+fn write_set(sql: &mut String, name: &str, value: &str) {
+    let _ = write!(sql, "SELECT pg_catalog.set_config('{name}', E'");
+    for byte in value.bytes() {
+        let plain = byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\' || byte == b' ';
+        if plain {
+            sql.push(char::from(byte));
+        } else {
+            let _ = write!(sql, "\\x{byte:02x}");
+        }
+    }
+    sql.push_str("', false);");
+}

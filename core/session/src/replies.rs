@@ -1,0 +1,109 @@
+//! What a server still owes for the messages it was sent, in order. A queue of values: who sends
+//! and who reads is for others to say.
+
+use std::rc::Rc;
+
+use poolwright_wire::write;
+
+use crate::statements::Statement;
+
+/// One message's replies.
+#[derive(Debug)]
+pub enum Reply {
+    /// A simple query: everything up to ReadyForQuery. `edits`: it may drop prepared statements.
+    Query {
+        edits: bool,
+    },
+    /// A function call: up to ReadyForQuery.
+    Function,
+    /// The end of a flight of extended messages: ReadyForQuery.
+    Sync {
+        edits: bool,
+    },
+    /// ParseComplete, for the client or for the pooler.
+    Parse {
+        injected: bool,
+        undo: Undo,
+    },
+    Bind,
+    Describe,
+    Execute,
+    /// CloseComplete, for the client or for the pooler.
+    Close {
+        injected: bool,
+        undo: Undo,
+    },
+    /// The pooler answers this itself, when its turn comes.
+    Answer(Answer, Undo),
+    /// A message made to fail: this error goes to the client in place of the server's.
+    Refuse(Box<[u8]>),
+    /// The client ended a COPY before the server asked for its data.
+    CopyEnd,
+    /// The pooler's own query: everything up to ReadyForQuery, for nobody else's eyes.
+    Injected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    ParseComplete,
+    CloseComplete,
+}
+
+impl Answer {
+    pub fn write(self, to_client: &mut Vec<u8>) {
+        match self {
+            Answer::ParseComplete => write::parse_complete(to_client),
+            Answer::CloseComplete => write::close_complete(to_client),
+        }
+    }
+}
+
+/// What to take back when the server never did what it was sent (invariant I4).
+#[derive(Debug, Default)]
+pub struct Undo {
+    pub naming: Option<Naming>,
+    /// A statement that the server was to get.
+    pub held: Option<u64>,
+    /// A statement that the server was to lose.
+    pub evicted: Option<u64>,
+    /// An unnamed statement that the client was to have, by number.
+    pub unnamed: Option<u64>,
+    /// An unnamed statement that the server was to get, by number.
+    pub held_unnamed: Option<u64>,
+}
+
+/// A client's name for a statement, and what it named before.
+#[derive(Debug)]
+pub struct Naming {
+    pub name: Box<[u8]>,
+    pub before: Option<Rc<Statement>>,
+}
+
+impl Reply {
+    /// An error in its place makes the server skip everything up to the next Sync.
+    pub fn fails_flight(&self) -> bool {
+        match self {
+            Reply::Parse { .. }
+            | Reply::Bind
+            | Reply::Describe
+            | Reply::Execute
+            | Reply::Close { .. }
+            | Reply::Refuse(_) => true,
+            Reply::Query { .. }
+            | Reply::Function
+            | Reply::Sync { .. }
+            | Reply::Answer(..)
+            | Reply::CopyEnd
+            | Reply::Injected => false,
+        }
+    }
+
+    pub fn into_undo(self) -> Option<Undo> {
+        match self {
+            Reply::Parse { undo, .. } | Reply::Close { undo, .. } | Reply::Answer(_, undo) => {
+                Some(undo)
+            }
+            _ => None,
+        }
+    }
+}
