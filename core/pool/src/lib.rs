@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Who gets which server connection, and when one is opened or closed.
+//!
+//! [`Pools`] is a value: it takes an [`Event`] and the time, and answers with
+//! [`Effect`]s. It never reads a clock, owns a socket, starts a task or speaks
+//! the wire protocol, and the same events give the same effects.
+//!
+//! In reading order: [`ids`] and [`limits`] name things, [`event`] is what goes
+//! in and out, [`conn`] and [`pool`] hold the state, [`pools`] changes it.
+//! `deadlines` and `random` are small helpers.
+
+pub mod conn;
+mod deadlines;
+pub mod event;
+pub mod ids;
+pub mod limits;
+mod pool;
+mod pools;
+mod random;
+
+pub use conn::Tally;
+pub use event::{CloseReason, Effect, Event, Refusal};
+pub use ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+pub use limits::{DatabaseLimits, PoolLimits, ServerLimits, Tuning};
+pub use pools::{PoolCounts, Pools};

@@ -1,0 +1,57 @@
+//! When something must be looked at again: one entry for each pool or cap that
+//! waits for time to pass, none for the others.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::ids::{DatabaseId, PoolId, ServerId};
+
+/// What is looked at when its time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Pool(PoolId),
+    Database(DatabaseId),
+    Server(ServerId),
+}
+
+/// Ordered deadlines. Whoever is armed remembers its own time, so that
+/// arming it anew can take the old entry out: the set never grows by use.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines(BTreeSet<(Duration, Subject)>);
+
+impl Deadlines {
+    /// Arms `subject` for `at`, unless it is armed for an earlier time already.
+    pub(crate) fn arm(&mut self, armed: &mut Option<Duration>, at: Duration, subject: Subject) {
+        match *armed {
+            Some(earlier) if earlier <= at => return,
+            Some(later) => {
+                self.0.remove(&(later, subject));
+            }
+            None => {}
+        }
+        self.0.insert((at, subject));
+        *armed = Some(at);
+    }
+
+    pub(crate) fn first(&self) -> Option<Duration> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out one subject that is due. The caller clears its `armed`.
+    pub(crate) fn pop_due(&mut self, now: Duration) -> Option<Subject> {
+        let (at, subject) = *self.0.first()?;
+        if at > now {
+            return None;
+        }
+        self.0.pop_first();
+        Some(subject)
+    }
+
+    pub(crate) fn contains(&self, at: Duration, subject: Subject) -> bool {
+        self.0.contains(&(at, subject))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,135 @@
+//! What goes into the pools and what comes out. Values only; nothing here decides.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::{ClientId, ConnId, PoolId, ServerId};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A client needs a connection of this pool. Answered by `Assign` or `Refuse`, perhaps later.
+    Request { client: ClientId, pool: PoolId },
+    /// A waiting client is gone or has cancelled. Ignored if it no longer waits.
+    Abandon { client: ClientId },
+    /// The login that `Open` asked for succeeded.
+    Opened { conn: ConnId },
+    /// The login failed and the server has no backend of it any more.
+    /// `retry: false` says that the credentials or the database were refused.
+    OpenFailed { conn: ConnId, retry: bool, reason: String },
+    /// A client is done with the connection. `reuse: false`: the caller is
+    /// closing it, and will report `Closed`. Also for an idle connection found sick.
+    Returned { conn: ConnId, reuse: bool },
+    /// The server's EOF was seen: the slot is free. Comes after `Close`, or
+    /// unasked when the server ended an idle or busy connection.
+    Closed { conn: ConnId },
+    /// [`crate::Pools::next_deadline`] has come, or limits were changed.
+    Timer,
+    /// Retire every connection to the server: idle ones now, busy ones when returned.
+    Reconnect { server: ServerId },
+    /// The (database, user) is no longer served: its waiters are refused, its
+    /// connections closed. [`crate::Pools::pool`] brings it back.
+    Forget { pool: PoolId },
+    /// The process ends: all waiters are refused, idle connections closed, busy ones when returned.
+    Shutdown,
+}
+
+/// Something that the caller must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Log in to the server; answer with `Opened` or `OpenFailed`.
+    Open { conn: ConnId, pool: PoolId },
+    /// The connection is the client's until `Returned`.
+    Assign { client: ClientId, conn: ConnId },
+    /// Say goodbye to the server, wait for its EOF, answer with `Closed`.
+    Close { conn: ConnId, why: CloseReason },
+    /// The client gets no connection; it no longer waits.
+    Refuse { client: ClientId, why: Refusal },
+}
+
+/// Why a connection that worked is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CloseReason {
+    /// Idle for longer than the pool's `idle_timeout`.
+    IdleTimeout,
+    /// Older than its lifetime.
+    Lifetime,
+    /// Idle, and another pool needed the slot.
+    Evicted,
+    /// Returned, and a pool with fewer connections waited longer.
+    Yielded,
+    /// A cap was lowered.
+    Excess,
+    /// `Event::Reconnect`.
+    Reconnect,
+    /// `Event::Forget`.
+    Forgotten,
+    /// `Event::Shutdown`.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// A fixed metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::Lifetime => "lifetime",
+            CloseReason::Evicted => "evicted",
+            CloseReason::Yielded => "yielded",
+            CloseReason::Excess => "excess",
+            CloseReason::Reconnect => "reconnect",
+            CloseReason::Forgotten => "forgotten",
+            CloseReason::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Why a client gets no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It waited for the pool's `wait_timeout` while all connections were in use.
+    WaitTimeout,
+    /// It waited for the `wait_timeout` while logins failed, since `since`.
+    BackendDown { reason: Arc<str>, since: Duration },
+    /// The server refused the pool's login for good.
+    LoginRefused { reason: Arc<str> },
+    /// The (database, user) is no longer served.
+    Forgotten,
+    /// The process ends.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// A fixed metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Refusal::WaitTimeout => "wait_timeout",
+            Refusal::BackendDown { .. } => "backend_down",
+            Refusal::LoginRefused { .. } => "login_refused",
+            Refusal::Forgotten => "forgotten",
+            Refusal::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::WaitTimeout => f.write_str(
+                "query_wait_timeout: no server connection became free in time; \
+                 the pool is too small for its load or its clients hold long transactions",
+            ),
+            Refusal::BackendDown { reason, .. } => {
+                write!(f, "no server connection could be opened in time: {reason}")
+            }
+            Refusal::LoginRefused { reason } => {
+                write!(f, "the server refused the pooler's login: {reason}")
+            }
+            Refusal::Forgotten => f.write_str("this database and user are no longer served here"),
+            Refusal::ShuttingDown => f.write_str("the pooler is shutting down; connect again"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,185 @@
+//! What is remembered of one pool, one database and one server. They answer
+//! questions about themselves and never change anything else.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conn::Tally;
+use crate::ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+use crate::limits::{DatabaseLimits, PoolLimits, ServerLimits};
+
+/// The order in which pools that lack a connection are served: fewest
+/// connections first, then the longest wait.
+pub(crate) type Hunger = (u32, Duration, PoolId);
+
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) client: ClientId,
+    pub(crate) since: Duration,
+}
+
+/// What is known of a pool whose last login failed.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    pub(crate) attempts: u32,
+    /// No login before.
+    pub(crate) until: Duration,
+    /// `until` has not come yet, as far as the timer has told.
+    pub(crate) paused: bool,
+    /// The server refused the login for good.
+    pub(crate) refused: bool,
+    pub(crate) reason: Arc<str>,
+    /// The first failure.
+    pub(crate) since: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) database: DatabaseId,
+    pub(crate) user: Box<str>,
+    pub(crate) limits: PoolLimits,
+    pub(crate) tally: Tally,
+    /// Longest idle in front; reuse takes from the back.
+    pub(crate) idle: VecDeque<ConnId>,
+    /// By order of arrival.
+    pub(crate) waiters: BTreeMap<u64, Waiter>,
+    /// Closing connections of other pools whose slots were promised to this one.
+    pub(crate) promised: u32,
+    /// Its longest waiter has waited for `reserve_timeout`: the reserve is open.
+    pub(crate) pressed: bool,
+    /// It has had a request, so `min` holds.
+    pub(crate) used: bool,
+    pub(crate) forgotten: bool,
+    pub(crate) failing: Option<Box<Failing>>,
+    /// Its entry in the database's `hungry`.
+    pub(crate) hunger: Option<Hunger>,
+    /// Its place in the server's `resting`.
+    pub(crate) resting: Option<usize>,
+    pub(crate) armed: Option<Duration>,
+}
+
+impl Pool {
+    pub(crate) fn new(database: DatabaseId, user: &str, limits: PoolLimits) -> Pool {
+        Pool {
+            database,
+            user: user.into(),
+            limits,
+            tally: Tally::default(),
+            idle: VecDeque::new(),
+            waiters: BTreeMap::new(),
+            promised: 0,
+            pressed: false,
+            used: false,
+            forgotten: false,
+            failing: None,
+            hunger: None,
+            resting: None,
+            armed: None,
+        }
+    }
+
+    /// Most connections right now.
+    pub(crate) fn capacity(&self) -> u32 {
+        let reserve = if self.pressed { self.limits.reserve } else { 0 };
+        self.limits.size.saturating_add(reserve)
+    }
+
+    /// Most connections ever: what has used the reserve may stay until it is idle.
+    pub(crate) fn ceiling(&self) -> u32 {
+        self.limits.size.saturating_add(self.limits.reserve)
+    }
+
+    /// Connections that it has or was promised.
+    pub(crate) fn share(&self) -> u32 {
+        self.tally.live() + self.promised
+    }
+
+    /// No login may start now.
+    pub(crate) fn barred(&self) -> bool {
+        self.forgotten || self.failing.as_ref().is_some_and(|failing| failing.paused)
+    }
+
+    /// Room under its own size for one more login.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tally.open() + self.promised < self.capacity()
+    }
+
+    /// Its place in the order of those that lack a connection, if it lacks one.
+    pub(crate) fn hunger(&self, id: PoolId) -> Option<Hunger> {
+        let (_, head) = self.waiters.first_key_value()?;
+        // A pool whose logins fail tries one at a time.
+        let wanted = if self.failing.is_some() { 1 } else { self.waiters.len() as u32 };
+        let coming = self.tally.opening + self.promised;
+        let hungry = wanted > coming && self.has_room() && !self.barred();
+        hungry.then_some((self.share(), head.since, id))
+    }
+
+    pub(crate) fn head_since(&self) -> Option<Duration> {
+        self.waiters.first_key_value().map(|(_, head)| head.since)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) limits: DatabaseLimits,
+    pub(crate) tally: Tally,
+    /// Pools with at least one connection.
+    pub(crate) holders: u32,
+    pub(crate) hungry: BTreeSet<Hunger>,
+    /// Its entry in the server's `hungry`: its first, while it is below its own cap.
+    pub(crate) listed: Option<Hunger>,
+    pub(crate) armed: Option<Duration>,
+}
+
+impl Database {
+    pub(crate) fn new() -> Database {
+        Database {
+            limits: DatabaseLimits { server: ServerId(0), max: 0 },
+            tally: Tally::default(),
+            holders: 0,
+            hungry: BTreeSet::new(),
+            listed: None,
+            armed: None,
+        }
+    }
+
+    pub(crate) fn full(&self) -> bool {
+        self.tally.open() >= self.limits.max
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) limits: ServerLimits,
+    pub(crate) tally: Tally,
+    pub(crate) holders: u32,
+    /// The first of each database that is below its own cap.
+    pub(crate) hungry: BTreeSet<Hunger>,
+    /// Pools with idle connections, in no order.
+    pub(crate) resting: Vec<PoolId>,
+    pub(crate) epoch: u32,
+    pub(crate) armed: Option<Duration>,
+}
+
+impl Server {
+    pub(crate) fn new() -> Server {
+        Server {
+            limits: ServerLimits { max: 0, logins: 0 },
+            tally: Tally::default(),
+            holders: 0,
+            hungry: BTreeSet::new(),
+            resting: Vec::new(),
+            epoch: 0,
+            armed: None,
+        }
+    }
+
+    pub(crate) fn full(&self) -> bool {
+        self.tally.open() >= self.limits.max
+    }
+
+    pub(crate) fn may_log_in(&self) -> bool {
+        self.tally.opening < self.limits.logins
+    }
+}

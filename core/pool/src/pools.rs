@@ -1,0 +1,136 @@
+//! The pools of one worker: what they hold, and which rule answers which event.
+//! The rules are in the files beneath; nothing here decides.
+
+mod check;
+mod counts;
+mod evict;
+mod failures;
+mod feed;
+mod moves;
+mod retire;
+mod settings;
+mod ticks;
+mod waiting;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::conn::Conn;
+use crate::deadlines::Deadlines;
+use crate::event::{Effect, Event};
+use crate::ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+use crate::limits::Tuning;
+use crate::pool::{Database, Pool, Server};
+use crate::random::Random;
+
+pub use counts::PoolCounts;
+
+/// Every pool of one worker, with the caps that they share.
+#[derive(Debug)]
+pub struct Pools {
+    tuning: Tuning,
+    random: Random,
+    servers: Vec<Server>,
+    databases: Vec<Database>,
+    pools: Vec<Pool>,
+    /// Per database, so that no name of one can meet a name of another.
+    names: Vec<HashMap<Box<str>, PoolId>>,
+    conns: HashMap<ConnId, Conn>,
+    /// Which pool a client waits in, and its place there.
+    waiting: HashMap<ClientId, (PoolId, u64)>,
+    deadlines: Deadlines,
+    next_conn: u64,
+    next_waiter: u64,
+    shutting_down: bool,
+    /// Pools and deadlines looked at; tests measure work by it.
+    steps: u64,
+}
+
+/// One call's time and answers, handed from rule to rule.
+struct Turn<'a> {
+    now: Duration,
+    effects: &'a mut Vec<Effect>,
+}
+
+impl Pools {
+    /// No pools yet. The seed decides the jitter and nothing else.
+    pub fn new(seed: u64) -> Pools {
+        Pools::with_tuning(seed, Tuning::default())
+    }
+
+    pub fn with_tuning(seed: u64, tuning: Tuning) -> Pools {
+        Pools {
+            tuning,
+            random: Random::new(seed),
+            servers: Vec::new(),
+            databases: Vec::new(),
+            pools: Vec::new(),
+            names: Vec::new(),
+            conns: HashMap::new(),
+            waiting: HashMap::new(),
+            deadlines: Deadlines::default(),
+            next_conn: 0,
+            next_waiter: 0,
+            shutting_down: false,
+            steps: 0,
+        }
+    }
+
+    /// Takes one event and appends what is to be done. `now` is the time since
+    /// the process started and never goes back. An id that is not in the state
+    /// the event speaks of is a mistake of the caller: a panic in debug builds,
+    /// ignored in release builds.
+    pub fn handle(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
+        let turn = &mut Turn { now, effects };
+        match event {
+            Event::Request { client, pool } => self.request(turn, client, pool),
+            Event::Abandon { client } => self.abandon(turn, client),
+            Event::Opened { conn } => self.opened(turn, conn),
+            Event::OpenFailed { conn, retry, reason } => {
+                self.open_failed(turn, conn, retry, &reason)
+            }
+            Event::Returned { conn, reuse } => self.returned(turn, conn, reuse),
+            Event::Closed { conn } => self.closed(turn, conn),
+            Event::Timer => self.tick(turn),
+            Event::Reconnect { server } => self.reconnect(turn, server),
+            Event::Forget { pool } => self.forget(turn, pool),
+            Event::Shutdown => self.shut_down(turn),
+        }
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+    }
+
+    /// When the next `Event::Timer` is due; zero if it is due at once.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.deadlines.first()
+    }
+
+    fn at(&self, pool: PoolId) -> &Pool {
+        &self.pools[pool.0 as usize]
+    }
+
+    fn at_mut(&mut self, pool: PoolId) -> &mut Pool {
+        &mut self.pools[pool.0 as usize]
+    }
+
+    fn database(&self, database: DatabaseId) -> &Database {
+        &self.databases[database.0 as usize]
+    }
+
+    fn database_mut(&mut self, database: DatabaseId) -> &mut Database {
+        &mut self.databases[database.0 as usize]
+    }
+
+    fn server(&self, server: ServerId) -> &Server {
+        &self.servers[server.0 as usize]
+    }
+
+    fn server_mut(&mut self, server: ServerId) -> &mut Server {
+        &mut self.servers[server.0 as usize]
+    }
+
+    fn server_of(&self, database: DatabaseId) -> ServerId {
+        self.database(database).limits.server
+    }
+}

@@ -1,0 +1,169 @@
+//! The invariants, stated once and checked after every event in debug builds.
+//! They read everything and change nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::Pools;
+use super::evict::Scope;
+use crate::conn::{State, Tally};
+use crate::deadlines::Subject;
+use crate::ids::{DatabaseId, PoolId, ServerId};
+
+/// Limits were changed and the timer that acts on it is due.
+const CHANGED: Option<Duration> = Some(Duration::ZERO);
+
+impl Pools {
+    /// Panics if the state contradicts itself.
+    pub fn check(&self) {
+        self.check_tallies();
+        self.check_lists();
+        self.check_waiters();
+        self.check_hunger();
+        self.check_evictions();
+        self.check_deadlines();
+    }
+
+    /// Counts equal what the connections say, and promises are kept in both books.
+    fn check_tallies(&self) {
+        let mut pools: HashMap<PoolId, Tally> = HashMap::new();
+        let mut promised: HashMap<PoolId, u32> = HashMap::new();
+        for conn in self.conns.values() {
+            *pools.entry(conn.pool).or_default().slot(&conn.state) += 1;
+            if let State::Closing { promised: Some(heir) } = conn.state {
+                *promised.entry(heir).or_default() += 1;
+            }
+        }
+        let mut databases = vec![(Tally::default(), 0); self.databases.len()];
+        let mut servers = vec![(Tally::default(), 0); self.servers.len()];
+        for (index, pool) in self.pools.iter().enumerate() {
+            let id = PoolId(index as u32);
+            let counted = pools.get(&id).copied().unwrap_or_default();
+            assert_eq!(pool.tally, counted, "{id:?} counts its connections wrong");
+            assert_eq!(pool.promised, promised.get(&id).copied().unwrap_or(0), "{id:?} promises");
+            let server = self.server_of(pool.database).0 as usize;
+            add(&mut databases[pool.database.0 as usize], counted);
+            add(&mut servers[server], counted);
+        }
+        for (database, counted) in self.databases.iter().zip(databases) {
+            assert_eq!((database.tally, database.holders), counted, "a database counts wrong");
+        }
+        for (server, counted) in self.servers.iter().zip(servers) {
+            assert_eq!((server.tally, server.holders), counted, "a server counts wrong");
+        }
+    }
+
+    /// An idle connection is in its pool's list, and such pools in the server's.
+    fn check_lists(&self) {
+        for (index, pool) in self.pools.iter().enumerate() {
+            let id = PoolId(index as u32);
+            assert_eq!(pool.idle.len(), pool.tally.idle as usize, "{id:?} lists its idle wrong");
+            for conn in &pool.idle {
+                let conn = &self.conns[conn];
+                assert!(conn.pool == id && matches!(conn.state, State::Idle { .. }));
+            }
+            let resting = &self.server(self.server_of(pool.database)).resting;
+            let place = pool.resting.and_then(|place| resting.get(place));
+            assert_eq!(place, (!pool.idle.is_empty()).then_some(&id), "{id:?} rests wrong");
+        }
+        let idle = self.pools.iter().filter(|pool| !pool.idle.is_empty()).count();
+        assert_eq!(self.servers.iter().map(|server| server.resting.len()).sum::<usize>(), idle);
+    }
+
+    /// Nobody waits while there is something to have, nor without a cause.
+    fn check_waiters(&self) {
+        let queued: usize = self.pools.iter().map(|pool| pool.waiters.len()).sum();
+        assert_eq!(queued, self.waiting.len(), "queues and the list of clients differ");
+        for (client, (pool, place)) in &self.waiting {
+            assert_eq!(self.at(*pool).waiters[place].client, *client);
+        }
+        for (index, pool) in self.pools.iter().enumerate() {
+            let id = PoolId(index as u32);
+            if pool.waiters.is_empty() {
+                continue;
+            }
+            assert!(pool.idle.is_empty(), "{id:?} has waiters and an idle connection");
+            assert!(!pool.forgotten && !self.shutting_down, "{id:?} has waiters after its end");
+            let coming = pool.tally.opening + pool.promised > 0;
+            let paused = pool.barred() && pool.armed.is_some();
+            let own = coming || paused || !pool.has_room() || pool.armed == CHANGED;
+            assert!(own || self.capped(pool.database), "{id:?} lost a wake-up");
+        }
+    }
+
+    /// A cap above the pool keeps it waiting.
+    fn capped(&self, id: DatabaseId) -> bool {
+        let database = self.database(id);
+        let server = self.server(database.limits.server);
+        let changed = database.armed == CHANGED || server.armed == CHANGED;
+        changed || database.full() || server.full() || !server.may_log_in()
+    }
+
+    /// Where a full cap keeps a pool hungry and something idle may be taken
+    /// for it, now or later, the timer is set.
+    fn check_evictions(&self) {
+        if self.next_deadline() == CHANGED {
+            return;
+        }
+        let databases = (0..self.databases.len() as u32).map(DatabaseId);
+        let databases = databases.filter(|id| self.database(*id).full()).map(Scope::Database);
+        let servers = (0..self.servers.len() as u32).map(ServerId);
+        let servers = servers.filter(|id| self.server(*id).full()).map(Scope::Server);
+        for scope in databases.chain(servers) {
+            let Some(hunger) = self.hungriest(scope) else { continue };
+            let database = self.database(self.at(hunger.2).database);
+            let server = self.server(database.limits.server);
+            let mut resting = server.resting.iter();
+            let ripens = resting.any(|id| self.ripeness(*id, scope, hunger).is_some());
+            let armed = database.armed.is_some();
+            assert!(!ripens || armed, "{:?} could take an idle connection: {scope:?}", hunger.2);
+        }
+    }
+
+    /// The order of the hungry is what the pools say.
+    fn check_hunger(&self) {
+        for (index, pool) in self.pools.iter().enumerate() {
+            let id = PoolId(index as u32);
+            assert_eq!(pool.hunger, pool.hunger(id), "{id:?} is hungry unseen");
+            if let Some(hunger) = pool.hunger {
+                assert!(self.database(pool.database).hungry.contains(&hunger));
+            }
+        }
+        let hungry = self.pools.iter().filter(|pool| pool.hunger.is_some()).count();
+        assert_eq!(self.databases.iter().map(|one| one.hungry.len()).sum::<usize>(), hungry);
+        for database in &self.databases {
+            let first = database.hungry.first().copied();
+            assert_eq!(database.listed, first.filter(|_| !database.full()));
+            if let Some(listed) = database.listed {
+                assert!(self.server(database.limits.server).hungry.contains(&listed));
+            }
+        }
+    }
+
+    /// As many deadlines as subjects that are armed, each at the time it remembers.
+    fn check_deadlines(&self) {
+        let pools = self.pools.iter().enumerate();
+        let pools = pools.map(|(id, pool)| (pool.armed, Subject::Pool(PoolId(id as u32))));
+        let databases = self.databases.iter().enumerate();
+        let databases =
+            databases.map(|(id, one)| (one.armed, Subject::Database(DatabaseId(id as u32))));
+        let servers = self.servers.iter().enumerate();
+        let servers = servers.map(|(id, one)| (one.armed, Subject::Server(ServerId(id as u32))));
+        let mut armed = 0;
+        for (at, subject) in pools.chain(databases).chain(servers) {
+            if let Some(at) = at {
+                assert!(self.deadlines.contains(at, subject), "{subject:?} is not armed");
+                armed += 1;
+            }
+        }
+        assert_eq!(armed, self.deadlines.len(), "a deadline belongs to nobody");
+    }
+}
+
+fn add(sum: &mut (Tally, u32), pool: Tally) {
+    sum.0.opening += pool.opening;
+    sum.0.idle += pool.idle;
+    sum.0.busy += pool.busy;
+    sum.0.closing += pool.closing;
+    sum.1 += u32::from(pool.open() > 0);
+}

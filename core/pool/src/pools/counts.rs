@@ -1,0 +1,56 @@
+//! The figures for metrics and SHOW POOLS. Reads, never changes.
+
+use std::time::Duration;
+
+use super::Pools;
+use crate::conn::Tally;
+use crate::ids::{DatabaseId, PoolId, ServerId};
+
+/// One pool's figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolCounts {
+    pub connections: Tally,
+    pub waiting: u32,
+    /// How long its longest waiter has waited.
+    pub oldest_wait: Duration,
+}
+
+impl Pools {
+    pub fn pool_counts(&self, id: PoolId, now: Duration) -> PoolCounts {
+        let pool = self.at(id);
+        PoolCounts {
+            connections: pool.tally,
+            waiting: pool.waiters.len() as u32,
+            oldest_wait: pool
+                .head_since()
+                .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
+        }
+    }
+
+    pub fn database_counts(&self, id: DatabaseId) -> Tally {
+        self.database(id).tally
+    }
+
+    pub fn server_counts(&self, id: ServerId) -> Tally {
+        self.server(id).tally
+    }
+
+    /// The cap that the server's connections are held against.
+    pub fn server_max(&self, id: ServerId) -> u32 {
+        self.server(id).limits.max
+    }
+
+    /// Clients that wait, in all pools.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Every pool with its database and user, in the order in which they were made.
+    pub fn pools(&self) -> impl Iterator<Item = (PoolId, DatabaseId, &str)> {
+        let named = |(id, pool): (usize, &'_ crate::pool::Pool)| (PoolId(id as u32), pool.database);
+        self.pools.iter().enumerate().map(move |(id, pool)| {
+            let (id, database) = named((id, pool));
+            (id, database, &*pool.user)
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! What happens when time has passed: waits that end, reserves that open,
+//! connections that were idle too long, pauses that are over.
+
+use std::time::Duration;
+
+use super::{Pools, Turn};
+use crate::conn::State;
+use crate::deadlines::Subject;
+use crate::event::{CloseReason, Effect, Refusal};
+use crate::ids::{ConnId, PoolId};
+
+impl Pools {
+    pub(super) fn tick(&mut self, turn: &mut Turn) {
+        while let Some(subject) = self.deadlines.pop_due(turn.now) {
+            self.steps += 1;
+            match subject {
+                Subject::Pool(id) => self.tick_pool(turn, id),
+                Subject::Database(id) => {
+                    self.database_mut(id).armed = None;
+                    self.shed(turn, self.server_of(id));
+                    self.feed(turn, id);
+                }
+                Subject::Server(id) => {
+                    self.server_mut(id).armed = None;
+                    self.shed(turn, id);
+                    self.feed_server(turn, id);
+                }
+            }
+        }
+    }
+
+    fn tick_pool(&mut self, turn: &mut Turn, id: PoolId) {
+        self.at_mut(id).armed = None;
+        self.end_waits(turn, id);
+        self.press(turn.now, id);
+        let failing = self.at(id).failing.as_ref();
+        if failing.is_some_and(|failing| failing.until <= turn.now) {
+            self.resume(id);
+        }
+        self.end_idleness(turn, id);
+        if self.over_cap(id) {
+            self.shed(turn, self.server_of(self.at(id).database));
+        }
+        self.renew(turn, id);
+        let database = self.at(id).database;
+        self.feed(turn, database);
+        self.top_up(turn, id);
+        if let Some(at) = self.pool_deadline(turn.now, id) {
+            self.arm_pool(id, at);
+        }
+    }
+
+    fn end_waits(&mut self, turn: &mut Turn, id: PoolId) {
+        let Some(timeout) = self.at(id).limits.wait_timeout else { return };
+        while self.at(id).head_since().is_some_and(|since| since + timeout <= turn.now) {
+            let Some(waiter) = self.dequeue(id) else { return };
+            let why = match &self.at(id).failing {
+                Some(failing) => {
+                    Refusal::BackendDown { reason: failing.reason.clone(), since: failing.since }
+                }
+                None => Refusal::WaitTimeout,
+            };
+            turn.effects.push(Effect::Refuse { client: waiter.client, why });
+        }
+    }
+
+    /// Opens the reserve for a queue whose head has waited long enough.
+    fn press(&mut self, now: Duration, id: PoolId) {
+        let pool = self.at_mut(id);
+        let timeout = pool.limits.reserve_timeout;
+        if pool.head_since().is_some_and(|since| since + timeout <= now) {
+            pool.pressed = true;
+            self.touch(id);
+        }
+    }
+
+    fn end_idleness(&mut self, turn: &mut Turn, id: PoolId) {
+        while let Some((conn, since)) = self.longest_idle(id) {
+            let pool = self.at(id);
+            let over = since + pool.limits.idle_timeout <= turn.now;
+            if !over || pool.tally.live() <= pool.limits.min {
+                return;
+            }
+            self.close(turn, conn, CloseReason::IdleTimeout);
+        }
+    }
+
+    fn longest_idle(&self, id: PoolId) -> Option<(ConnId, Duration)> {
+        let front = *self.at(id).idle.front()?;
+        match self.conns.get(&front)?.state {
+            State::Idle { since } => Some((front, since)),
+            _ => None,
+        }
+    }
+
+    /// When the queue must be looked at again.
+    pub(super) fn waiting_deadline(&self, id: PoolId) -> Option<Duration> {
+        let pool = self.at(id);
+        let since = pool.head_since()?;
+        let refuse = pool.limits.wait_timeout.map(|timeout| since + timeout);
+        let may_press = pool.limits.reserve > 0 && !pool.pressed;
+        let press = may_press.then(|| since + pool.limits.reserve_timeout);
+        let paused = pool.failing.as_ref().filter(|failing| failing.paused);
+        let resume = paused.map(|failing| failing.until);
+        [refuse, press, resume].into_iter().flatten().min()
+    }
+
+    /// When a connection that rests from now on must be looked at again.
+    pub(super) fn resting_deadline(&self, now: Duration, conn: ConnId, id: PoolId) -> Duration {
+        let idle = now + self.at(id).limits.idle_timeout;
+        self.conns.get(&conn).map_or(idle, |conn| idle.min(conn.expires))
+    }
+
+    fn pool_deadline(&self, now: Duration, id: PoolId) -> Option<Duration> {
+        let pool = self.at(id);
+        let spare = pool.tally.live() > pool.limits.min;
+        let idle = self.longest_idle(id).filter(|_| spare);
+        let idle = idle.map(|(_, since)| since + pool.limits.idle_timeout);
+        let life = pool.idle.iter().filter_map(|conn| self.conns.get(conn));
+        // What has expired and still rests is looked at again after the grace.
+        let life = life.map(|conn| conn.expires.max(now + self.tuning.grace)).min();
+        [self.waiting_deadline(id), idle, life].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,152 @@
+//! Requests, returns and the queue between them. A connection in use is never
+//! taken away here; a returned one goes to the longest waiter of its own pool,
+//! unless a pool with less has waited for its slot.
+
+use std::time::Duration;
+
+use super::{Pools, Turn};
+use crate::conn::{Conn, State};
+use crate::event::{CloseReason, Effect, Refusal};
+use crate::ids::{ClientId, ConnId, PoolId};
+use crate::pool::Waiter;
+
+impl Pools {
+    pub(super) fn request(&mut self, turn: &mut Turn, client: ClientId, pool: PoolId) {
+        debug_assert!(!self.waiting.contains_key(&client), "{client:?} waits already");
+        if let Some(why) = self.refusal_on_sight(turn, pool) {
+            turn.effects.push(Effect::Refuse { client, why });
+            return;
+        }
+        self.at_mut(pool).used = true;
+        if let Some(conn) = self.at(pool).idle.back().copied() {
+            self.shift(conn, State::Busy);
+            turn.effects.push(Effect::Assign { client, conn });
+            return;
+        }
+        self.enqueue(turn.now, client, pool);
+        let database = self.at(pool).database;
+        self.feed(turn, database);
+        self.top_up(turn, pool);
+    }
+
+    /// What a request is told without waiting.
+    fn refusal_on_sight(&mut self, turn: &Turn, id: PoolId) -> Option<Refusal> {
+        if self.shutting_down {
+            return Some(Refusal::ShuttingDown);
+        }
+        let pool = self.at(id);
+        if pool.forgotten {
+            return Some(Refusal::Forgotten);
+        }
+        let failing = pool.failing.as_ref()?;
+        if failing.until <= turn.now {
+            self.resume(id);
+            return None;
+        }
+        let alone = pool.tally.idle + pool.tally.busy == 0;
+        (failing.refused && alone).then(|| Refusal::LoginRefused { reason: failing.reason.clone() })
+    }
+
+    fn enqueue(&mut self, now: Duration, client: ClientId, id: PoolId) {
+        let place = self.next_waiter;
+        self.next_waiter += 1;
+        self.waiting.insert(client, (id, place));
+        self.at_mut(id).waiters.insert(place, Waiter { client, since: now });
+        self.touch(id);
+        if let Some(at) = self.waiting_deadline(id) {
+            self.arm_pool(id, at);
+        }
+    }
+
+    /// The longest waiter leaves the queue.
+    pub(super) fn dequeue(&mut self, id: PoolId) -> Option<Waiter> {
+        let pool = self.at_mut(id);
+        let (_, waiter) = pool.waiters.pop_first()?;
+        self.waiting.remove(&waiter.client);
+        self.relax(id);
+        Some(waiter)
+    }
+
+    pub(super) fn abandon(&mut self, turn: &mut Turn, client: ClientId) {
+        let Some((pool, place)) = self.waiting.remove(&client) else { return };
+        self.at_mut(pool).waiters.remove(&place);
+        self.relax(pool);
+        let database = self.at(pool).database;
+        self.feed(turn, database);
+    }
+
+    /// One waiter fewer: the reserve closes with the last one.
+    fn relax(&mut self, id: PoolId) {
+        let pool = self.at_mut(id);
+        if pool.waiters.is_empty() {
+            pool.pressed = false;
+        }
+        self.touch(id);
+    }
+
+    /// Gives an open connection to the pool's longest waiter, or lets it rest.
+    pub(super) fn hand_on(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) {
+        match self.dequeue(pool) {
+            Some(waiter) => {
+                self.shift(conn, State::Busy);
+                turn.effects.push(Effect::Assign { client: waiter.client, conn });
+            }
+            None => self.rest(turn, conn, pool),
+        }
+    }
+
+    fn rest(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) {
+        self.shift(conn, State::Idle { since: turn.now });
+        let at = self.resting_deadline(turn.now, conn, pool);
+        self.arm_pool(pool, at);
+    }
+
+    pub(super) fn returned(&mut self, turn: &mut Turn, id: ConnId, reuse: bool) {
+        let Some(Conn { pool, state, .. }) = self.conns.get(&id) else {
+            debug_assert!(false, "returned {id:?} is unknown");
+            return;
+        };
+        let (pool, state) = (*pool, *state);
+        let fit = matches!(state, State::Busy) || matches!(state, State::Idle { .. }) && !reuse;
+        debug_assert!(fit, "returned {id:?} is {state:?}");
+        if !fit {
+            return;
+        }
+        let database = self.at(pool).database;
+        if !reuse {
+            self.leave_slot(id);
+        } else if let Some(why) = self.end_of(turn, id, pool) {
+            self.close(turn, id, why);
+        } else if let Some(heir) = self.rival(turn.now, id, pool) {
+            self.close_for(turn, id, CloseReason::Yielded, Some(heir));
+        } else {
+            self.hand_on(turn, id, pool);
+            if self.conns.get(&id).is_some_and(|conn| conn.expires <= turn.now) {
+                self.renew(turn, pool);
+            }
+        }
+        self.feed(turn, database);
+    }
+
+    pub(super) fn closed(&mut self, turn: &mut Turn, id: ConnId) {
+        let Some(conn) = self.conns.get(&id) else {
+            debug_assert!(false, "closed {id:?} is unknown");
+            return;
+        };
+        debug_assert!(conn.state != State::Opening, "closed {id:?} is opening");
+        if conn.state == State::Opening {
+            return;
+        }
+        let (pool, state) = (conn.pool, conn.state);
+        self.remove(id);
+        let database = self.at(pool).database;
+        self.feed(turn, database);
+        if let State::Closing { promised: Some(heir) } = state {
+            let heirs = self.at(heir).database;
+            if heirs != database {
+                self.feed(turn, heirs);
+            }
+        }
+        self.top_up(turn, pool);
+    }
+}
