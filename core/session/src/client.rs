@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use poolwright_wire::write::ErrorFields;
 use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, write};
 
 use crate::Rest;
@@ -90,6 +91,18 @@ pub struct Session {
     rest: Rest,
     /// The rest belongs to a message for the server.
     rest_is_sent: bool,
+    refused: Refused,
+}
+
+/// How much of what the client sent falls with a request that never got a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Refused {
+    #[default]
+    Nothing,
+    /// The next message: a simple query or function call.
+    Message,
+    /// Everything up to the next Sync.
+    Flight,
 }
 
 /// The client's unnamed statement, kept to be sent again to another server.
@@ -127,7 +140,18 @@ impl Session {
             unnamed: Unnamed::default(),
             rest: Rest::Header,
             rest_is_sent: false,
+            refused: Refused::Nothing,
         }
+    }
+
+    /// Refuses the request that `input` begins with, while no server is there: the client gets
+    /// `error`, then, when its request is over, one ReadyForQuery.
+    pub fn refuse(&mut self, input: &[u8], error: &ErrorFields<'_>, out: &mut Output) {
+        write::error_response(&mut out.to_client, error);
+        self.refused = match input.first() {
+            Some(&(tag::QUERY | tag::FUNCTION_CALL)) => Refused::Message,
+            _ => Refused::Flight,
+        };
     }
 
     /// Nothing of a message has been dealt with whose rest is to come.
@@ -204,6 +228,9 @@ impl Session {
 
     /// Without a server: what the pooler can answer alone.
     fn detached(&mut self, head: Header, body: &[u8], out: &mut Output) -> Result<Verdict, Pause> {
+        if self.refused != Refused::Nothing {
+            return self.refused(head.tag, out);
+        }
         match head.tag {
             tag::TERMINATE => Err(Pause::Terminate),
             tag::SYNC => {
@@ -220,6 +247,18 @@ impl Session {
             | tag::FUNCTION_CALL => Err(Pause::NeedServer),
             other => Err(unknown(other)),
         }
+    }
+
+    fn refused(&mut self, message: u8, out: &mut Output) -> Result<Verdict, Pause> {
+        if message == tag::TERMINATE {
+            return Err(Pause::Terminate);
+        }
+        known(message)?;
+        if self.refused == Refused::Message || message == tag::SYNC {
+            self.refused = Refused::Nothing;
+            write::ready_for_query(&mut out.to_client, TransactionStatus::Idle);
+        }
+        Ok(Verdict::Skip)
     }
 
     fn attached(

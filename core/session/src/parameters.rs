@@ -34,6 +34,11 @@ impl Wanted {
         self.0.get(name).map(|value| &**value)
     }
 
+    /// Wants this no longer.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
@@ -65,6 +70,11 @@ impl Current {
         let base: BTreeMap<_, _> =
             login.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         Current { reported: base.clone(), base, applied: Wanted::default() }
+    }
+
+    /// What was reported at login, as the server spells it.
+    pub fn base(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.base.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// All reported parameters, as the server spells them.
