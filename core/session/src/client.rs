@@ -146,7 +146,7 @@ impl Session {
 
     /// Refuses the request that `input` begins with, while no server is there: the client gets
     /// `error`, then, when its request is over, one ReadyForQuery.
-    pub fn refuse(&mut self, input: &[u8], error: &ErrorFields<'_>, out: &mut Output) {
+    pub fn refuse_request(&mut self, input: &[u8], error: &ErrorFields<'_>, out: &mut Output) {
         write::error_response(&mut out.to_client, error);
         self.refused = match input.first() {
             Some(&(tag::QUERY | tag::FUNCTION_CALL)) => Refused::Message,
