@@ -1,0 +1,168 @@
+//! A client's way in: TLS and startup negotiation, authentication, what it asks for. It ends just
+//! before AuthenticationOk, which the session sends; it never takes a server connection.
+
+#![allow(dead_code, unused_imports)]
+
+mod error;
+mod keys;
+mod negotiation;
+mod request;
+mod scram;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use poolwright_settings::Settings;
+use poolwright_wire::write::{self, ErrorFields};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::stream::{Framed, Stream, tune};
+use crate::tls::ClientTls;
+
+pub use error::LoginError;
+pub use keys::Verifiers;
+use negotiation::Opening;
+use request::Request;
+
+/// How long a client may take to log in, as Postgres's `authentication_timeout`.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What logins are judged by. One for each generation of settings; `verifiers` and `admission`
+/// outlive it.
+#[derive(Clone)]
+pub struct LoginContext {
+    pub settings: Rc<Settings>,
+    pub tls: ClientTls,
+    pub verifiers: Rc<Verifiers>,
+    pub admission: Rc<Cell<Admission>>,
+    pub timeout: Duration,
+}
+
+/// Whether new clients may come in. Cancel requests always may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Open,
+    Full,
+    Stopping,
+}
+
+/// How a connection's beginning ended well.
+#[derive(Debug)]
+pub enum Arrival {
+    Client(LoggedIn),
+    /// The stream is to be closed when the cancel has been delivered, and not before.
+    Cancel {
+        process_id: i32,
+        secret: Vec<u8>,
+        stream: Stream,
+    },
+    /// The peer left without a fault: a port check, or a client that goes to ask for a password.
+    Gone,
+}
+
+/// A client that has shown who it is.
+#[derive(Debug)]
+pub struct LoggedIn {
+    pub stream: Stream,
+    pub user: String,
+    /// A name in the settings' databases.
+    pub database: String,
+    /// Startup parameters except user and database; those in `options` come first, so that later
+    /// ones win as in Postgres.
+    pub parameters: Vec<(String, String)>,
+    /// Read from the client beyond the login.
+    pub leftover: Vec<u8>,
+    /// To be sent before AuthenticationOk.
+    pub pending_out: Vec<u8>,
+    pub peer: SocketAddr,
+}
+
+/// Takes a new connection through its login. On an error the client has been told, where it could
+/// be, and the connection is closed.
+///
+/// # Errors
+/// [`LoginError`], to be logged and counted by [`LoginError::label`].
+pub async fn accept(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    context: &LoginContext,
+) -> Result<Arrival, LoginError> {
+    tune(&tcp)?;
+    timeout(context.timeout, log_in(tcp, peer, context)).await.unwrap_or(Err(LoginError::Timeout))
+}
+
+async fn log_in(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    context: &LoginContext,
+) -> Result<Arrival, LoginError> {
+    let framed = Framed::new(Stream::Tcp(tcp));
+    let (mut framed, packet) = match negotiation::negotiate(framed, &context.tls).await? {
+        Opening::Start(framed, packet) => (framed, packet),
+        Opening::Gone => return Ok(Arrival::Gone),
+        Opening::Cancel { process_id, secret, stream } => {
+            return Ok(Arrival::Cancel { process_id, secret, stream });
+        }
+        Opening::Refused(mut framed, error) => {
+            tell(&mut framed, &error).await;
+            return Err(error);
+        }
+    };
+    match identify(&mut framed, &packet, context).await {
+        Ok(request) => Ok(Arrival::Client(logged_in(framed, request, peer))),
+        Err(LoginError::Left) => Ok(Arrival::Gone),
+        Err(error) => {
+            tell(&mut framed, &error).await;
+            Err(error)
+        }
+    }
+}
+
+/// Everything from the startup message to the proof of who the client is.
+async fn identify(
+    framed: &mut Framed,
+    packet: &[u8],
+    context: &LoginContext,
+) -> Result<Request, LoginError> {
+    let request = request::read(packet, &mut framed.output)?;
+    if context.tls.is_required() && !framed.stream.is_tls() {
+        return Err(LoginError::TlsRequired);
+    }
+    match context.admission.get() {
+        Admission::Open => {}
+        Admission::Full => return Err(LoginError::Full),
+        Admission::Stopping => return Err(LoginError::Stopping),
+    }
+    scram::authenticate(framed, &request.user, context).await?;
+    if !context.settings.databases.contains_key(&request.database) {
+        return Err(LoginError::Database { name: request.database });
+    }
+    Ok(request)
+}
+
+fn logged_in(framed: Framed, request: Request, peer: SocketAddr) -> LoggedIn {
+    let Framed { stream, input, output } = framed;
+    let Request { user, database, parameters } = request;
+    LoggedIn { stream, user, database, parameters, leftover: input, pending_out: output, peer }
+}
+
+/// Tells the client why it may not come in; whether it hears is its own affair.
+async fn tell(framed: &mut Framed, error: &LoginError) {
+    let Some(sqlstate) = error.sqlstate() else { return };
+    let message = error.to_string();
+    let hint = error.hint();
+    write::error_response(
+        &mut framed.output,
+        &ErrorFields { severity: "FATAL", sqlstate, message: &message, detail: None, hint },
+    );
+    if framed.flush().await.is_ok() {
+        let _ = framed.stream.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

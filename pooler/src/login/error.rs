@@ -1,0 +1,124 @@
+//! Why a login failed: what the client reads, and under which label it is counted. It never holds
+//! what the client sent beyond names.
+
+use std::io;
+
+use poolwright_wire::WireError;
+use poolwright_wire::scram::ScramError;
+use poolwright_wire::startup::OptionsError;
+
+use crate::stream::FrameError;
+
+/// A login that failed. The text is what the client is told, if anything.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    #[error("invalid message during login: {0}")]
+    Frame(FrameError),
+    #[error("expected {expected} during login, received message type 0x{found:02x}")]
+    Unexpected { expected: &'static str, found: u8 },
+    #[error("received unencrypted data after {0}")]
+    Buffered(&'static str),
+    #[error("received {0} where only a startup message may follow")]
+    Repeated(&'static str),
+    #[error("unsupported frontend protocol {major}.{minor}: this server supports 3.0")]
+    Protocol { major: u16, minor: u16 },
+    #[error("TLS handshake: {0}")]
+    Handshake(io::Error),
+    #[error("connection refused: this server requires TLS")]
+    TlsRequired,
+    #[error("no user name in the startup message")]
+    NoUser,
+    #[error("startup parameter {0} is not valid UTF-8")]
+    Encoding(String),
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    #[error("replication connections are not supported by this pooler")]
+    Replication,
+    #[error("sorry, too many clients already")]
+    Full,
+    #[error("the pooler is shutting down")]
+    Stopping,
+    #[error("password authentication failed for user \"{user}\"")]
+    Password { user: String },
+    #[error("SASL authentication failed: {0}")]
+    Scram(ScramError),
+    #[error("database \"{name}\" does not exist")]
+    Database { name: String },
+    #[error("the login took too long")]
+    Timeout,
+    #[error("the client left during the login")]
+    Left,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the login could not be checked: {0}")]
+    Internal(&'static str),
+}
+
+impl LoginError {
+    /// What the client reads; `None` where nobody is there to read it.
+    pub fn sqlstate(&self) -> Option<&'static str> {
+        use LoginError as E;
+        match self {
+            E::Frame(FrameError::Malformed(_) | FrameError::TooLong { .. })
+            | E::Unexpected { .. }
+            | E::Buffered(_)
+            | E::Repeated(_)
+            | E::Scram(_) => Some("08P01"),
+            E::Protocol { .. } | E::Replication => Some("0A000"),
+            E::TlsRequired | E::NoUser => Some("28000"),
+            E::Encoding(_) => Some("22021"),
+            E::Options(_) => Some("22023"),
+            E::Full => Some("53300"),
+            E::Stopping => Some("57P03"),
+            E::Password { .. } => Some("28P01"),
+            E::Database { .. } => Some("3D000"),
+            E::Internal(_) => Some("XX000"),
+            E::Frame(_) | E::Handshake(_) | E::Timeout | E::Left | E::Io(_) => None,
+        }
+    }
+
+    /// What the client can do about it, where that is not plain.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            LoginError::TlsRequired => Some("Connect with sslmode=require or stronger."),
+            LoginError::Replication => Some("Connect to the PostgreSQL server directly."),
+            LoginError::Options(_) => Some("Set parameters by -c name=value or --name=value."),
+            _ => None,
+        }
+    }
+
+    /// The metric label: one of a fixed few.
+    pub fn label(&self) -> &'static str {
+        use LoginError as E;
+        match self {
+            E::Frame(FrameError::Io(_) | FrameError::Closed | FrameError::ClosedInside)
+            | E::Left
+            | E::Io(_) => "gone",
+            E::Frame(_) | E::Unexpected { .. } | E::Repeated(_) => "protocol",
+            E::Buffered(_) | E::Handshake(_) | E::TlsRequired => "tls",
+            E::Protocol { .. } | E::Replication | E::Encoding(_) | E::Options(_) => "unsupported",
+            E::NoUser | E::Password { .. } | E::Scram(_) => "password",
+            E::Database { .. } => "database",
+            E::Full => "full",
+            E::Stopping => "stopping",
+            E::Timeout => "timeout",
+            E::Internal(_) => "internal",
+        }
+    }
+}
+
+impl From<FrameError> for LoginError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Closed => LoginError::Left,
+            FrameError::Io(error) => LoginError::Io(error),
+            error => LoginError::Frame(error),
+        }
+    }
+}
+
+impl From<WireError> for LoginError {
+    fn from(error: WireError) -> Self {
+        LoginError::Frame(FrameError::Malformed(error))
+    }
+}

@@ -1,0 +1,106 @@
+//! What comes before the startup message: TLS and GSSAPI requests, cancel requests. No byte that
+//! came in plain text is ever taken for one that came by TLS.
+
+use poolwright_wire::startup::{self, Startup};
+
+use super::LoginError;
+use crate::stream::{FrameError, Framed, Stream};
+use crate::tls::ClientTls;
+
+/// How the negotiation ended.
+pub(super) enum Opening {
+    /// The startup message, whole.
+    Start(Framed, Vec<u8>),
+    Cancel {
+        process_id: i32,
+        secret: Vec<u8>,
+        stream: Stream,
+    },
+    /// Nothing was sent, or the peer left between two packets.
+    Gone,
+    /// The client is to be told.
+    Refused(Framed, LoginError),
+}
+
+/// The packet that was read, after its kind has been told.
+enum Packet {
+    Ssl,
+    Gss,
+    Cancel(i32, Vec<u8>),
+    Start(Vec<u8>),
+}
+
+/// Each request may come once, in any order, before the startup message.
+pub(super) async fn negotiate(mut framed: Framed, tls: &ClientTls) -> Result<Opening, LoginError> {
+    let (mut ssl_seen, mut gss_seen) = (false, false);
+    loop {
+        let packet = match packet(&mut framed).await {
+            Ok(packet) => packet,
+            Err(LoginError::Left) => return Ok(Opening::Gone),
+            Err(error) => return Ok(Opening::Refused(framed, error)),
+        };
+        let request = match packet {
+            Packet::Ssl if !ssl_seen => "an SSL request",
+            Packet::Gss if !gss_seen => "a GSSAPI encryption request",
+            Packet::Ssl => return Ok(refused(framed, LoginError::Repeated("an SSL request"))),
+            Packet::Gss => return Ok(refused(framed, LoginError::Repeated("a GSSAPI request"))),
+            Packet::Start(packet) => return Ok(Opening::Start(framed, packet)),
+            Packet::Cancel(process_id, secret) => {
+                return Ok(Opening::Cancel { process_id, secret, stream: framed.stream });
+            }
+        };
+        if !framed.input.is_empty() {
+            return Ok(refused(framed, LoginError::Buffered(request)));
+        }
+        ssl_seen |= matches!(packet, Packet::Ssl);
+        gss_seen |= matches!(packet, Packet::Gss);
+        framed = match (packet, tls.acceptor()) {
+            (Packet::Ssl, Some(acceptor)) => {
+                // Nothing is asked for twice below TLS.
+                gss_seen = true;
+                encrypt(framed, acceptor).await?
+            }
+            _ => decline(framed).await?,
+        };
+    }
+}
+
+fn refused(framed: Framed, error: LoginError) -> Opening {
+    Opening::Refused(framed, error)
+}
+
+async fn packet(framed: &mut Framed) -> Result<Packet, LoginError> {
+    let packet = framed.startup_packet().await?;
+    Ok(match startup::parse(&packet)? {
+        Startup::Ssl => Packet::Ssl,
+        Startup::Gss => Packet::Gss,
+        Startup::Cancel(key) => Packet::Cancel(key.process_id, key.secret.to_vec()),
+        Startup::Start(_) => Packet::Start(packet),
+        Startup::Unsupported { protocol } => {
+            let [a, b, c, d] = protocol.to_be_bytes();
+            let (major, minor) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            return Err(LoginError::Protocol { major, minor });
+        }
+    })
+}
+
+async fn decline(mut framed: Framed) -> Result<Framed, LoginError> {
+    framed.output.push(b'N');
+    framed.flush().await?;
+    Ok(framed)
+}
+
+async fn encrypt(
+    mut framed: Framed,
+    acceptor: &tokio_rustls::TlsAcceptor,
+) -> Result<Framed, LoginError> {
+    framed.output.push(b'S');
+    framed.flush().await?;
+    match framed.stream {
+        Stream::Tcp(tcp) => {
+            let tls = acceptor.accept(tcp).await.map_err(LoginError::Handshake)?;
+            Ok(Framed::new(Stream::Tls(Box::new(tls.into()))))
+        }
+        Stream::Tls(_) => Err(FrameError::ClosedInside.into()),
+    }
+}

@@ -1,0 +1,68 @@
+//! The startup message → who asks for what. Every parameter is taken or refused by name; none is
+//! dropped in silence but `_pq_.` options, which are named to the client.
+
+use poolwright_wire::startup::{self, PROTOCOL_3_0, Start, Startup};
+use poolwright_wire::write;
+
+use super::LoginError;
+
+/// What a client asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub(super) user: String,
+    /// The user's name where none was asked for.
+    pub(super) database: String,
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+/// Reads a startup packet. A client that asks for more than protocol 3.0 is told so by a message
+/// in `out`.
+pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginError> {
+    let Startup::Start(start) = startup::parse(packet)? else {
+        return Err(LoginError::Repeated("another packet"));
+    };
+    negotiate_version(&start, out);
+    let (mut user, mut database) = (None, None);
+    let (mut from_options, mut direct) = (Vec::new(), Vec::new());
+    for (name, value) in start.parameters {
+        if name.starts_with(b"_pq_.") {
+            continue;
+        }
+        let (name, value) = (text(name, name)?, text(name, value)?);
+        match name.as_str() {
+            "user" => user = Some(value),
+            "database" => database = Some(value),
+            "replication" => refuse_replication(&value)?,
+            "options" => from_options = startup::options(&value)?,
+            _ => direct.push((name, value)),
+        }
+    }
+    let user = user.filter(|user| !user.is_empty()).ok_or(LoginError::NoUser)?;
+    let database = database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
+    from_options.append(&mut direct);
+    Ok(Request { user, database, parameters: from_options })
+}
+
+fn negotiate_version(start: &Start<'_>, out: &mut Vec<u8>) {
+    let names = start.parameters.iter().map(|(name, _)| *name);
+    let unknown: Vec<_> = names.filter(|name| name.starts_with(b"_pq_.")).collect();
+    if start.protocol > PROTOCOL_3_0 || !unknown.is_empty() {
+        write::negotiate_protocol_version(out, PROTOCOL_3_0, &unknown);
+    }
+}
+
+fn text(name: &[u8], bytes: &[u8]) -> Result<String, LoginError> {
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| LoginError::Encoding(String::from_utf8_lossy(name).into_owned()))
+}
+
+/// `replication` may say no, in any of Postgres's spellings.
+fn refuse_replication(value: &str) -> Result<(), LoginError> {
+    match value.to_ascii_lowercase().as_str() {
+        "false" | "off" | "no" | "0" | "f" | "n" => Ok(()),
+        _ => Err(LoginError::Replication),
+    }
+}
+
+#[cfg(test)]
+mod tests;

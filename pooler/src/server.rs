@@ -1,0 +1,124 @@
+//! A way into Postgres: address, TCP, TLS, login, until the first ReadyForQuery. It never keeps or
+//! chooses connections, and opens one only when asked.
+
+#![allow(dead_code, unused_imports)]
+
+mod cancel;
+mod dial;
+mod error;
+mod keys;
+mod login;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use poolwright_settings::Secret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::stream::{Framed, Stream};
+use crate::tls::ServerTls;
+
+pub use cancel::send_cancel;
+use dial::Encryption;
+pub use error::{ConnectError, Kind};
+pub use keys::ClientKeyCache;
+
+/// How long a server may take to hang up after a login that failed. Until then its backend counts.
+const HANG_UP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where a Postgres is and how it is spoken to.
+#[derive(Clone)]
+pub struct ServerTarget {
+    /// A name, resolved for each connection, or an IP address.
+    pub host: String,
+    pub port: u16,
+    pub tls: ServerTls,
+    /// From the look-up of the name to ReadyForQuery.
+    pub connect_timeout: Duration,
+}
+
+/// Who logs in, where.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    pub database: &'a str,
+    pub user: &'a str,
+    /// `None`: the server must ask for none.
+    pub password: Option<&'a Secret>,
+}
+
+/// A server connection that is ready for its first query.
+#[derive(Debug)]
+pub struct Connected {
+    pub stream: Stream,
+    /// The server's ParameterStatus messages, in the order sent.
+    pub parameters: Vec<(String, String)>,
+    pub process_id: i32,
+    /// Empty where the server gave no key: it cannot be cancelled.
+    pub secret: Vec<u8>,
+    /// The address that answered; cancels go there.
+    pub addr: SocketAddr,
+    /// Read beyond ReadyForQuery.
+    pub leftover: Vec<u8>,
+}
+
+/// Opens a server connection and logs in.
+///
+/// # Errors
+/// [`ConnectError`]: its kind says whether to try again. When it returns, the server has hung up on
+/// the attempt, or had a second to do so.
+pub async fn connect(
+    target: &ServerTarget,
+    identity: Identity<'_>,
+    keys: &ClientKeyCache,
+) -> Result<Connected, ConnectError> {
+    let deadline = Instant::now() + target.connect_timeout;
+    let mut last = None;
+    for &encryption in dial::attempts(target.tls.mode) {
+        let (stream, addr) = match dial::open(target, encryption, deadline).await {
+            Ok(opened) => opened,
+            Err(error) if error.another_encryption_may_do() => {
+                last = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let declined = encryption == Encryption::Offered && !stream.is_tls();
+        match log_in(stream, addr, identity, keys, deadline).await {
+            Err(error) if error.another_encryption_may_do() && !declined => last = Some(error),
+            done => return done,
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::timed_out(target)))
+}
+
+async fn log_in(
+    stream: Stream,
+    addr: SocketAddr,
+    identity: Identity<'_>,
+    keys: &ClientKeyCache,
+    deadline: Instant,
+) -> Result<Connected, ConnectError> {
+    let mut framed = Framed::new(stream);
+    let outcome = timeout_at(deadline, login::log_in(&mut framed, identity, keys)).await;
+    match outcome.unwrap_or_else(|_| Err(ConnectError::login_timed_out(addr))) {
+        Ok(login::Session { parameters, process_id, secret }) => {
+            let Framed { stream, input: leftover, output: _ } = framed;
+            Ok(Connected { stream, parameters, process_id, secret, addr, leftover })
+        }
+        Err(error) => {
+            let _ = timeout(HANG_UP_TIMEOUT, hang_up(framed.stream)).await;
+            Err(error)
+        }
+    }
+}
+
+/// Closes our half and waits until the server has closed its own: then its backend is gone.
+async fn hang_up(mut stream: Stream) {
+    let _ = stream.shutdown().await;
+    let mut scrap = [0; 512];
+    while matches!(stream.read(&mut scrap).await, Ok(1..)) {}
+}
+
+#[cfg(test)]
+mod tests;
