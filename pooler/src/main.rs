@@ -1,1 +1,114 @@
-fn main() {}
+//! The pooler's process: reads its settings, starts the worker and what stands around it, and ends
+//! when the worker has. Never touches a client or a server connection.
+
+mod admin;
+mod config;
+mod lifecycle;
+mod login;
+mod metrics;
+mod reload;
+mod server;
+mod stream;
+mod tls;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Seen};
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::reload::Reloader;
+
+/// PostgreSQL pooler for many tenants and few server connections.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The settings file (YAML).
+    settings: PathBuf,
+    /// Say what is wrong with the settings, and end.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let (result, seen) = config::load(&args.settings).into_parts();
+    let config = match result {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{}:\n{problems}", args.settings.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    if args.check {
+        println!("{}: no problem found", args.settings.display());
+        return ExitCode::SUCCESS;
+    }
+    start_log();
+    match run(&args.settings, config, seen) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs to stderr; RUST_LOG filters, `info` where it is not set.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+fn run(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let served = LocalSet::new().block_on(&runtime, serve(path, config, seen));
+    // Key derivations still under way are of no use to anyone.
+    runtime.shutdown_background();
+    served
+}
+
+async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
+    let metrics = Rc::new(Metrics::default());
+    let address = SocketAddr::new(config.admin.address, config.admin.port);
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on the admin address {address}"))?;
+    info!(%address, generation = ?config.generation, "admin address is open");
+    let (reloader, config) = Reloader::new(path.to_owned(), config, seen, Rc::clone(&metrics));
+    let (lifecycle, stage) = watch::channel(Lifecycle::Serving);
+
+    let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics)));
+    let reloads = spawn_local(reloader.run());
+    let signals = spawn_local(lifecycle::follow_signals(lifecycle, config.clone()));
+    let stopped = until_stopped(stage);
+    tokio::select! {
+        () = stopped => Ok(()),
+        ended = admin => ended.context("run the admin address")?.context("serve the admin address"),
+        ended = reloads => ended.context("run reloads")?.context("follow the settings"),
+        Err(failed) = signals => Err(failed).context("run signals"),
+    }
+}
+
+async fn until_stopped(mut stage: watch::Receiver<Lifecycle>) {
+    // An error says that the sender is gone: nothing is left to wait for.
+    let _ = stage.wait_for(|stage| *stage != Lifecycle::Serving).await;
+}

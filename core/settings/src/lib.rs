@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`table`] lists every setting once; `shape` walks the YAML by that table and
 //! `kind` judges each value; [`raw`] is the file as written; `check` resolves it into `checked`;
-//! `render` writes checked settings back; [`fn@diff`] says what a change touches; [`reference`]
+//! `render` writes checked settings back; [`fn@diff`] says what a change touches; [`mod@reference`]
 //! is the manual page.
 
 mod check;

@@ -1,0 +1,180 @@
+//! Loads what a pooler is told: the settings file, its users file, and the certificates they name.
+//! Never gives a part of it: all of it is right, or every problem is returned.
+
+use std::fs;
+use std::io;
+use std::ops::Deref;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use poolwright_settings::{Problem, Problems, Settings, parse, users_file};
+
+use crate::tls::{ClientTls, ServerTls};
+
+/// Settings that were checked as a whole, with the TLS that they ask for.
+pub struct Config {
+    pub settings: Settings,
+    pub client_tls: ClientTls,
+    /// One for each of [`Settings::servers`], in that order.
+    pub server_tls: Vec<ServerTls>,
+    /// The certificates' files as they were read; a renewed certificate makes a new config.
+    pem: Vec<Vec<u8>>,
+}
+
+impl Deref for Config {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl Config {
+    /// Whether both were read from the same certificates.
+    pub fn has_certificates_of(&self, other: &Self) -> bool {
+        self.pem == other.pem
+    }
+}
+
+/// One look at the files.
+pub struct Attempt {
+    pub result: Result<Config, Problems>,
+    /// The files looked at, as they were just before they were read.
+    seen: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+impl Attempt {
+    /// Whether one of the files has been replaced or written since. Blocks on the file system.
+    pub fn is_stale(seen: &Seen) -> bool {
+        seen.0.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+    }
+
+    pub fn into_parts(self) -> (Result<Config, Problems>, Seen) {
+        (self.result, Seen(self.seen))
+    }
+}
+
+/// Which files an attempt looked at, and how they were then.
+#[derive(Clone)]
+pub struct Seen(Vec<(PathBuf, Option<Stamp>)>);
+
+/// What changes when a file is written, replaced, or reached over another symlink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// None where there is no such file.
+    fn of(path: &Path) -> Option<Self> {
+        let file = fs::metadata(path).ok()?;
+        Some(Self {
+            inode: (file.dev(), file.ino()),
+            length: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}
+
+/// Reads and checks everything that `path` names. Blocks on the file system.
+pub fn load(path: &Path) -> Attempt {
+    let mut reader = Reader::new(path);
+    let result = reader.load(path);
+    Attempt { result, seen: reader.seen }
+}
+
+/// Reads files relative to the settings file, keeping what it has seen and what was wrong.
+struct Reader {
+    base: PathBuf,
+    seen: Vec<(PathBuf, Option<Stamp>)>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn new(settings: &Path) -> Self {
+        let base = settings.parent().map(Path::to_path_buf).unwrap_or_default();
+        Self { base, seen: Vec::new(), problems: Vec::new() }
+    }
+
+    fn load(&mut self, path: &Path) -> Result<Config, Problems> {
+        let text = self.text("(settings file)", path);
+        let settings = text.and_then(|text| self.settings(&text));
+        let config = settings.map(|settings| self.config(settings));
+        match config {
+            Some(config) if self.problems.is_empty() => Ok(config),
+            _ => Err(Problems(std::mem::take(&mut self.problems))),
+        }
+    }
+
+    fn settings(&mut self, text: &str) -> Option<Settings> {
+        let users = users_file(text).map(|name| {
+            let path = self.base.join(name);
+            self.text("usersFile", &path).unwrap_or_default()
+        });
+        let parsed = parse(text, users.as_deref());
+        parsed.map_err(|problems| self.problems.extend(problems.0)).ok()
+    }
+
+    fn config(&mut self, settings: Settings) -> Config {
+        let mut pem = Vec::new();
+        let listen = &settings.listen.tls;
+        let certificate = self.pem("listen.tls.certFile", listen.cert_file.as_ref(), &mut pem);
+        let key = self.pem("listen.tls.keyFile", listen.key_file.as_ref(), &mut pem);
+        let client_tls = ClientTls::new(listen.mode, &certificate, &key).unwrap_or_else(|error| {
+            self.refuse("listen.tls", &error.to_string());
+            ClientTls::Disabled
+        });
+        let mut server_tls = Vec::new();
+        for (index, server) in settings.servers.iter().enumerate() {
+            let place = format!("servers[{index}].tls.caFile");
+            let file = server.tls.ca_file.as_ref();
+            let authorities = file.map(|_| self.pem(&place, file, &mut pem));
+            match ServerTls::new(server.tls.mode, authorities.as_deref()) {
+                Ok(tls) => server_tls.push(tls),
+                Err(error) => self.refuse(&place, &error.to_string()),
+            }
+        }
+        Config { settings, client_tls, server_tls, pem }
+    }
+
+    /// The file's bytes, also kept in `all`; empty where no file is named or it cannot be read.
+    fn pem(&mut self, place: &str, file: Option<&String>, all: &mut Vec<Vec<u8>>) -> Vec<u8> {
+        let Some(file) = file else { return Vec::new() };
+        let path = self.base.join(file);
+        let bytes = self.bytes(place, &path).unwrap_or_default();
+        all.push(bytes.clone());
+        bytes
+    }
+
+    fn text(&mut self, place: &str, path: &Path) -> Option<String> {
+        let bytes = self.bytes(place, path)?;
+        let text = String::from_utf8(bytes);
+        text.map_err(|_| self.refuse(place, "bytes that are not UTF-8")).ok()
+    }
+
+    fn bytes(&mut self, place: &str, path: &Path) -> Option<Vec<u8>> {
+        self.seen.push((path.to_path_buf(), Stamp::of(path)));
+        fs::read(path).map_err(|error| self.unreadable(place, path, &error)).ok()
+    }
+
+    fn unreadable(&mut self, place: &str, path: &Path, error: &io::Error) {
+        let found = format!("{path:?}, which cannot be read ({error})");
+        let remedy = "correct the path, or the file's permissions";
+        self.problems.push(Problem::new(place, found, "a file that can be read", remedy));
+    }
+
+    /// Adds a problem with a file's content, unless the file could not be read at all.
+    fn refuse(&mut self, place: &str, found: &str) {
+        if !self.problems.iter().any(|problem| problem.path.starts_with(place)) {
+            let remedy = "put the right content into the file";
+            self.problems.push(Problem::new(place, found, "a file that can be used", remedy));
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

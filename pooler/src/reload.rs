@@ -1,0 +1,137 @@
+//! Follows the files while the pooler runs: a change, or SIGHUP, is loaded as a whole and handed on.
+//! Never lets a part of a change through: what has problems is told, and the last good config stays.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poolwright_settings::{Problems, diff};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+use crate::config::{Attempt, Config, Seen, load};
+use crate::metrics::Metrics;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Problems and changed settings named in the log for one change.
+const NAMED: usize = 20;
+
+/// Hands new configs to all who watch.
+pub struct Reloader {
+    path: PathBuf,
+    seen: Seen,
+    /// What the process started with: the sockets still are as it says.
+    started: Arc<Config>,
+    config: watch::Sender<Arc<Config>>,
+    told: Told,
+    metrics: Rc<Metrics>,
+}
+
+/// What the log has already been told.
+#[derive(Default)]
+struct Told {
+    problems: Option<Problems>,
+    restart: Vec<String>,
+}
+
+impl Reloader {
+    /// Starts from the config that `seen` belongs to.
+    pub fn new(
+        path: PathBuf,
+        config: Config,
+        seen: Seen,
+        metrics: Rc<Metrics>,
+    ) -> (Self, watch::Receiver<Arc<Config>>) {
+        let started = Arc::new(config);
+        metrics.settings_generation.set(started.generation);
+        let (sender, receiver) = watch::channel(Arc::clone(&started));
+        let told = Told::default();
+        (Self { path, seen, started, config: sender, told, metrics }, receiver)
+    }
+
+    /// Looks at the files every second, and loads them at every SIGHUP.
+    ///
+    /// # Errors
+    /// SIGHUP cannot be listened to.
+    pub async fn run(mut self) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.look().await,
+                _ = hangup.recv() => self.reload().await,
+            }
+        }
+    }
+
+    /// Loads the files if one of them is not as it was.
+    async fn look(&mut self) {
+        let seen = self.seen.clone();
+        let stale = spawn_blocking(move || Attempt::is_stale(&seen)).await;
+        if stale.unwrap_or(true) {
+            self.reload().await;
+        }
+    }
+
+    async fn reload(&mut self) {
+        let path = self.path.clone();
+        let attempt = match spawn_blocking(move || load(&path)).await {
+            Ok(attempt) => attempt,
+            Err(panic) => return error!(%panic, "settings could not be read: a defect"),
+        };
+        let (result, seen) = attempt.into_parts();
+        self.seen = seen;
+        match result {
+            Ok(config) => self.accept(config),
+            Err(problems) => self.reject(problems),
+        }
+    }
+
+    fn accept(&mut self, new: Config) {
+        self.told.problems = None;
+        let old = Arc::clone(&self.config.borrow());
+        let changes = diff(&old, &new);
+        let same_certificates = new.has_certificates_of(&old);
+        if changes.is_empty() && same_certificates {
+            return;
+        }
+        let (count, generation) = (changes.live.len(), new.generation);
+        let settings = changes.live[..count.min(NAMED)].join(" ");
+        let certificates = if same_certificates { "as before" } else { "new" };
+        info!(?generation, count, settings, certificates, "changed settings are taken over");
+        self.tell_restart(&new);
+        self.metrics.settings_generation.set(generation);
+        self.config.send_replace(Arc::new(new));
+    }
+
+    /// Says once what a change cannot reach in a running process.
+    fn tell_restart(&mut self, new: &Config) {
+        let restart = diff(&self.started, new).restart;
+        if !restart.is_empty() && restart != self.told.restart {
+            let settings = restart.join(" ");
+            warn!(settings, "these settings differ and wait for the next start");
+        }
+        self.told.restart = restart;
+    }
+
+    fn reject(&mut self, problems: Problems) {
+        self.metrics.settings_rejected.add(1);
+        if self.told.problems.as_ref() == Some(&problems) {
+            return;
+        }
+        let count = problems.0.len();
+        error!(count, file = ?self.path, "settings are refused; the last good ones stay");
+        for problem in problems.0.iter().take(NAMED) {
+            error!(setting = problem.path, "{problem}");
+        }
+        self.told.problems = Some(problems);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Changes of the files while a process runs; the tests look when the timer would.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Reloader;
+use crate::config::tests::{Folder, SETTINGS, USERS};
+use crate::config::{Config, load};
+use crate::metrics::Metrics;
+
+struct Running {
+    folder: Folder,
+    reloader: Reloader,
+    config: watch::Receiver<Arc<Config>>,
+    metrics: Rc<Metrics>,
+}
+
+fn start() -> Running {
+    let folder = Folder::with_settings();
+    let metrics = Rc::new(Metrics::default());
+    let (result, seen) = load(&folder.settings()).into_parts();
+    let Ok(config) = result else { panic!("the files are right") };
+    let (reloader, config) = Reloader::new(folder.settings(), config, seen, Rc::clone(&metrics));
+    Running { folder, reloader, config, metrics }
+}
+
+impl Running {
+    /// Whether the next look hands a new config on.
+    async fn look_finds_new(&mut self) -> bool {
+        self.reloader.look().await;
+        let new = self.config.has_changed().expect("the reloader is there");
+        self.config.mark_unchanged();
+        new
+    }
+
+    fn rejected(&self) -> u64 {
+        self.metrics.settings_rejected.get()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_handed_on_while_nothing_changes() {
+    let mut running = start();
+    assert!(!running.look_finds_new().await);
+    running.folder.write("settings.yaml", SETTINGS);
+    assert!(!running.look_finds_new().await);
+    assert_eq!(running.rejected(), 0);
+}
+
+#[tokio::test]
+async fn a_change_of_either_file_is_handed_on() {
+    let mut running = start();
+    running.folder.write("settings.yaml", format!("{SETTINGS}generation: 8\nmaxClients: 9\n"));
+    assert!(running.look_finds_new().await);
+    assert_eq!(running.config.borrow().max_clients, 9);
+    assert_eq!(running.metrics.settings_generation.get(), Some(8));
+    running.folder.write("credentials/users.yaml", USERS.replace("ws_001", "ws_002"));
+    assert!(running.look_finds_new().await);
+    assert!(running.config.borrow().users.contains_key("ws_002"));
+}
+
+#[tokio::test]
+async fn the_last_good_config_stays_until_the_files_are_right_again() {
+    let mut running = start();
+    running.folder.write("settings.yaml", format!("{SETTINGS}maxClients: 0\n"));
+    assert!(!running.look_finds_new().await);
+    assert_eq!((running.rejected(), running.config.borrow().max_clients), (1, 10_000));
+    assert!(!running.look_finds_new().await);
+    assert_eq!(running.rejected(), 1);
+    running.folder.write("settings.yaml", format!("{SETTINGS}maxClients: 7\n"));
+    assert!(running.look_finds_new().await);
+    assert_eq!((running.rejected(), running.config.borrow().max_clients), (1, 7));
+}
+
+#[tokio::test]
+async fn two_volumes_that_change_at_different_times_meet_in_the_end() {
+    let mut running = start();
+    let moved = SETTINGS.replace("credentials/", "rotated/");
+    running.folder.write("settings.yaml", moved);
+    assert!(!running.look_finds_new().await);
+    assert_eq!(running.rejected(), 1);
+    running.folder.write("rotated/users.yaml", USERS.replace("hunter2", "hunter3"));
+    assert!(running.look_finds_new().await);
+    let config = running.config.borrow();
+    let password = config.users["ws_001"].server_password.as_ref();
+    assert_eq!(password.map(|secret| secret.expose()), Some("hunter3"));
+}
+
+#[tokio::test]
+async fn the_swap_of_a_mounted_volume_is_noticed() {
+    let mut running = start();
+    running.folder.write("..2/settings.yaml", format!("{SETTINGS}maxClients: 2\n"));
+    running.folder.write("..3/settings.yaml", format!("{SETTINGS}maxClients: 3\n"));
+    running.folder.link("..2", "..data");
+    running.folder.link("..data/settings.yaml", "settings.yaml");
+    for (folder, max_clients) in [("..2", 2), ("..3", 3)] {
+        running.folder.link(folder, "..data");
+        assert!(running.look_finds_new().await);
+        assert_eq!(running.config.borrow().max_clients, max_clients);
+    }
+}
