@@ -21,6 +21,7 @@ gcc                       cc
 libc6-dev                 /usr/include/stdlib.h
 binutils                  strip
 git                       git
+make                      make
 curl                      curl
 jq                        jq
 procps                    ps

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The tests that need a Kubernetes: brings up one of their own name (or uses the
+# one that POOLWRIGHT_CONTEXT names), loads the image, and takes it down again,
+# however they end.
+set -euo pipefail
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+export POOLWRIGHT_CLUSTER=${POOLWRIGHT_CLUSTER:-test}
+cd "$root"
+trap '"$cluster/cluster.sh" down' EXIT
+trap 'exit 130' INT TERM
+
+"$cluster/cluster.sh" up
+"$cluster/cluster.sh" load-image "$root/target/image/poolwright.tar"
+image=${IMAGE:-$(<"$root/target/image/name")}
+status=0
+"$root/scripts/install-test.sh" "$image" || status=1
+IMAGE=$image cargo test --locked -p poolwright-tests --test cluster -- --nocapture || status=1
+exit "$status"
