@@ -1,9 +1,10 @@
 //! The process's way from serving to its end, as the signals ask for it.
 //! Never closes a client: who serves clients watches this and acts.
 
+use std::io;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
@@ -22,29 +23,42 @@ pub enum Lifecycle {
     Stopped,
 }
 
-/// Turns SIGTERM and SIGINT into a drain, and a second one, or the deadline, into the stop.
-///
-/// # Errors
-/// The signals cannot be listened to.
-pub async fn follow_signals(
-    lifecycle: watch::Sender<Lifecycle>,
-    config: watch::Receiver<Arc<Config>>,
-) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, from the moment on at which this exists.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// # Errors
+    /// The signals cannot be listened to.
+    pub fn listen() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
-    let timeout = config.borrow().drain_timeout;
-    let deadline = Instant::now() + timeout;
-    info!(?timeout, "draining: clients are closed at the end of their transactions");
-    lifecycle.send_replace(Lifecycle::Draining { deadline });
-    tokio::select! {
-        _ = terminate.recv() => info!("stopping at the second signal"),
-        _ = interrupt.recv() => info!("stopping at the second signal"),
-        () = sleep_until(deadline) => warn!(?timeout, "stopping: the drain took too long"),
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
-    lifecycle.send_replace(Lifecycle::Stopped);
-    Ok(())
+
+    /// Turns a signal into a drain, and a second one, or the deadline, into the stop.
+    pub async fn drive(
+        mut self,
+        lifecycle: watch::Sender<Lifecycle>,
+        config: watch::Receiver<Arc<Config>>,
+    ) {
+        self.next().await;
+        let timeout = config.borrow().drain_timeout;
+        let deadline = Instant::now() + timeout;
+        info!(?timeout, "draining: clients are closed at the end of their transactions");
+        lifecycle.send_replace(Lifecycle::Draining { deadline });
+        tokio::select! {
+            () = self.next() => info!("stopping at the second signal"),
+            () = sleep_until(deadline) => warn!(?timeout, "stopping: the drain took too long"),
+        }
+        lifecycle.send_replace(Lifecycle::Stopped);
+    }
 }

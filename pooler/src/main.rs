@@ -26,7 +26,7 @@ use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Seen};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 
@@ -53,6 +53,7 @@ fn main() -> ExitCode {
     };
     if args.check {
         println!("{}: no problem found", args.settings.display());
+        config.hints().iter().for_each(|hint| println!("hint: {hint}"));
         return ExitCode::SUCCESS;
     }
     start_log();
@@ -98,13 +99,12 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
 
     let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics)));
     let reloads = spawn_local(reloader.run());
-    let signals = spawn_local(lifecycle::follow_signals(lifecycle, config.clone()));
+    spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
     let stopped = until_stopped(stage);
     tokio::select! {
         () = stopped => Ok(()),
         ended = admin => ended.context("run the admin address")?.context("serve the admin address"),
         ended = reloads => ended.context("run reloads")?.context("follow the settings"),
-        Err(failed) = signals => Err(failed).context("run signals"),
     }
 }
 

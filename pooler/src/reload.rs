@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolwright_settings::{Problems, diff};
+use poolwright_settings::{Problem, Problems, diff};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -36,6 +36,7 @@ pub struct Reloader {
 struct Told {
     problems: Option<Problems>,
     restart: Vec<String>,
+    hints: Vec<Problem>,
 }
 
 impl Reloader {
@@ -49,7 +50,8 @@ impl Reloader {
         let started = Arc::new(config);
         metrics.settings_generation.set(started.generation);
         let (sender, receiver) = watch::channel(Arc::clone(&started));
-        let told = Told::default();
+        let mut told = Told::default();
+        told.hint(&started);
         (Self { path, seen, started, config: sender, told, metrics }, receiver)
     }
 
@@ -104,19 +106,10 @@ impl Reloader {
         let settings = changes.live[..count.min(NAMED)].join(" ");
         let certificates = if same_certificates { "as before" } else { "new" };
         info!(?generation, count, settings, certificates, "changed settings are taken over");
-        self.tell_restart(&new);
+        self.told.restart(&self.started, &new);
+        self.told.hint(&new);
         self.metrics.settings_generation.set(generation);
         self.config.send_replace(Arc::new(new));
-    }
-
-    /// Says once what a change cannot reach in a running process.
-    fn tell_restart(&mut self, new: &Config) {
-        let restart = diff(&self.started, new).restart;
-        if !restart.is_empty() && restart != self.told.restart {
-            let settings = restart.join(" ");
-            warn!(settings, "these settings differ and wait for the next start");
-        }
-        self.told.restart = restart;
     }
 
     fn reject(&mut self, problems: Problems) {
@@ -130,6 +123,29 @@ impl Reloader {
             error!(setting = problem.path, "{problem}");
         }
         self.told.problems = Some(problems);
+    }
+}
+
+impl Told {
+    /// Says once what a change cannot reach in a running process.
+    fn restart(&mut self, started: &Config, new: &Config) {
+        let restart = diff(started, new).restart;
+        if !restart.is_empty() && restart != self.restart {
+            let settings = restart.join(" ");
+            warn!(settings, "these settings differ and wait for the next start");
+        }
+        self.restart = restart;
+    }
+
+    /// Says once what is probably not meant.
+    fn hint(&mut self, config: &Config) {
+        let hints = config.hints();
+        if hints != self.hints {
+            for hint in hints.iter().take(NAMED) {
+                info!(setting = hint.path, "hint: {hint}");
+            }
+        }
+        self.hints = hints;
     }
 }
 

@@ -10,6 +10,7 @@ mod check;
 mod checked;
 pub mod defaults;
 mod diff;
+mod hints;
 mod kind;
 mod problem;
 pub mod raw;

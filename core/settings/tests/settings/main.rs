@@ -1,6 +1,7 @@
 //! Tests of the settings through the crate's public door.
 
 mod changes;
+mod hints;
 mod problems;
 mod properties;
 mod reference;

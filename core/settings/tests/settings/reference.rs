@@ -1,8 +1,9 @@
-//! docs/settings.md says what the table says.
+//! docs/settings.md says what the table says, and the examples are valid.
 
 use poolwright_settings::{parse, reference};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+const EXAMPLE: &str = include_str!("../../../../examples/pooler/settings.yaml");
 const BEGIN: &str = "<!-- begin: written by `UPDATE=1 cargo test -p poolwright-settings` -->\n";
 const END: &str = "<!-- end -->";
 
@@ -36,4 +37,10 @@ fn every_example_of_the_page_is_a_valid_file() {
         let users = example.contains("usersFile:").then_some("users: []");
         parse(example, users).unwrap_or_else(|problems| panic!("{example}\n{problems}"));
     }
+}
+
+#[test]
+fn the_example_is_a_valid_file_without_hints() {
+    let settings = parse(EXAMPLE, None).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(settings.hints(), []);
 }
