@@ -116,9 +116,9 @@ impl Report {
         self.problems.iter().any(|problem| around(problem) || problem.path == "(settings file)")
     }
 
-    /// Reports `name` if it is among the `taken`.
-    fn unique<'a>(&mut self, path: &str, name: &str, mut taken: impl Iterator<Item = &'a str>) {
-        if !name.is_empty() && taken.any(|other| other == name) {
+    /// Reports a name that is `taken` already; an empty one stands for a problem told before.
+    fn unique(&mut self, path: &str, name: &str, taken: bool) {
+        if taken && !name.is_empty() {
             let found = format!("{} a second time", kind::quoted(name));
             self.add(path, found, "a name of its own", "rename or remove one of them");
         }

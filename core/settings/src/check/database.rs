@@ -20,7 +20,7 @@ pub(super) fn check(
     for (index, database) in databases.into_iter().enumerate() {
         let path = format!("databases[{index}]");
         let database = one(database, &path, pool, servers, report);
-        let taken = checked.keys().map(String::as_str);
+        let taken = checked.contains_key(&database.name);
         report.unique(&format!("{path}.name"), &database.name, taken);
         checked.insert(database.name.clone(), database);
     }

@@ -12,7 +12,7 @@ pub(super) fn check(servers: Vec<raw::Server>, report: &mut Report) -> Vec<Serve
     for (index, server) in servers.into_iter().enumerate() {
         let path = format!("servers[{index}]");
         let server = one(server, &path, report);
-        let taken = checked.iter().map(|other| other.name.as_str());
+        let taken = checked.iter().any(|other| other.name == server.name);
         report.unique(&format!("{path}.name"), &server.name, taken);
         checked.push(server);
     }

@@ -18,8 +18,8 @@ pub(super) fn check(
         for (index, user) in users.unwrap_or_default().into_iter().enumerate() {
             let path = join(source.root(), &format!("users[{index}]"));
             let user = one(user, &path, report);
-            let taken = checked.get_key_value(&user.name).map(|(name, _): (&String, _)| &**name);
-            report.unique(&format!("{path}.name"), &user.name, taken.into_iter());
+            let taken = checked.contains_key(&user.name);
+            report.unique(&format!("{path}.name"), &user.name, taken);
             checked.insert(user.name.clone(), user);
         }
     }
