@@ -165,4 +165,4 @@ async fn tell(framed: &mut Framed, error: &LoginError) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

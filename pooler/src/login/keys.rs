@@ -43,17 +43,17 @@ pub(super) enum Keys {
 impl Verifiers {
     /// # Errors
     /// The system gives no random bytes.
-    pub fn new() -> Result<Self, ring::error::Unspecified> {
+    pub fn new() -> Result<Self, LoginError> {
         let random = SystemRandom::new();
         let mut secret = [0; 32];
-        random.fill(&mut secret)?;
+        random.fill(&mut secret).map_err(no_randomness)?;
         Ok(Verifiers { random, secret, derived: RefCell::default() })
     }
 
     /// 18 random bytes as hexadecimal digits.
     pub(super) fn nonce(&self) -> Result<String, LoginError> {
         let mut bytes = [0; 18];
-        self.random.fill(&mut bytes).map_err(|_| LoginError::Internal("no random bytes"))?;
+        self.random.fill(&mut bytes).map_err(no_randomness)?;
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
@@ -118,6 +118,10 @@ async fn derive(
     let work = move || salted_password(password.expose(), &salt, iterations).server_keys();
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| LoginError::Internal("the key derivation was interrupted"))
+}
+
+fn no_randomness(_: ring::error::Unspecified) -> LoginError {
+    LoginError::Internal("the system gives no random bytes")
 }
 
 fn unusable(_: ScramError) -> LoginError {

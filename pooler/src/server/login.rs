@@ -6,7 +6,7 @@ use std::io;
 use poolwright_settings::Secret;
 use poolwright_wire::read::{self, Authentication};
 use poolwright_wire::scram::{ClientExchange, MECHANISM, ScramError, ServerProof};
-use poolwright_wire::{server, write};
+use poolwright_wire::{TransactionStatus, server, write};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::keys::Of;
@@ -125,7 +125,12 @@ async fn session(framed: &mut Framed) -> Result<Session, ConnectError> {
                 session.process_id = key.process_id;
                 session.secret = key.secret.to_vec();
             }
-            server::READY_FOR_QUERY => return Ok(session),
+            server::READY_FOR_QUERY => {
+                return match read::ready_for_query(&body).map_err(malformed)? {
+                    TransactionStatus::Idle => Ok(session),
+                    _ => Err(ConnectError::new(Kind::Protocol, "login: ended in a transaction")),
+                };
+            }
             server::NOTICE_RESPONSE => {}
             _ => return Err(refusal(tag, &body)),
         }

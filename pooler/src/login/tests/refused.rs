@@ -1,0 +1,178 @@
+//! Clients that do not get in, and what they are told.
+
+use std::time::Duration;
+
+use poolwright_wire::write;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::super::{Admission, Arrival, LoginContext, LoginError};
+use super::{context, error_of, message, run, scram, startup};
+
+const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
+const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
+
+/// Sends `bytes` and hangs up; gives how it ended and all that came back.
+async fn send(context: &LoginContext, bytes: &[u8]) -> (Result<Arrival, LoginError>, Vec<u8>) {
+    run(context, async |mut tcp| {
+        tcp.write_all(bytes).await.unwrap();
+        tcp.shutdown().await.unwrap();
+        let mut back = Vec::new();
+        // A reset is as good an end as any.
+        let _ = tcp.read_to_end(&mut back).await;
+        back
+    })
+    .await
+}
+
+/// Sends `bytes`; after `before`, an error with `sqlstate` must come back.
+async fn check(bytes: &[u8], before: &[u8], sqlstate: &str, label: &str) {
+    let (outcome, back) = send(&context(), bytes).await;
+    assert_eq!(outcome.unwrap_err().label(), label, "{bytes:?}");
+    let error = back.strip_prefix(before).unwrap_or_else(|| panic!("{bytes:?}: {back:?}"));
+    assert_eq!(error_of(message(&mut &error[..]).await).0, sqlstate, "{bytes:?}");
+}
+
+#[tokio::test]
+async fn garbage_and_impossible_lengths_are_told_so() {
+    check(b"GET / HTTP/1.1\r\n\r\n", b"", "08P01", "protocol").await;
+    check(b"\x16\x03\x01\x02\0\x01\0\x01\xfc", b"", "08P01", "protocol").await;
+    for length in [0, 1, 7, 10_005, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff_u32] {
+        check(&[&length.to_be_bytes()[..], b"\0\x03\0\0"].concat(), b"", "08P01", "protocol").await;
+    }
+    check(b"\0\0\0\x09\0\x03\0\0x", b"", "08P01", "protocol").await;
+    check(b"\0\0\0\x08\0\x02\0\0", b"", "0A000", "unsupported").await;
+}
+
+#[tokio::test]
+async fn nothing_sent_in_the_clear_reaches_past_a_tls_request() {
+    check(&[SSL, b"x"].concat(), b"", "08P01", "tls").await;
+    check(&[SSL, &startup(&[("user", "ann")])].concat(), b"", "08P01", "tls").await;
+    check(&[GSS, SSL].concat(), b"", "08P01", "tls").await;
+}
+
+#[tokio::test]
+async fn each_request_may_come_once_and_waits_for_its_answer() {
+    let (outcome, ()) = run(&context(), async |mut tcp| {
+        for request in [GSS, SSL] {
+            tcp.write_all(request).await.unwrap();
+            assert_eq!(tcp.read_u8().await.unwrap(), b'N');
+        }
+        tcp.write_all(SSL).await.unwrap();
+        assert_eq!(error_of(message(&mut tcp).await).0, "08P01");
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Repeated(_))));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_early_is_gone_without_a_fault() {
+    let (outcome, back) = send(&context(), b"").await;
+    assert!(matches!(outcome, Ok(Arrival::Gone)));
+    assert_eq!(back, b"");
+    // It went to ask for a password, as psql does.
+    let (outcome, _) = send(&context(), &startup(&[("user", "ann")])).await;
+    assert!(matches!(outcome, Ok(Arrival::Gone)));
+    let (outcome, _) =
+        send(&context(), &[&startup(&[("user", "ann")])[..], b"X\0\0\0\x04"].concat()).await;
+    assert!(matches!(outcome, Ok(Arrival::Gone)));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_inside_a_message_is_counted_as_gone() {
+    let whole = startup(&[("user", "ann")]);
+    for end in 1..whole.len() {
+        let (outcome, back) = send(&context(), &whole[..end]).await;
+        assert_eq!(outcome.unwrap_err().label(), "gone", "{end}");
+        assert_eq!(back, b"", "{end}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_the_startup_message_must_be_a_sasl_answer() {
+    let start = startup(&[("user", "ann"), ("database", "shop")]);
+    let asked = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0";
+    for next in [
+        &start[..],
+        b"Q\0\0\0\x0dselect 1\0",
+        b"p\0\0\0\x03",
+        b"p\xff\xff\xff\xff",
+        b"p\x80\0\0\0",
+        b"p\0\0\x20\0",
+        b"p\0\0\0\x0bpencil\0",
+        b"p\0\0\0\x16SCRAM-SHA-256\0\x7f\xff\xff\xff",
+        b"p\0\0\0\x16SCRAM-SHA-256\0\xff\xff\xff\xfe",
+    ] {
+        check(&[&start, next].concat(), asked, "08P01", "protocol").await;
+    }
+    for (mechanism, first) in [
+        ("SCRAM-SHA-256-PLUS", &b"p=tls-server-end-point,,n=,r=x"[..]),
+        ("SCRAM-SHA-256", b"p=tls-server-end-point,,n=,r=x"),
+        ("SCRAM-SHA-256", b"n,a=bob,n=,r=x"),
+        ("SCRAM-SHA-256", b""),
+    ] {
+        let mut bytes = start.clone();
+        write::sasl_initial_response(&mut bytes, mechanism, first);
+        check(&bytes, asked, "08P01", "password").await;
+    }
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_granted_are_refused_before_a_password_is_asked_for() {
+    check(&startup(&[]), b"", "28000", "password").await;
+    check(&startup(&[("user", "ann"), ("options", "-c=")]), b"", "22023", "unsupported").await;
+    check(&startup(&[("user", "ann"), ("replication", "1")]), b"", "0A000", "unsupported").await;
+    for (admission, sqlstate) in [(Admission::Full, "53300"), (Admission::Stopping, "57P03")] {
+        let context = context();
+        context.admission.set(admission);
+        let (outcome, back) = send(&context, &startup(&[("user", "ann")])).await;
+        assert!(outcome.is_err());
+        assert_eq!(error_of(message(&mut &back[..]).await).0, sqlstate);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_an_unknown_user_and_a_wrong_verifier_look_alike() {
+    let context = context();
+    for user in ["ann", "bob", "eve"] {
+        let mut salts = Vec::new();
+        for _ in 0..2 {
+            let start = [("user", user), ("database", "nowhere")];
+            let (outcome, asked) = run(&context, async |mut tcp| {
+                let (asked, _) = scram(&mut tcp, &start, "guess", b"").await;
+                let (sqlstate, text) = error_of(message(&mut tcp).await);
+                assert_eq!(sqlstate, "28P01");
+                assert_eq!(text, format!("password authentication failed for user \"{user}\""));
+                asked
+            })
+            .await;
+            assert!(matches!(outcome, Err(LoginError::Password { .. })));
+            salts.push(asked.split_once(',').unwrap().1.to_owned());
+        }
+        assert_eq!(salts[0], salts[1], "{user}");
+        assert_eq!(salts[0].len(), "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096".len(), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_has_logged_in_learns_that_a_database_is_missing() {
+    let (outcome, ()) = run(&context(), async |mut tcp| {
+        let start = [("user", "ann"), ("database", "nowhere")];
+        let (_, proof) = scram(&mut tcp, &start, "pencil", b"").await;
+        let (_, body) = message(&mut tcp).await.unwrap();
+        assert_eq!(proof.check(&body[4..]), Ok(()));
+        let expect = ("3D000".to_owned(), "database \"nowhere\" does not exist".to_owned());
+        assert_eq!(error_of(message(&mut tcp).await), expect);
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Database { .. })));
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_given_up() {
+    let context = LoginContext { timeout: Duration::from_millis(5), ..context() };
+    let (outcome, ()) = run(&context, async |mut tcp| {
+        assert_eq!(tcp.read(&mut [0; 1]).await.unwrap(), 0);
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Timeout)));
+}

@@ -1,0 +1,142 @@
+//! Clients that get in, and what is known of them then.
+
+use poolwright_settings::{ListenTlsMode, ServerTlsMode};
+use poolwright_wire::{CancelKey, write};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::super::{Arrival, LoggedIn, LoginContext, LoginError};
+use super::{context, error_of, message, run, scram, startup};
+use crate::tls::{ClientTls, ServerTls};
+
+const START: [(&str, &str); 4] = [
+    ("user", "ann"),
+    ("database", "shop"),
+    ("application_name", "till"),
+    ("options", "-c geqo=off"),
+];
+
+fn client(outcome: Result<Arrival, LoginError>) -> LoggedIn {
+    match outcome {
+        Ok(Arrival::Client(client)) => client,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn certificate() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn with_tls(mode: ListenTlsMode) -> (LoginContext, ServerTls) {
+    let (certificate, key) = certificate();
+    let tls = ClientTls::new(mode, certificate.as_bytes(), key.as_bytes()).unwrap();
+    let connector =
+        ServerTls::new(ServerTlsMode::VerifyFull, Some(certificate.as_bytes())).unwrap();
+    (LoginContext { tls, ..context() }, connector)
+}
+
+#[tokio::test]
+async fn a_login_ends_before_authentication_ok_with_all_that_was_asked_for() {
+    let (outcome, proof) = run(&context(), async |mut tcp| {
+        scram(&mut tcp, &START, "pencil", b"Q\0\0\0\x05\0").await.1
+    })
+    .await;
+    let client = client(outcome);
+    assert_eq!((client.user.as_str(), client.database.as_str()), ("ann", "shop"));
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(client.parameters, [pair("geqo", "off"), pair("application_name", "till")]);
+    assert_eq!(client.leftover, b"Q\0\0\0\x05\0");
+    assert!(!client.stream.is_tls());
+    let (tag, body) = message(&mut &client.pending_out[..]).await.unwrap();
+    assert_eq!((tag, &body[..4]), (b'R', &b"\0\0\0\x0c"[..]));
+    assert_eq!(proof.check(&body[4..]), Ok(()));
+    assert_eq!(client.pending_out.len(), 5 + body.len());
+}
+
+#[tokio::test]
+async fn a_verifier_lets_in_who_knows_its_password() {
+    let (outcome, asked) = run(&context(), async |mut tcp| {
+        let start = [("user", "bob"), ("database", "shop")];
+        scram(&mut tcp, &start, "pencil", b"").await.0
+    })
+    .await;
+    assert_eq!(client(outcome).user, "bob");
+    assert!(asked.ends_with(",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_changed_password_counts_from_the_next_login() {
+    let before = context();
+    let login = async |context: &LoginContext, password: &'static str| {
+        run(context, async |mut tcp| {
+            scram(&mut tcp, &START, password, b"").await;
+        })
+        .await
+        .0
+    };
+    client(login(&before, "pencil").await);
+    let text = super::SETTINGS.replace("password: pencil", "password: brush");
+    let settings = poolwright_settings::parse(&text, None).unwrap().into();
+    let after = LoginContext { settings, ..before };
+    assert!(matches!(login(&after, "pencil").await, Err(LoginError::Password { .. })));
+    client(login(&after, "brush").await);
+}
+
+#[tokio::test]
+async fn a_cancel_request_arrives_with_its_stream_open() {
+    let mut request = Vec::new();
+    write::cancel_request(&mut request, &CancelKey { process_id: 7, secret: b"abcd" });
+    let (outcome, mut tcp) = run(&context(), async |mut tcp: TcpStream| {
+        tcp.write_all(&request).await.unwrap();
+        tcp
+    })
+    .await;
+    let Ok(Arrival::Cancel { process_id, secret, stream }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((process_id, &secret[..]), (7, &b"abcd"[..]));
+    drop(stream);
+    assert_eq!(tcp.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn tls_comes_first_and_carries_the_login() {
+    for mode in [ListenTlsMode::Allow, ListenTlsMode::Require] {
+        let (context, connector) = with_tls(mode);
+        let (outcome, ()) = run(&context, async |mut tcp| {
+            let mut request = Vec::new();
+            write::ssl_request(&mut request);
+            tcp.write_all(&request).await.unwrap();
+            assert_eq!(tcp.read_u8().await.unwrap(), b'S');
+            let mut tls = connector.connect("localhost", tcp).await.unwrap();
+            scram(&mut tls, &START, "pencil", b"").await;
+        })
+        .await;
+        assert!(client(outcome).stream.is_tls());
+    }
+}
+
+#[tokio::test]
+async fn where_tls_is_required_nobody_is_asked_for_a_password_without_it() {
+    let (context, _) = with_tls(ListenTlsMode::Require);
+    let (outcome, ()) = run(&context, async |mut tcp| {
+        tcp.write_all(&startup(&START)).await.unwrap();
+        assert_eq!(error_of(message(&mut tcp).await).0, "28000");
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::TlsRequired)));
+}
+
+#[tokio::test]
+async fn a_handshake_of_garbage_ends_that_client() {
+    let (context, _) = with_tls(ListenTlsMode::Allow);
+    let (outcome, ()) = run(&context, async |mut tcp| {
+        let mut request = Vec::new();
+        write::ssl_request(&mut request);
+        tcp.write_all(&request).await.unwrap();
+        assert_eq!(tcp.read_u8().await.unwrap(), b'S');
+        tcp.write_all(&startup(&START)).await.unwrap();
+        let _ = tcp.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Handshake(_))));
+}

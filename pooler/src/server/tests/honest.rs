@@ -1,0 +1,239 @@
+//! Servers that keep to the protocol.
+
+use std::cell::Cell;
+
+use poolwright_settings::{ListenTlsMode, ServerTlsMode};
+use poolwright_wire::startup::{self, Startup};
+use poolwright_wire::write::{self, ErrorFields};
+use poolwright_wire::{CancelKey, TransactionStatus, read};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::{ConnectError, Kind, ServerTarget, send_cancel};
+use super::{message, packet, run, target};
+use crate::login::{self, Arrival};
+use crate::tls::{ClientTls, ServerTls};
+
+/// What follows the proof of who the client is.
+fn greeting(out: &mut Vec<u8>) {
+    write::authentication_ok(out);
+    write::parameter_status(out, b"server_version", b"15.0");
+    write::parameter_status(out, b"TimeZone", b"UTC");
+    write::backend_key_data(out, &CancelKey { process_id: 7, secret: b"abcd" });
+    write::ready_for_query(out, TransactionStatus::Idle);
+}
+
+/// Reads a startup message and lets its sender in.
+async fn trust(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let packet = packet(&mut stream).await;
+    let Ok(Startup::Start(start)) = startup::parse(&packet) else { panic!("{packet:?}") };
+    let expect: [(&[u8], &[u8]); 3] =
+        [(b"user", b"ann"), (b"database", b"shop"), (b"application_name", b"poolwright")];
+    assert_eq!(start.parameters, expect);
+    let mut out = Vec::new();
+    greeting(&mut out);
+    stream.write_all(&out).await.unwrap();
+}
+
+async fn refuse(mut tcp: TcpStream, sqlstate: &str) {
+    packet(&mut tcp).await;
+    let mut out = Vec::new();
+    let fields =
+        ErrorFields { severity: "FATAL", sqlstate, message: "no", ..ErrorFields::default() };
+    write::error_response(&mut out, &fields);
+    tcp.write_all(&out).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_reports_is_kept() {
+    let connected = run(ServerTlsMode::Disable, trust).await.unwrap();
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(connected.parameters, [pair("server_version", "15.0"), pair("TimeZone", "UTC")]);
+    assert_eq!((connected.process_id, &connected.secret[..]), (7, &b"abcd"[..]));
+    assert_eq!(connected.leftover, b"");
+    assert!(!connected.stream.is_tls());
+}
+
+#[tokio::test]
+async fn a_password_in_clear_is_sent_where_the_server_asks_for_it() {
+    let connected = run(ServerTlsMode::Disable, async |mut tcp| {
+        packet(&mut tcp).await;
+        let mut out = Vec::new();
+        write::authentication_cleartext_password(&mut out);
+        tcp.write_all(&out).await.unwrap();
+        assert_eq!(read::password(&message(&mut tcp).await), Ok(&b"pencil"[..]));
+        out.clear();
+        greeting(&mut out);
+        tcp.write_all(&out).await.unwrap();
+    })
+    .await;
+    assert_eq!(connected.unwrap().process_id, 7);
+}
+
+#[tokio::test]
+async fn our_two_sides_of_scram_agree() {
+    let context = login::tests::context();
+    let connected = run(ServerTlsMode::Disable, async |tcp: TcpStream| {
+        let peer = tcp.peer_addr().unwrap();
+        let Arrival::Client(mut client) = login::accept(tcp, peer, &context).await.unwrap() else {
+            panic!("no client")
+        };
+        greeting(&mut client.pending_out);
+        client.stream.write_all(&client.pending_out).await.unwrap();
+    })
+    .await;
+    assert_eq!(connected.unwrap().process_id, 7);
+}
+
+#[tokio::test]
+async fn a_refusal_says_whether_to_try_again() {
+    for (sqlstate, kind, retry) in [
+        ("28P01", Kind::Refused, false),
+        ("3D000", Kind::Refused, false),
+        ("53300", Kind::TooManyConnections, true),
+        ("57P03", Kind::NotReady, true),
+    ] {
+        let error = run(ServerTlsMode::Disable, async |tcp| refuse(tcp, sqlstate).await).await;
+        let error = error.unwrap_err();
+        assert_eq!((error.kind, error.retry()), (kind, retry), "{sqlstate}");
+        assert_eq!(error.sqlstate.as_deref(), Some(sqlstate));
+        assert_eq!(error.message, format!("the server refused the login: no ({sqlstate})"));
+    }
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(listener.local_addr().unwrap(), ServerTlsMode::Disable);
+    drop(listener);
+    let identity = super::Identity { database: "shop", user: "ann", password: None };
+    let error = super::connect(&target, identity, &Default::default()).await.unwrap_err();
+    assert_eq!((error.kind, error.retry()), (Kind::Unreachable, true));
+}
+
+/// Answers SSLRequests with `N`.
+async fn without_tls(mut tcp: TcpStream) {
+    assert_eq!(startup::parse(&packet(&mut tcp).await), Ok(Startup::Ssl));
+    tcp.write_all(b"N").await.unwrap();
+    trust(tcp).await;
+}
+
+#[tokio::test]
+async fn a_server_without_tls_serves_prefer_and_not_require() {
+    assert!(run(ServerTlsMode::Prefer, without_tls).await.is_ok());
+    let error = run(ServerTlsMode::Require, async |mut tcp: TcpStream| {
+        packet(&mut tcp).await;
+        tcp.write_all(b"N").await.unwrap();
+        assert_eq!(tcp.read(&mut [0; 1]).await.unwrap(), 0);
+    })
+    .await;
+    assert_eq!(error.unwrap_err().kind, Kind::Tls);
+}
+
+struct WithTls {
+    tls: ClientTls,
+    authority: String,
+}
+
+/// A certificate for `localhost`, signed by itself.
+fn with_tls() -> WithTls {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (authority, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let tls = ClientTls::new(ListenTlsMode::Require, authority.as_bytes(), key.as_bytes()).unwrap();
+    WithTls { tls, authority }
+}
+
+/// Takes the handshake, and then the login.
+async fn trust_by_tls(mut tcp: TcpStream, tls: &ClientTls) {
+    assert_eq!(startup::parse(&packet(&mut tcp).await), Ok(Startup::Ssl));
+    tcp.write_all(b"S").await.unwrap();
+    if let Ok(stream) = tls.acceptor().unwrap().accept(tcp).await {
+        trust(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn modes_below_verify_take_any_certificate() {
+    let WithTls { tls, .. } = with_tls();
+    for mode in [ServerTlsMode::Prefer, ServerTlsMode::Require] {
+        let connected = run(mode, async |tcp| trust_by_tls(tcp, &tls).await).await;
+        assert!(connected.unwrap().stream.is_tls());
+    }
+}
+
+#[tokio::test]
+async fn allow_goes_to_tls_where_plain_text_is_refused() {
+    let WithTls { tls, .. } = with_tls();
+    let tries = Cell::new(0);
+    let connected = run(ServerTlsMode::Allow, async |tcp| {
+        tries.set(tries.get() + 1);
+        match tries.get() {
+            1 => refuse(tcp, "28000").await,
+            _ => trust_by_tls(tcp, &tls).await,
+        }
+    })
+    .await;
+    assert!(connected.unwrap().stream.is_tls());
+    assert_eq!(tries.get(), 2);
+}
+
+/// Connects to 127.0.0.1 under the name `host`.
+async fn verify(mode: ServerTlsMode, host: &str, authority: &str) -> Result<bool, ConnectError> {
+    let WithTls { tls, authority: own } = with_tls();
+    let authority = if authority.is_empty() { &own } else { authority };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = ServerTarget {
+        host: host.to_owned(),
+        tls: ServerTls::new(mode, Some(authority.as_bytes())).unwrap(),
+        ..target(listener.local_addr().unwrap(), ServerTlsMode::Disable)
+    };
+    let identity = super::Identity { database: "shop", user: "ann", password: None };
+    let keys = Default::default();
+    let serve = async {
+        loop {
+            trust_by_tls(listener.accept().await.unwrap().0, &tls).await;
+        }
+    };
+    tokio::select! {
+        outcome = super::connect(&target, identity, &keys) => outcome.map(|c| c.stream.is_tls()),
+        () = serve => unreachable!(),
+    }
+}
+
+#[tokio::test]
+async fn verify_modes_check_the_chain_and_the_name() {
+    let other = with_tls().authority;
+    let kind = |outcome: Result<bool, ConnectError>| outcome.map_err(|error| error.kind);
+    for (mode, host, authority, expect) in [
+        (ServerTlsMode::VerifyFull, "localhost", "", Ok(true)),
+        (ServerTlsMode::VerifyFull, "127.0.0.1", "", Err(Kind::Tls)),
+        (ServerTlsMode::VerifyFull, "localhost", &*other, Err(Kind::Tls)),
+        (ServerTlsMode::VerifyCa, "127.0.0.1", "", Ok(true)),
+        (ServerTlsMode::VerifyCa, "localhost", &*other, Err(Kind::Tls)),
+        (ServerTlsMode::Require, "127.0.0.1", "", Ok(true)),
+        (ServerTlsMode::Require, "localhost", &*other, Err(Kind::Tls)),
+    ] {
+        assert_eq!(kind(verify(mode, host, authority).await), expect, "{mode:?} {host}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_ends_when_the_server_hangs_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hung_up = Cell::new(false);
+    let serve = async {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let packet = packet(&mut tcp).await;
+        let key = CancelKey { process_id: 7, secret: b"abcd" };
+        assert_eq!(startup::parse(&packet), Ok(Startup::Cancel(key)));
+        tokio::task::yield_now().await;
+        hung_up.set(true);
+    };
+    let target = target(address, ServerTlsMode::Disable);
+    let cancel = async {
+        send_cancel(&target, address, 7, b"abcd").await.unwrap();
+        assert!(hung_up.get());
+    };
+    tokio::join!(serve, cancel);
+}
