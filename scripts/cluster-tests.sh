@@ -15,6 +15,10 @@ trap 'exit 130' INT TERM
 "$cluster/cluster.sh" load-image "$root/target/image/poolwright.tar"
 image=${IMAGE:-$(<"$root/target/image/name")}
 status=0
-"$root/scripts/install-test.sh" "$image" || status=1
+if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
+  say "skipped on a cluster that is not ours: installs, since they add and remove CRDs"
+else
+  "$root/scripts/install-test.sh" "$image" || status=1
+fi
 IMAGE=$image cargo test --locked -p poolwright-tests --test cluster -- --nocapture || status=1
 exit "$status"

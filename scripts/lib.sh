@@ -38,7 +38,7 @@ tick() {
 }
 
 start_ticker() {
-  tick "$@" &
+  tick "$@" 2>/dev/null &
   ticker=$!
 }
 
