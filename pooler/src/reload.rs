@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolwright_settings::{Problem, Problems, diff};
+use poolwright_settings::{Changes, Problem, Problems, diff};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -35,7 +35,7 @@ pub struct Reloader {
 #[derive(Default)]
 struct Told {
     problems: Option<Problems>,
-    restart: Vec<String>,
+    waiting: Vec<String>,
     hints: Vec<Problem>,
 }
 
@@ -51,7 +51,7 @@ impl Reloader {
         metrics.settings_generation.set(started.generation);
         let (sender, receiver) = watch::channel(Arc::clone(&started));
         let mut told = Told::default();
-        told.hint(&started);
+        told.hints(started.hints());
         (Self { path, seen, started, config: sender, told, metrics }, receiver)
     }
 
@@ -82,34 +82,35 @@ impl Reloader {
 
     async fn reload(&mut self) {
         let path = self.path.clone();
-        let attempt = match spawn_blocking(move || load(&path)).await {
+        let (started, old) = (Arc::clone(&self.started), Arc::clone(&self.config.borrow()));
+        let attempt = spawn_blocking(move || {
+            let (result, seen) = load(&path).into_parts();
+            (result.map(|new| News::of(new, &old, &started)), seen)
+        });
+        let (result, seen) = match attempt.await {
             Ok(attempt) => attempt,
             Err(panic) => return error!(%panic, "settings could not be read: a defect"),
         };
-        let (result, seen) = attempt.into_parts();
         self.seen = seen;
         match result {
-            Ok(config) => self.accept(config),
+            Ok(news) => self.accept(news),
             Err(problems) => self.reject(problems),
         }
     }
 
-    fn accept(&mut self, new: Config) {
+    fn accept(&mut self, news: News) {
         self.told.problems = None;
-        let old = Arc::clone(&self.config.borrow());
-        let changes = diff(&old, &new);
-        let same_certificates = new.has_certificates_of(&old);
-        if changes.is_empty() && same_certificates {
+        if news.live.is_empty() && news.restart.is_empty() && !news.has_new_certificates {
             return;
         }
-        let (count, generation) = (changes.live.len(), new.generation);
-        let settings = changes.live[..count.min(NAMED)].join(" ");
-        let certificates = if same_certificates { "as before" } else { "new" };
+        let generation = news.config.generation;
+        let (count, certificates) = (news.live.len(), news.has_new_certificates);
+        let settings = news.live[..count.min(NAMED)].join(" ");
         info!(?generation, count, settings, certificates, "changed settings are taken over");
-        self.told.restart(&self.started, &new);
-        self.told.hint(&new);
+        self.told.waiting(news.waiting);
+        self.told.hints(news.hints);
         self.metrics.settings_generation.set(generation);
-        self.config.send_replace(Arc::new(new));
+        self.config.send_replace(Arc::new(news.config));
     }
 
     fn reject(&mut self, problems: Problems) {
@@ -126,20 +127,40 @@ impl Reloader {
     }
 }
 
+/// A config and what is new about it; made off the worker's thread, since both may be large.
+struct News {
+    config: Config,
+    /// Settings that differ from the config before and are taken over.
+    live: Vec<String>,
+    /// Settings that differ from the config before and need a restart.
+    restart: Vec<String>,
+    /// Settings that differ from what the process started with and need a restart.
+    waiting: Vec<String>,
+    hints: Vec<Problem>,
+    has_new_certificates: bool,
+}
+
+impl News {
+    fn of(config: Config, old: &Config, started: &Config) -> Self {
+        let Changes { live, restart } = diff(old, &config);
+        let waiting = diff(started, &config).restart;
+        let has_new_certificates = !config.has_certificates_of(old);
+        Self { live, restart, waiting, hints: config.hints(), has_new_certificates, config }
+    }
+}
+
 impl Told {
     /// Says once what a change cannot reach in a running process.
-    fn restart(&mut self, started: &Config, new: &Config) {
-        let restart = diff(started, new).restart;
-        if !restart.is_empty() && restart != self.restart {
-            let settings = restart.join(" ");
+    fn waiting(&mut self, waiting: Vec<String>) {
+        if !waiting.is_empty() && waiting != self.waiting {
+            let settings = waiting.join(" ");
             warn!(settings, "these settings differ and wait for the next start");
         }
-        self.restart = restart;
+        self.waiting = waiting;
     }
 
     /// Says once what is probably not meant.
-    fn hint(&mut self, config: &Config) {
-        let hints = config.hints();
+    fn hints(&mut self, hints: Vec<Problem>) {
         if hints != self.hints {
             for hint in hints.iter().take(NAMED) {
                 info!(setting = hint.path, "hint: {hint}");
