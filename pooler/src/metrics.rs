@@ -6,7 +6,6 @@ mod snapshot;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -118,12 +117,6 @@ impl Metrics {
             accepting: self.accepting.get(),
             gauges,
         }
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.snapshot().fmt(out)
     }
 }
 

@@ -3,22 +3,36 @@
 
 use crate::table::{Fallback, Kind, Row, rows};
 
-/// One Markdown table per section of the file.
+/// One Markdown table per section of the file, and one for the settings outside of sections.
 pub fn markdown() -> String {
     let rows = rows();
+    let heads: Vec<&str> = rows.iter().map(head).collect();
+    let alone = |row: &&Row| heads.iter().filter(|other| **other == head(row)).count() == 1;
     let mut text = String::new();
     let mut section = "";
-    for row in &rows {
-        let head = row.path.split(['.', '[']).next().unwrap_or(row.path);
-        if head != section {
-            section = head;
-            text.push_str(&format!("\n### {head}\n\n"));
-            text.push_str("| Setting | Type | Default | Live | Meaning |\n|---|---|---|---|---|\n");
+    for row in rows.iter().filter(|row| !alone(row)) {
+        if head(row) != section {
+            section = head(row);
+            text.push_str(&title(section));
         }
         text.push_str(&line(row));
     }
+    text.push_str(&title("Others"));
+    rows.iter().filter(alone).for_each(|row| text.push_str(&line(row)));
     text.push('\n');
     text
+}
+
+/// The first part of the row's path, without the mark of a list.
+fn head(row: &Row) -> &'static str {
+    row.path.split(['.', '[']).next().unwrap_or(row.path)
+}
+
+fn title(section: &str) -> String {
+    format!(
+        "\n### {section}\n\n\
+         | Setting | Type | Default | Live | Meaning |\n|---|---|---|---|---|\n"
+    )
 }
 
 fn line(row: &Row) -> String {

@@ -97,3 +97,12 @@ fn gauges_are_asked_for_at_each_scrape() {
     metrics.snapshot();
     assert_eq!(asked.get(), 2);
 }
+
+#[test]
+fn every_metric_is_in_the_manual() {
+    let manual = include_str!("../../../docs/settings.md");
+    for series in samples(&counted().snapshot().text()).keys() {
+        let name = series.split('{').next().unwrap_or(series);
+        assert!(manual.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
