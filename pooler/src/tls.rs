@@ -12,9 +12,10 @@ use poolwright_settings::{ListenTlsMode, ServerTlsMode};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use verify::Verifier;
 
 /// PEM that is not what its setting needs.
 #[derive(Debug, thiserror::Error)]
@@ -83,18 +84,20 @@ impl ServerTls {
     /// The PEM does not hold certificates, or a verify mode has none.
     pub fn new(mode: ServerTlsMode, authorities: Option<&[u8]>) -> Result<Self, TlsError> {
         let provider = provider();
-        let verifier = match (mode, authorities) {
-            (ServerTlsMode::VerifyFull, pem) => verify::full(roots(pem)?, &provider)?,
-            (ServerTlsMode::VerifyCa, pem) | (ServerTlsMode::Require, pem @ Some(_)) => {
-                verify::chain(roots(pem)?, &provider)?
+        let name = mode == ServerTlsMode::VerifyFull;
+        let verify = name || mode == ServerTlsMode::VerifyCa;
+        let verifier = match authorities {
+            Some(pem) if verify || mode == ServerTlsMode::Require => {
+                Verifier::chain(certificates(pem, "caFile")?, name, provider.clone())?
             }
-            _ => verify::nothing(&provider),
+            None if verify => return Err(TlsError::NoAuthority),
+            _ => Verifier::nothing(provider.clone()),
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Config)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         Ok(ServerTls { mode, connector: TlsConnector::from(Arc::new(config)) })
     }
@@ -123,14 +126,6 @@ fn acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, TlsError> {
         .with_single_cert(chain, key)
         .map_err(TlsError::KeyPair)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for authority in certificates(pem.unwrap_or_default(), "caFile")? {
-        roots.add(authority).map_err(TlsError::Authority)?;
-    }
-    if roots.is_empty() { Err(TlsError::NoAuthority) } else { Ok(roots) }
 }
 
 fn certificates(

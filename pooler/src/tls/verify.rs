@@ -3,61 +3,97 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::TlsError;
 
-/// Chain and name.
-pub(super) fn full(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(TlsError::Verifier)
-}
-
-/// The chain, whatever the name.
-pub(super) fn chain(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let chain = Some(full(roots, provider)?);
-    Ok(Arc::new(Lenient { chain, provider: provider.clone() }))
-}
-
-/// Any certificate.
-pub(super) fn nothing(provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Lenient { chain: None, provider: provider.clone() })
-}
-
+/// The checks of one mode.
 #[derive(Debug)]
-struct Lenient {
-    chain: Option<Arc<WebPkiServerVerifier>>,
+pub(super) struct Verifier {
+    chain: Option<Chain>,
+    name: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Lenient {
+#[derive(Debug)]
+struct Chain {
+    verifier: Arc<WebPkiServerVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
+}
+
+impl Verifier {
+    /// Takes any certificate.
+    pub(super) fn nothing(provider: Arc<CryptoProvider>) -> Self {
+        Verifier { chain: None, name: false, provider }
+    }
+
+    /// Takes certificates that lead to one of `authorities`, and if `name` only for the host that is
+    /// dialled.
+    pub(super) fn chain(
+        authorities: Vec<CertificateDer<'static>>,
+        name: bool,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in &authorities {
+            roots.add(authority.clone()).map_err(TlsError::Authority)?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::NoAuthority);
+        }
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(TlsError::Verifier)?;
+        Ok(Verifier { chain: Some(Chain { verifier, authorities }), name, provider })
+    }
+}
+
+impl Chain {
+    /// Passes what webpki passes, whatever the name, and a certificate that is in `caFile` itself:
+    /// servers that sign for themselves mostly use one that also says it is an authority, which
+    /// webpki takes for no server's (its time has been checked by then).
+    fn check(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext, Other};
+        match self.verifier.verify_server_cert(leaf, intermediates, name, &[], now) {
+            Ok(_) => Ok(()),
+            // The name is looked at last: by then the chain has passed.
+            Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+                Ok(())
+            }
+            Err(Error::InvalidCertificate(Other(_))) if self.authorities.contains(leaf) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
-        match chain.verify_server_cert(leaf, intermediates, name, ocsp, now) {
-            // The name is looked at last: by then the chain has passed.
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
+        if let Some(chain) = &self.chain {
+            chain.check(leaf, intermediates, name, now)?;
         }
+        if self.name {
+            verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+        }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

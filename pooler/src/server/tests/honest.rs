@@ -6,6 +6,7 @@ use poolwright_settings::{ListenTlsMode, ServerTlsMode};
 use poolwright_wire::startup::{self, Startup};
 use poolwright_wire::write::{self, ErrorFields};
 use poolwright_wire::{CancelKey, TransactionStatus, read};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -135,10 +136,15 @@ struct WithTls {
     authority: String,
 }
 
-/// A certificate for `localhost`, signed by itself.
-fn with_tls() -> WithTls {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let (authority, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+/// A certificate for `localhost`, signed by itself, that may or may not sign others.
+fn with_tls(is_authority: bool) -> WithTls {
+    let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    if is_authority {
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let key = KeyPair::generate().unwrap();
+    let authority = parameters.self_signed(&key).unwrap().pem();
+    let key = key.serialize_pem();
     let tls = ClientTls::new(ListenTlsMode::Require, authority.as_bytes(), key.as_bytes()).unwrap();
     WithTls { tls, authority }
 }
@@ -154,7 +160,7 @@ async fn trust_by_tls(mut tcp: TcpStream, tls: &ClientTls) {
 
 #[tokio::test]
 async fn modes_below_verify_take_any_certificate() {
-    let WithTls { tls, .. } = with_tls();
+    let WithTls { tls, .. } = with_tls(false);
     for mode in [ServerTlsMode::Prefer, ServerTlsMode::Require] {
         let connected = run(mode, async |tcp| trust_by_tls(tcp, &tls).await).await;
         assert!(connected.unwrap().stream.is_tls());
@@ -163,7 +169,7 @@ async fn modes_below_verify_take_any_certificate() {
 
 #[tokio::test]
 async fn allow_goes_to_tls_where_plain_text_is_refused() {
-    let WithTls { tls, .. } = with_tls();
+    let WithTls { tls, .. } = with_tls(false);
     let tries = Cell::new(0);
     let connected = run(ServerTlsMode::Allow, async |tcp| {
         tries.set(tries.get() + 1);
@@ -178,8 +184,13 @@ async fn allow_goes_to_tls_where_plain_text_is_refused() {
 }
 
 /// Connects to 127.0.0.1 under the name `host`.
-async fn verify(mode: ServerTlsMode, host: &str, authority: &str) -> Result<bool, ConnectError> {
-    let WithTls { tls, authority: own } = with_tls();
+async fn verify(
+    mode: ServerTlsMode,
+    host: &str,
+    authority: &str,
+    is_authority: bool,
+) -> Result<bool, ConnectError> {
+    let WithTls { tls, authority: own } = with_tls(is_authority);
     let authority = if authority.is_empty() { &own } else { authority };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = ServerTarget {
@@ -202,7 +213,7 @@ async fn verify(mode: ServerTlsMode, host: &str, authority: &str) -> Result<bool
 
 #[tokio::test]
 async fn verify_modes_check_the_chain_and_the_name() {
-    let other = with_tls().authority;
+    let other = with_tls(false).authority;
     let kind = |outcome: Result<bool, ConnectError>| outcome.map_err(|error| error.kind);
     for (mode, host, authority, expect) in [
         (ServerTlsMode::VerifyFull, "localhost", "", Ok(true)),
@@ -213,7 +224,10 @@ async fn verify_modes_check_the_chain_and_the_name() {
         (ServerTlsMode::Require, "127.0.0.1", "", Ok(true)),
         (ServerTlsMode::Require, "localhost", &*other, Err(Kind::Tls)),
     ] {
-        assert_eq!(kind(verify(mode, host, authority).await), expect, "{mode:?} {host}");
+        for is_authority in [false, true] {
+            let found = kind(verify(mode, host, authority, is_authority).await);
+            assert_eq!(found, expect, "{mode:?} {host} {is_authority}");
+        }
     }
 }
 
