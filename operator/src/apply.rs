@@ -1,0 +1,183 @@
+//! Sixth step: makes the cluster hold what was built, by server-side apply, and replaces the
+//! one pod that the plan names. It writes nothing that already is so, and decides nothing.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        core::v1::{ConfigMap, Pod, Secret},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{build::Objects, covers, live::Live, metrics::Metrics, names, pods, roll::Doomed};
+
+/// What the cluster answered.
+pub struct Applied {
+    /// The pod that was told to end, to come back from the new template.
+    pub replaced: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} {kind} {name}: {source}")]
+pub struct Error {
+    verb: &'static str,
+    kind: String,
+    name: String,
+    source: Box<kube::Error>,
+}
+
+/// Who writes, and where.
+pub struct Writer<'a> {
+    pub client: &'a Client,
+    pub namespace: &'a str,
+    pub metrics: &'a Metrics,
+}
+
+/// Applies all objects, then tells the pods' nodes of new settings, then replaces a pod.
+///
+/// # Errors
+/// What the API server refused or did not answer; what was applied before stays.
+pub async fn apply(
+    writer: &Writer<'_>,
+    objects: Objects,
+    live: &Live,
+    delete: Option<&Doomed>,
+) -> Result<Applied, Error> {
+    let Objects {
+        service_account,
+        settings,
+        credentials,
+        client_service,
+        headless_service,
+        disruption_budget,
+        stateful_set,
+    } = objects;
+    let settings = writer.ensure(settings, live.settings.as_ref()).await?;
+    let credentials = writer.ensure(credentials, live.credentials.as_ref()).await?;
+    writer.ensure(service_account, live.service_account.as_ref()).await?;
+    writer.ensure(headless_service, live.headless_service.as_ref()).await?;
+    writer.ensure(client_service, live.client_service.as_ref()).await?;
+    writer.guard(disruption_budget, live.disruption_budget.as_ref()).await?;
+    writer.ensure(stateful_set, live.stateful_set.as_ref()).await?;
+    writer.announce(&settings, &credentials, &live.pods).await?;
+    let replaced = writer.replace(delete).await?;
+    Ok(Applied { replaced })
+}
+
+impl Writer<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), self.namespace)
+    }
+
+    /// Applies the object unless it is so already; returns it as it now is.
+    async fn ensure<K>(&self, desired: K, live: Option<&K>) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        if let Some(live) = live.filter(|live| covers::same(*live, &desired)) {
+            return Ok(live.clone());
+        }
+        self.metrics.wrote();
+        let name = desired.name_any();
+        let parameters = PatchParams::apply(names::MANAGER).force();
+        let applied = self.api().patch(&name, &parameters, &Patch::Apply(&desired)).await;
+        tracing::info!(kind = %K::kind(&()), namespace = self.namespace, name, "applied");
+        applied.map_err(|source| failed::<K>("apply", &name, source))
+    }
+
+    async fn guard(
+        &self,
+        desired: Option<PodDisruptionBudget>,
+        live: Option<&PodDisruptionBudget>,
+    ) -> Result<(), Error> {
+        match (desired, live) {
+            (Some(desired), live) => self.ensure(desired, live).await.map(drop),
+            (None, Some(live)) => {
+                self.delete::<PodDisruptionBudget>(&live.name_any(), only(live)).await.map(drop)
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Notes the settings' versions on each pod. A node looks at a pod's volumes again when
+    /// the pod changes, so that new settings arrive in seconds instead of a minute or two.
+    async fn announce(
+        &self,
+        settings: &ConfigMap,
+        credentials: &Secret,
+        pods: &[Pod],
+    ) -> Result<(), Error> {
+        let version = |object: Option<String>| object.unwrap_or_default();
+        let versions =
+            [settings.resource_version(), credentials.resource_version()].map(version).join(".");
+        let noted = |pod: &Pod| pod.annotations().get(names::SETTINGS_VERSION) == Some(&versions);
+        let patch = json!({"metadata": {"annotations": {names::SETTINGS_VERSION: versions}}});
+        for pod in pods.iter().filter(|pod| !pods::is_ending(pod) && !noted(pod)) {
+            let name = pod.name_any();
+            self.metrics.wrote();
+            let parameters = PatchParams::default();
+            let done = self.api::<Pod>().patch(&name, &parameters, &Patch::Merge(&patch)).await;
+            unless_gone(done).map_err(|source| failed::<Pod>("annotate", &name, source))?;
+        }
+        Ok(())
+    }
+
+    async fn replace(&self, delete: Option<&Doomed>) -> Result<Option<String>, Error> {
+        let Some(Doomed { name, uid, resource_version }) = delete else { return Ok(None) };
+        let same = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
+        let deleted = self.delete::<Pod>(name, same).await?;
+        Ok(deleted.then(|| name.clone()))
+    }
+
+    /// Deletes the object if it is still the same; whether it did.
+    async fn delete<K>(&self, name: &str, same: Preconditions) -> Result<bool, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        self.metrics.wrote();
+        let parameters = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+        let deleted = self.api::<K>().delete(name, &parameters).await;
+        tracing::info!(kind = %K::kind(&()), namespace = self.namespace, name, "deleted");
+        let deleted = unless_gone(deleted).map_err(|error| failed::<K>("delete", name, error))?;
+        Ok(deleted.is_some())
+    }
+}
+
+fn only<K: Resource>(object: &K) -> Preconditions {
+    Preconditions { uid: object.uid(), resource_version: None }
+}
+
+/// An object that is gone or another by now is no failure: the next reconcile looks again.
+fn unless_gone<T>(result: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn failed<K: Resource<DynamicType = ()>>(
+    verb: &'static str,
+    name: &str,
+    source: kube::Error,
+) -> Error {
+    Error { verb, kind: K::kind(&()).into_owned(), name: name.to_owned(), source: Box::new(source) }
+}

@@ -1,0 +1,168 @@
+//! Fifth step: checked values to Kubernetes objects. Everything here is pure; two runs on
+//! the same input give the same bytes.
+
+mod accounts;
+mod budgets;
+mod credentials;
+mod metadata;
+mod services;
+mod settings;
+mod stateful_set;
+mod template;
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ConfigMap, PodTemplateSpec, Secret, Service, ServiceAccount},
+    policy::v1::PodDisruptionBudget,
+};
+use poolwright_budget::Plan;
+
+use crate::validate::{Problems, Validated};
+
+pub use template::template;
+
+/// Everything that is applied for one PoolerCluster.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    pub service_account: ServiceAccount,
+    pub settings: ConfigMap,
+    pub credentials: Secret,
+    pub client_service: Service,
+    pub headless_service: Service,
+    /// None where a single pod runs: it could never be evicted.
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    pub stateful_set: StatefulSet,
+}
+
+/// The pods' template and its hash.
+#[derive(Clone, Debug)]
+pub struct Template {
+    pub spec: PodTemplateSpec,
+    pub hash: String,
+}
+
+/// Builds all objects; `replicas` is what the StatefulSet shall have now, `wanted` what was
+/// asked for.
+///
+/// # Errors
+/// If the pooler would refuse the settings.
+pub fn objects(
+    checked: &Validated,
+    plan: &Plan,
+    template: Template,
+    replicas: u32,
+    wanted: u32,
+) -> Result<Objects, Problems> {
+    let files = settings::files(checked, plan)?;
+    Ok(Objects {
+        service_account: accounts::service_account(checked),
+        settings: settings::config_map(checked, files.settings),
+        credentials: credentials::secret(checked, files.users),
+        client_service: services::client(checked),
+        headless_service: services::headless(checked),
+        disruption_budget: (wanted > 1).then(|| budgets::disruption_budget(checked)),
+        stateful_set: stateful_set::stateful_set(checked, template, replicas),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+    use crate::{live::Live, size::size, testing};
+
+    fn built(checked: &Validated, replicas: u32) -> Objects {
+        let plan = size(checked, &Live::default(), 0).unwrap();
+        objects(checked, &plan, template(checked), replicas, replicas).unwrap()
+    }
+
+    fn documents(objects: &Objects) -> String {
+        let Objects {
+            service_account,
+            settings,
+            credentials,
+            client_service,
+            headless_service,
+            disruption_budget,
+            stateful_set,
+        } = objects;
+        [
+            serde_yaml::to_string(service_account),
+            serde_yaml::to_string(settings),
+            serde_yaml::to_string(credentials),
+            serde_yaml::to_string(client_service),
+            serde_yaml::to_string(headless_service),
+            serde_yaml::to_string(disruption_budget),
+            serde_yaml::to_string(stateful_set),
+        ]
+        .map(Result::unwrap)
+        .join("---\n")
+    }
+
+    /// Compares with the file under `tests/built/`; `UPDATE=1` writes it anew.
+    #[track_caller]
+    fn check(name: &str, checked: &Validated, replicas: u32) {
+        let found = documents(&built(checked, replicas));
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/built").join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &found).unwrap();
+        }
+        let expect = fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(found, expect, "see {}; UPDATE=1 writes it anew", path.display());
+    }
+
+    #[test]
+    fn the_example_builds_these_objects() {
+        check("example.yaml", &testing::validated(), 2);
+    }
+
+    #[test]
+    fn a_verified_single_pod_in_session_mode_builds_these_objects() {
+        let checked = Validated {
+            mode: poolwright_crds::PoolMode::Session,
+            tls: poolwright_crds::TlsMode::VerifyFull,
+            ca: Some(b"-----BEGIN CERTIFICATE-----\n".to_vec()),
+            restarted_at: Some("2026-01-01T00:00:00Z".into()),
+            ..testing::validated()
+        };
+        check("verified.yaml", &checked, 1);
+    }
+
+    #[test]
+    fn settings_and_credentials_change_no_pod_template() {
+        let other = Validated {
+            budget: 50,
+            users: testing::validated().users.split_off(1),
+            ..testing::validated()
+        };
+        assert_eq!(template(&other).hash, template(&testing::validated()).hash);
+    }
+
+    #[test]
+    fn a_restart_changes_the_pod_template() {
+        let restarted = Validated { restarted_at: Some("now".into()), ..testing::validated() };
+        assert_ne!(template(&restarted).hash, template(&testing::validated()).hash);
+    }
+
+    #[test]
+    fn the_hash_on_the_secret_does_not_follow_the_passwords() {
+        let mut other = testing::validated();
+        other.users[0].proof = poolwright_settings::Secret::new("another");
+        let [one, two] = [testing::validated(), other].map(|it| built(&it, 2).credentials);
+        assert_ne!(one.data, two.data);
+        assert_eq!(one.metadata, two.metadata);
+    }
+
+    #[test]
+    fn users_that_the_pooler_would_refuse_are_named_by_their_secret() {
+        let mut checked = testing::validated();
+        checked.users[1].proof = poolwright_settings::Secret::new("SCRAM-SHA-256$nonsense");
+        checked.users[1].is_verifier = true;
+        let plan = size(&checked, &Live::default(), 0).unwrap();
+        let problems = objects(&checked, &plan, template(&checked), 2, 2).unwrap_err();
+        let text = problems.credentials[0].to_string();
+        assert!(text.contains("Secret ws-users, key ws_002"), "{text}");
+        assert!(!text.contains("nonsense"), "{text}");
+    }
+}

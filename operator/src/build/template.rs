@@ -1,0 +1,200 @@
+//! The pods' template. Nothing in it follows sizes, users or certificates: those are files
+//! that the pooler reads again, so that changing them restarts nobody.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
+        PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
+        SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{LabelSelector, ObjectMeta},
+        util::intstr::IntOrString,
+    },
+};
+
+use super::Template;
+use crate::{hash, names, validate::Validated};
+
+pub const POSTGRES: &str = "postgres";
+pub const POSTGRES_PORT: i32 = 6432;
+pub const ADMIN: &str = "admin";
+pub const ADMIN_PORT: i32 = 9187;
+
+pub const SETTINGS_FILE: &str = "settings.yaml";
+pub const USERS_FILE: &str = "users.yaml";
+pub const CA_FILE: &str = "ca.crt";
+
+const POOLER: &str = "/usr/local/bin/poolwright-pooler";
+const SETTINGS: &str = "/etc/poolwright/settings";
+const CREDENTIALS: &str = "/etc/poolwright/credentials";
+
+/// The image's own user; it owns no file.
+const USER: i64 = 65532;
+
+/// Time that a pod has beyond its drain: to close what is left and to exit.
+const MARGIN: Duration = Duration::from_secs(30);
+
+pub fn users_path() -> String {
+    format!("{CREDENTIALS}/{USERS_FILE}")
+}
+
+pub fn ca_path() -> String {
+    format!("{CREDENTIALS}/{CA_FILE}")
+}
+
+/// The template, with its own hash in an annotation.
+pub fn template(checked: &Validated) -> Template {
+    let restarted = checked.restarted_at.iter().map(|at| (names::RESTARTED_AT.into(), at.clone()));
+    let mut annotations: BTreeMap<String, String> = restarted.collect();
+    let mut spec = PodTemplateSpec { metadata: None, spec: Some(pod(checked)) };
+    let hash = hash::of(&(&annotations, &spec));
+    annotations.insert(names::TEMPLATE_HASH.into(), hash.clone());
+    spec.metadata = Some(ObjectMeta {
+        labels: Some(names::labels(&checked.name)),
+        annotations: Some(annotations),
+        ..ObjectMeta::default()
+    });
+    Template { spec, hash }
+}
+
+fn pod(checked: &Validated) -> PodSpec {
+    let grace = (checked.drain + MARGIN).as_millis().div_ceil(1000);
+    PodSpec {
+        automount_service_account_token: Some(false),
+        containers: vec![container(checked)],
+        enable_service_links: Some(false),
+        security_context: Some(pod_security()),
+        service_account_name: Some(names::service_account(&checked.name)),
+        termination_grace_period_seconds: i64::try_from(grace).ok(),
+        topology_spread_constraints: Some(vec![
+            spread(checked, "topology.kubernetes.io/zone"),
+            spread(checked, "kubernetes.io/hostname"),
+        ]),
+        volumes: Some(volumes(checked)),
+        ..PodSpec::default()
+    }
+}
+
+fn container(checked: &Validated) -> Container {
+    Container {
+        name: "pooler".into(),
+        image: Some(checked.image.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        command: Some(vec![POOLER.into(), format!("{SETTINGS}/{SETTINGS_FILE}")]),
+        ports: Some(vec![port(POSTGRES, POSTGRES_PORT), port(ADMIN, ADMIN_PORT)]),
+        readiness_probe: Some(probe("/readyz", 2, 3)),
+        liveness_probe: Some(probe("/healthz", 10, 6)),
+        resources: Some(resources()),
+        security_context: Some(container_security()),
+        volume_mounts: Some(vec![mount("settings", SETTINGS), mount("credentials", CREDENTIALS)]),
+        ..Container::default()
+    }
+}
+
+fn port(name: &str, port: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.into()),
+        container_port: port,
+        protocol: Some("TCP".into()),
+        ..ContainerPort::default()
+    }
+}
+
+/// Asks every `period` seconds; so many failures in a row count.
+fn probe(path: &str, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::String(ADMIN.into()),
+            scheme: Some("HTTP".into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(2),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+/// No CPU limit: throttling a pooler makes every tenant wait.
+fn resources() -> ResourceRequirements {
+    let quantities = |pairs: &[(&str, &str)]| {
+        let quantity =
+            |(name, amount): &(&str, &str)| ((*name).to_owned(), Quantity((*amount).to_owned()));
+        Some(pairs.iter().map(quantity).collect())
+    };
+    ResourceRequirements {
+        requests: quantities(&[("cpu", "100m"), ("memory", "128Mi")]),
+        limits: quantities(&[("memory", "1Gi")]),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".into()]),
+            ..Capabilities::default()
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn volumes(checked: &Validated) -> Vec<Volume> {
+    let settings = ConfigMapVolumeSource {
+        name: names::settings(&checked.name),
+        default_mode: Some(0o444),
+        ..ConfigMapVolumeSource::default()
+    };
+    let credentials = SecretVolumeSource {
+        secret_name: Some(names::credentials(&checked.name)),
+        default_mode: Some(0o440),
+        ..SecretVolumeSource::default()
+    };
+    vec![
+        Volume { name: "settings".into(), config_map: Some(settings), ..Volume::default() },
+        Volume { name: "credentials".into(), secret: Some(credentials), ..Volume::default() },
+    ]
+}
+
+fn spread(checked: &Validated, topology_key: &str) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(names::selector(&checked.name)),
+            ..LabelSelector::default()
+        }),
+        ..TopologySpreadConstraint::default()
+    }
+}

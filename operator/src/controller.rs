@@ -1,0 +1,110 @@
+//! What wakes a reconcile: the PoolerClusters, what they own, and what they refer to. It
+//! decides nothing about a PoolerCluster itself.
+//!
+//! Owned and referenced objects are watched by their metadata only, so that no Secret's
+//! content is held here.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Resource,
+    core::PartialObjectMeta,
+    runtime::{Controller, controller, reflector::Store, watcher},
+};
+use poolwright_crds::PoolerCluster;
+
+use crate::{
+    names, reconcile,
+    reconcile::Context,
+    references::{Kind, of_object, of_pod},
+};
+
+/// PoolerClusters that are worked on at once.
+const CONCURRENCY: u16 = 8;
+/// Changes this close together cause one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// The namespaces that are served.
+#[derive(Clone)]
+pub enum Scope {
+    All,
+    One(String),
+}
+
+impl Scope {
+    pub fn of(namespace: &str) -> Scope {
+        if namespace.is_empty() { Scope::All } else { Scope::One(namespace.to_owned()) }
+    }
+
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        match self {
+            Scope::All => Api::all(client.clone()),
+            Scope::One(namespace) => Api::namespaced(client.clone(), namespace),
+        }
+    }
+
+    fn metadata<K>(&self, client: &Client) -> Api<PartialObjectMeta<K>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        self.api(client)
+    }
+}
+
+/// Reconciles until `told_to_end`, then finishes what is under way.
+pub async fn run(
+    scope: Scope,
+    context: Arc<Context>,
+    told_to_end: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let controller = watched(&scope, &context.client).graceful_shutdown_on(told_to_end);
+    tokio::spawn(announce(controller.store(), Arc::clone(&context)));
+    controller
+        .run(reconcile::reconcile, reconcile::retry_later, context)
+        .for_each(|result| async {
+            if let Err(controller::Error::QueueError(error)) = result {
+                tracing::warn!(%error, "a watch failed and starts again");
+            }
+        })
+        .await;
+}
+
+fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
+    let all = watcher::Config::default;
+    let ours = || all().labels(&names::managed());
+    let controller = Controller::new(scope.api(client), all())
+        .with_config(controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
+    let (configs, secrets) = (controller.store(), controller.store());
+    controller
+        .owns(scope.metadata::<StatefulSet>(client), ours())
+        .owns(scope.metadata::<Service>(client), ours())
+        .owns(scope.metadata::<ServiceAccount>(client), ours())
+        .owns(scope.metadata::<PodDisruptionBudget>(client), ours())
+        .watches(scope.metadata::<Pod>(client), ours(), |pod| of_pod(&pod.metadata))
+        .watches(scope.metadata::<ConfigMap>(client), all(), move |object| {
+            of_object(Kind::ConfigMap, &object.metadata, &configs.state())
+        })
+        .watches(scope.metadata::<Secret>(client), all(), move |object| {
+            of_object(Kind::Secret, &object.metadata, &secrets.state())
+        })
+}
+
+/// Says that the operator is ready once it knows all PoolerClusters.
+async fn announce(store: Store<PoolerCluster>, context: Arc<Context>) {
+    if store.wait_until_ready().await.is_ok() {
+        context.metrics.set_ready();
+        tracing::info!(poolerclusters = store.state().len(), "watching");
+    }
+}

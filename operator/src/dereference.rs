@@ -1,0 +1,120 @@
+//! First step: reads the PoolerCluster afresh, everything it refers to, and everything that
+//! exists for it. It writes nothing and judges nothing.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Secret},
+};
+use kube::{Api, Client, Resource, api::ListParams};
+use poolwright_crds::PoolerCluster;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    live::Live,
+    names,
+    references::{Kind, names_of},
+};
+
+/// Requests for referenced objects at once.
+const PARALLEL: usize = 8;
+
+/// A PoolerCluster and all that its reconcile reads. A name without an object has `None`.
+pub struct Dereferenced {
+    pub cluster: PoolerCluster,
+    pub secrets: BTreeMap<String, Option<Secret>>,
+    pub config_maps: BTreeMap<String, Option<ConfigMap>>,
+    pub live: Live,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("read {kind} {name}: {source}")]
+pub struct Error {
+    kind: String,
+    name: String,
+    source: Box<kube::Error>,
+}
+
+/// Reads all; `None` if the PoolerCluster is gone or going.
+///
+/// # Errors
+/// If the API server does not answer or refuses; worth a retry.
+pub async fn dereference(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Dereferenced>, Error> {
+    let read = Reader { client, namespace };
+    let found: Option<PoolerCluster> = read.one(name).await?;
+    let Some(cluster) = found.filter(|it| it.metadata.deletion_timestamp.is_none()) else {
+        return Ok(None);
+    };
+    let (secrets, config_maps, live) = futures::try_join!(
+        read.each(names_of(&cluster.spec, Kind::Secret)),
+        read.each(names_of(&cluster.spec, Kind::ConfigMap)),
+        read.live(name),
+    )?;
+    Ok(Some(Dereferenced { cluster, secrets, config_maps, live }))
+}
+
+struct Reader<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+}
+
+impl Reader<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), self.namespace)
+    }
+
+    async fn one<K>(&self, name: &str) -> Result<Option<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        self.api::<K>().get_opt(name).await.map_err(|source| failed::<K>(name, source))
+    }
+
+    async fn each<K>(&self, mut names: Vec<&str>) -> Result<BTreeMap<String, Option<K>>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        names.sort_unstable();
+        names.dedup();
+        let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+        let read = async |name: String| Ok((name.clone(), self.one(&name).await?));
+        stream::iter(names).map(read).buffer_unordered(PARALLEL).try_collect().await
+    }
+
+    /// The StatefulSet is read before the pods: once it has caught up, its controller makes
+    /// no pod that this list could miss.
+    async fn live(&self, name: &str) -> Result<Live, Error> {
+        let objects = Live {
+            service_account: self.one(&names::service_account(name)).await?,
+            settings: self.one(&names::settings(name)).await?,
+            credentials: self.one(&names::credentials(name)).await?,
+            client_service: self.one(name).await?,
+            headless_service: self.one(&names::headless_service(name)).await?,
+            disruption_budget: self.one(name).await?,
+            stateful_set: self.one(name).await?,
+            pods: Vec::new(),
+        };
+        let ours = ListParams::default().labels(&names::selector_text(name));
+        let pods = self.api().list(&ours).await.map_err(|source| failed::<ConfigMap>(name, source));
+        Ok(Live { pods: pods?.items, ..objects })
+    }
+}
+
+fn failed<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Error {
+    Error { kind: K::kind(&()).into_owned(), name: name.to_owned(), source: Box::new(source) }
+}

@@ -1,0 +1,155 @@
+//! What exists in the cluster now for one PoolerCluster, and whose it is. It holds copies of
+//! objects and never asks for more.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Resource, ResourceExt};
+use poolwright_crds::PoolerCluster;
+
+use crate::pods;
+
+/// The objects that stand where the PoolerCluster's own would, and its pods.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    pub service_account: Option<ServiceAccount>,
+    pub settings: Option<ConfigMap>,
+    pub credentials: Option<Secret>,
+    pub client_service: Option<Service>,
+    pub headless_service: Option<Service>,
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    pub stateful_set: Option<StatefulSet>,
+    pub pods: Vec<Pod>,
+}
+
+/// Why nothing may be written yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// A deleted PoolerCluster of this name is not gone yet; it ends by itself.
+    Former(String),
+    /// Somebody else's object has a name that is needed; a person must act.
+    Foreign(String),
+}
+
+impl Live {
+    /// What stands in the way of the PoolerCluster with this uid.
+    pub fn obstacle(&self, uid: &str) -> Option<Obstacle> {
+        let objects = self.objects();
+        let foreign = objects.into_iter().filter_map(|(kind, object)| not_ours(kind, object, uid));
+        foreign.chain(self.former_pod()).next()
+    }
+
+    fn objects(&self) -> Vec<(&'static str, &ObjectMeta)> {
+        let Live {
+            service_account,
+            settings,
+            credentials,
+            client_service,
+            headless_service,
+            disruption_budget,
+            stateful_set,
+            pods: _,
+        } = self;
+        let all = [
+            ("StatefulSet", stateful_set.as_ref().map(|it| &it.metadata)),
+            ("Service", client_service.as_ref().map(|it| &it.metadata)),
+            ("Service", headless_service.as_ref().map(|it| &it.metadata)),
+            ("ConfigMap", settings.as_ref().map(|it| &it.metadata)),
+            ("Secret", credentials.as_ref().map(|it| &it.metadata)),
+            ("ServiceAccount", service_account.as_ref().map(|it| &it.metadata)),
+            ("PodDisruptionBudget", disruption_budget.as_ref().map(|it| &it.metadata)),
+        ];
+        all.into_iter().filter_map(|(kind, meta)| meta.map(|meta| (kind, meta))).collect()
+    }
+
+    /// A pod that no StatefulSet of ours made may hold connections that nobody counts.
+    fn former_pod(&self) -> Option<Obstacle> {
+        let ours = self.stateful_set.as_ref().and_then(ResourceExt::uid);
+        let former = self.pods.iter().find(|pod| pods::stateful_set(pod) != ours.as_deref())?;
+        Some(Obstacle::Former(format!(
+            "pod {} was made for an earlier PoolerCluster of this name and may hold connections: \
+             waiting until it has ended",
+            former.name_any()
+        )))
+    }
+}
+
+fn not_ours(kind: &str, object: &ObjectMeta, uid: &str) -> Option<Obstacle> {
+    let name = object.name.as_deref().unwrap_or_default();
+    let mut owners = object.owner_references.iter().flatten();
+    if object.deletion_timestamp.is_some() {
+        return Some(Obstacle::Former(format!("{kind} {name} is being deleted: waiting")));
+    }
+    if owners.clone().any(|owner| owner.uid == uid) {
+        return None;
+    }
+    if owners.any(|owner| owner.kind == PoolerCluster::kind(&())) {
+        return Some(Obstacle::Former(format!(
+            "{kind} {name} belongs to an earlier PoolerCluster of this name: waiting until it is \
+             deleted"
+        )));
+    }
+    Some(Obstacle::Foreign(format!(
+        "{kind} {name} exists and is not this PoolerCluster's: delete it, or name the \
+         PoolerCluster differently"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+
+    fn service(owner: Option<(&str, &str)>) -> Live {
+        let owner = owner.map(|(kind, uid)| OwnerReference {
+            kind: kind.into(),
+            uid: uid.into(),
+            ..OwnerReference::default()
+        });
+        let metadata = ObjectMeta {
+            name: Some("workspaces".into()),
+            owner_references: Some(owner.into_iter().collect()),
+            ..ObjectMeta::default()
+        };
+        let service = Service { metadata, ..Service::default() };
+        Live { client_service: Some(service), ..Live::default() }
+    }
+
+    #[test]
+    fn nothing_stands_in_the_way_of_ones_own_objects() {
+        assert_eq!(Live::default().obstacle("u1"), None);
+        assert_eq!(service(Some(("PoolerCluster", "u1"))).obstacle("u1"), None);
+        assert_eq!(testing::live(&[("workspaces-0", "hash", true)]).obstacle("u1"), None);
+    }
+
+    #[test]
+    fn an_object_of_somebody_else_is_never_taken_over() {
+        for owner in [None, Some(("Deployment", "u9"))] {
+            let found = service(owner).obstacle("u1");
+            assert!(matches!(found, Some(Obstacle::Foreign(_))), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_object_of_the_name_left_is_waited_for() {
+        let mut ending = service(Some(("PoolerCluster", "u1")));
+        let service = service(Some(("PoolerCluster", "u0")));
+        assert!(matches!(service.obstacle("u1"), Some(Obstacle::Former(_))));
+        let metadata = &mut ending.client_service.as_mut().unwrap().metadata;
+        metadata.deletion_timestamp = Some(Time(testing::now()));
+        assert!(matches!(ending.obstacle("u1"), Some(Obstacle::Former(_))));
+    }
+
+    #[test]
+    fn a_pod_of_an_earlier_stateful_set_is_waited_for() {
+        let mut live = testing::live(&[("workspaces-0", "hash", true)]);
+        live.stateful_set = None;
+        assert!(matches!(live.obstacle("u1"), Some(Obstacle::Former(_))));
+    }
+}

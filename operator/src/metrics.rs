@@ -1,0 +1,48 @@
+//! The operator's few counters, as Prometheus reads them. No label names an object.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+#[derive(Default)]
+pub struct Metrics {
+    ready: AtomicBool,
+    reconciles: AtomicU64,
+    failures: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Metrics {
+    pub fn set_ready(&self) {
+        self.ready.store(true, Relaxed);
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    pub fn reconciled(&self) {
+        self.reconciles.fetch_add(1, Relaxed);
+    }
+
+    pub fn failed(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// A request that changes something in the cluster.
+    pub fn wrote(&self) {
+        self.writes.fetch_add(1, Relaxed);
+    }
+
+    pub fn text(&self) -> String {
+        let rows = [
+            ("reconciles", "Reconciles that were started.", &self.reconciles),
+            ("reconcile_failures", "Reconciles that ended in an error.", &self.failures),
+            ("writes", "Requests that changed an object.", &self.writes),
+        ];
+        let row = |(name, help, value): (&str, &str, &AtomicU64)| {
+            let name = format!("poolwright_operator_{name}_total");
+            let value = value.load(Relaxed);
+            format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n")
+        };
+        rows.into_iter().map(row).collect()
+    }
+}

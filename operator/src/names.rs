@@ -1,0 +1,57 @@
+//! Names, labels and annotations of what the operator makes. It makes nothing itself.
+
+use std::collections::BTreeMap;
+
+pub const MANAGER: &str = "poolwright-operator";
+pub const NAME: &str = "app.kubernetes.io/name";
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub const POOLER: &str = "poolwright-pooler";
+
+/// Set on a PoolerCluster it restarts the pods, one after the other.
+pub const RESTARTED_AT: &str = "poolwright.dev/restartedAt";
+/// On a pod: the hash of the template that it was made from.
+pub const TEMPLATE_HASH: &str = "poolwright.dev/template-hash";
+/// On every object: the hash of what was last applied.
+pub const APPLIED_HASH: &str = "poolwright.dev/applied-hash";
+/// On a pod: the settings that its node was told to fetch.
+pub const SETTINGS_VERSION: &str = "poolwright.dev/settings-version";
+
+pub fn headless_service(cluster: &str) -> String {
+    format!("{cluster}-pods")
+}
+
+pub fn settings(cluster: &str) -> String {
+    format!("{cluster}-settings")
+}
+
+pub fn credentials(cluster: &str) -> String {
+    format!("{cluster}-credentials")
+}
+
+pub fn service_account(cluster: &str) -> String {
+    format!("{cluster}-pooler")
+}
+
+/// The labels by which Services and the StatefulSet find the pods.
+pub fn selector(cluster: &str) -> BTreeMap<String, String> {
+    [(NAME, POOLER), (INSTANCE, cluster)].map(|(key, value)| (key.into(), value.into())).into()
+}
+
+/// The same as text, for autoscalers and lists.
+pub fn selector_text(cluster: &str) -> String {
+    let labels = selector(cluster);
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// The labels of everything that belongs to a PoolerCluster.
+pub fn labels(cluster: &str) -> BTreeMap<String, String> {
+    let mut labels = selector(cluster);
+    labels.insert(MANAGED_BY.into(), MANAGER.into());
+    labels
+}
+
+/// The selector of everything that the operator made.
+pub fn managed() -> String {
+    format!("{MANAGED_BY}={MANAGER}")
+}

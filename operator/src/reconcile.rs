@@ -1,0 +1,184 @@
+//! The steps in their order, for one PoolerCluster. It holds no rule of its own beyond: a
+//! PoolerCluster that cannot be served is said so, and what runs for it goes on unchanged.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Client, ResourceExt, runtime::controller::Action};
+use poolwright_budget::Plan;
+use poolwright_crds::PoolerCluster;
+
+use crate::{
+    apply::{self, Applied, Writer},
+    build::{self, Objects},
+    dereference::{self, Dereferenced, dereference},
+    live::Obstacle,
+    metrics::Metrics,
+    retry::{Retries, jittered},
+    roll::{self, Phase, Roll},
+    size::size,
+    status,
+    validate::{Problems, validate},
+};
+
+/// The longest that one reconcile may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Looked at again though nothing was seen to change: at rest, under way, and blocked.
+const AT_REST: Duration = Duration::from_secs(600);
+const UNDER_WAY: Duration = Duration::from_secs(15);
+const BLOCKED: Duration = Duration::from_secs(30);
+
+/// What every reconcile shares.
+pub struct Context {
+    pub client: Client,
+    pub image: String,
+    pub metrics: Arc<Metrics>,
+    retries: Retries,
+    reporter: status::Reporter,
+}
+
+impl Context {
+    pub fn new(client: Client, image: String, metrics: Arc<Metrics>) -> Context {
+        let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics));
+        Context { client, image, metrics, retries: Retries::default(), reporter }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Dereference(#[from] dereference::Error),
+    #[error(transparent)]
+    Apply(#[from] apply::Error),
+    #[error(transparent)]
+    Status(#[from] status::Error),
+    #[error("the reconcile took longer than {} s", LIMIT.as_secs())]
+    TooSlow,
+}
+
+/// What a reconcile came to, for the status.
+pub enum Outcome {
+    Blocked(Blocked),
+    Applied(Plan, Prepared, Applied),
+    /// The API server refused or did not answer.
+    Failed(String),
+}
+
+/// Why nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    Problems(Problems),
+    Obstacle(Obstacle),
+}
+
+/// What was planned for the pods.
+pub struct Prepared {
+    /// Pods asked for.
+    pub asked: u32,
+    /// Pods that shall run: no more than maxReplicas.
+    pub wanted: u32,
+    pub roll: Roll,
+}
+
+pub async fn reconcile(
+    cluster: Arc<PoolerCluster>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    context.metrics.reconciled();
+    let name = cluster.name_any();
+    let namespace = cluster.namespace().unwrap_or_default();
+    let steps = steps(&context, &namespace, &name);
+    let action = tokio::time::timeout(LIMIT, steps).await.map_err(|_| Error::TooSlow)??;
+    context.retries.succeeded(&cluster.uid().unwrap_or_default());
+    Ok(action)
+}
+
+/// Waits longer after each failure in a row of this PoolerCluster.
+pub fn retry_later(cluster: Arc<PoolerCluster>, error: &Error, context: Arc<Context>) -> Action {
+    context.metrics.failed();
+    let wait = context.retries.failed(&cluster.uid().unwrap_or_default());
+    let (name, namespace) = (cluster.name_any(), cluster.namespace());
+    tracing::warn!(name, namespace, %error, wait_ms = wait.as_millis(), "reconcile failed");
+    Action::requeue(wait)
+}
+
+async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
+    let Some(read) = dereference(&context.client, namespace, name).await? else {
+        return Ok(Action::await_change());
+    };
+    let writer = Writer { client: &context.client, namespace, metrics: &context.metrics };
+    let (outcome, failure) = match prepare(&read, &context.image) {
+        Err(blocked) => (Outcome::Blocked(blocked), None),
+        Ok((plan, prepared, objects)) => {
+            let delete = prepared.roll.delete.as_ref();
+            match apply::apply(&writer, objects, &read.live, delete).await {
+                Ok(applied) => (Outcome::Applied(plan, prepared, applied), None),
+                Err(error) => (Outcome::Failed(error.to_string()), Some(error)),
+            }
+        }
+    };
+    context.reporter.report(&read, &outcome).await?;
+    failure.map_or_else(|| Ok(Action::requeue(jittered(next_look(&outcome)))), |it| Err(it.into()))
+}
+
+/// The pure part: from what was read to what shall be.
+fn prepare(read: &Dereferenced, image: &str) -> Result<(Plan, Prepared, Objects), Blocked> {
+    let uid = read.cluster.uid().unwrap_or_default();
+    if let Some(obstacle) = read.live.obstacle(&uid) {
+        return Err(Blocked::Obstacle(obstacle));
+    }
+    let checked = validate(read, image)?;
+    let plan = size(&checked, &read.live, last_shares(&read.cluster))?;
+    let wanted = checked.replicas.min(checked.max_replicas);
+    let template = build::template(&checked);
+    let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
+    let objects = build::objects(&checked, &plan, template, roll.replicas, wanted)?;
+    Ok((plan, Prepared { asked: checked.replicas, wanted, roll }, objects))
+}
+
+fn last_shares(cluster: &PoolerCluster) -> u32 {
+    let sizing = cluster.status.as_ref().and_then(|status| status.sizing.as_ref());
+    sizing.and_then(|sizing| u32::try_from(sizing.shares).ok()).unwrap_or(0)
+}
+
+fn next_look(outcome: &Outcome) -> Duration {
+    match outcome {
+        Outcome::Applied(_, prepared, _) if prepared.roll.phase == Phase::Settled => AT_REST,
+        Outcome::Applied(..) | Outcome::Failed(_) => UNDER_WAY,
+        Outcome::Blocked(_) => BLOCKED,
+    }
+}
+
+impl From<Problems> for Blocked {
+    fn from(problems: Problems) -> Blocked {
+        Blocked::Problems(problems)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_first_look_prepares_every_object() {
+        let (plan, prepared, objects) = prepare(&testing::dereferenced(), "poolwright:1").unwrap();
+        assert_eq!((plan.per_pod, prepared.asked, prepared.wanted), (16, 2, 2));
+        assert!(objects.disruption_budget.is_some());
+    }
+
+    #[test]
+    fn replicas_beyond_the_maximum_are_capped() {
+        let mut read = testing::dereferenced();
+        read.cluster.spec.replicas = 7;
+        let (_, prepared, objects) = prepare(&read, "poolwright:1").unwrap();
+        assert_eq!((prepared.asked, prepared.wanted), (7, 3));
+        assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(3));
+    }
+
+    #[test]
+    fn a_missing_secret_writes_nothing() {
+        let mut read = testing::dereferenced();
+        read.secrets.insert("ws-users".into(), None);
+        assert!(matches!(prepare(&read, "poolwright:1"), Err(Blocked::Problems(_))));
+    }
+}

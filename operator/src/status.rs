@@ -1,0 +1,121 @@
+//! Last step: says in the PoolerCluster what came of it, from what was applied. It writes
+//! only when something else is to be said, and an Event only when a condition turns.
+
+mod conditions;
+mod events;
+mod verdicts;
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::events::Recorder,
+};
+use poolwright_budget::Plan;
+use poolwright_crds::{PoolerCluster, PoolerClusterStatus, SizingStatus};
+use serde_json::json;
+
+use crate::{dereference::Dereferenced, metrics::Metrics, names, pods, reconcile::Outcome};
+
+#[derive(Debug, thiserror::Error)]
+#[error("write the status: {0}")]
+pub struct Error(#[from] kube::Error);
+
+/// Writes status and Events.
+pub struct Reporter {
+    client: Client,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+}
+
+impl Reporter {
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Reporter {
+        let recorder = Recorder::new(client.clone(), names::MANAGER.into());
+        Reporter { client, recorder, metrics }
+    }
+
+    /// Says what came of a reconcile.
+    ///
+    /// # Errors
+    /// If the status could not be written. An Event that fails is only logged.
+    pub async fn report(&self, read: &Dereferenced, outcome: &Outcome) -> Result<(), Error> {
+        let cluster = &read.cluster;
+        let status = compute(read, outcome, Timestamp::now());
+        let events = events::of(cluster.status.as_ref(), &status, outcome);
+        if cluster.status.as_ref() != Some(&status) {
+            self.write(cluster, &status).await?;
+        }
+        for event in events {
+            self.metrics.wrote();
+            if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
+                tracing::warn!(%error, reason = event.reason, "an Event was not written");
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        cluster: &PoolerCluster,
+        status: &PoolerClusterStatus,
+    ) -> Result<(), Error> {
+        let namespace = cluster.namespace().unwrap_or_default();
+        let api = Api::<PoolerCluster>::namespaced(self.client.clone(), &namespace);
+        let patch = json!({
+            "apiVersion": PoolerCluster::api_version(&()),
+            "kind": PoolerCluster::kind(&()),
+            "status": status,
+        });
+        self.metrics.wrote();
+        let parameters = PatchParams::apply(names::MANAGER).force();
+        api.patch_status(&cluster.name_any(), &parameters, &Patch::Apply(&patch)).await?;
+        Ok(())
+    }
+}
+
+/// The status after this outcome; what is not known anew stays as it was.
+fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClusterStatus {
+    let cluster = &read.cluster;
+    let last = cluster.status.clone().unwrap_or_default();
+    let all = &read.live.pods;
+    let ready = count(all.iter().filter(|pod| pods::is_ready(pod)).count());
+    let verdicts = verdicts::of(outcome, &last, ready);
+    let generation = cluster.metadata.generation;
+    PoolerClusterStatus {
+        observed_generation: generation,
+        conditions: conditions::merge(&last.conditions, verdicts, generation, now),
+        replicas: count(all.len()),
+        ready_replicas: ready,
+        pods: format!("{ready}/{}", wanted(cluster)),
+        selector: names::selector_text(&cluster.name_any()),
+        sizing: sized(outcome).or(last.sizing),
+    }
+}
+
+fn wanted(cluster: &PoolerCluster) -> i32 {
+    cluster.spec.replicas.min(cluster.spec.max_replicas)
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn sized(outcome: &Outcome) -> Option<SizingStatus> {
+    let Outcome::Applied(plan, _, _) = outcome else { return None };
+    let Plan { tenants, wanted, budget, granted, shares, per_pod, databases: _, formula } = plan;
+    Some(SizingStatus {
+        tenants: i64::try_from(*tenants).unwrap_or(i64::MAX),
+        wanted: i64::try_from(*wanted).unwrap_or(i64::MAX),
+        budget: i64::from(*budget),
+        granted: i64::from(*granted),
+        shares: i64::from(*shares),
+        per_pod: i64::from(*per_pod),
+        granted_of_budget: format!("{granted}/{budget}"),
+        formula: formula.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

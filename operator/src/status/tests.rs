@@ -1,0 +1,174 @@
+//! What is said in each outcome, when a time changes, and when an Event is due.
+
+use poolwright_settings::Problem;
+
+use super::*;
+use crate::{
+    apply::Applied,
+    live::{Live, Obstacle},
+    reconcile::{Blocked, Prepared},
+    roll::{Phase, Roll},
+    size::size,
+    testing,
+    validate::{Problems, Validated},
+};
+
+fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
+    let plan = size(checked, &Live::default(), 0).unwrap();
+    let roll = Roll { replicas: 2, delete: None, phase };
+    let applied = Applied { replaced: None };
+    Outcome::Applied(plan, Prepared { asked, wanted: asked.min(3), roll }, applied)
+}
+
+fn settled() -> Outcome {
+    applied_with(&testing::validated(), Phase::Settled, 2)
+}
+
+fn missing_secret() -> Outcome {
+    let problem = Problem::new("spec.auth", "no Secret ws-users", "a Secret", "create it");
+    let problems = Problems { credentials: vec![problem], ..Problems::default() };
+    Outcome::Blocked(Blocked::Problems(problems))
+}
+
+fn read_with(status: Option<PoolerClusterStatus>) -> Dereferenced {
+    let mut read = testing::dereferenced();
+    read.cluster.status = status;
+    read.live = testing::live(&[("workspaces-0", "h", true), ("workspaces-1", "h", true)]);
+    read
+}
+
+fn after(last: Option<PoolerClusterStatus>, outcome: &Outcome, second: i64) -> PoolerClusterStatus {
+    compute(&read_with(last), outcome, Timestamp::from_second(second).unwrap())
+}
+
+#[track_caller]
+fn check(status: &PoolerClusterStatus, expect: &[(&str, &str, &str)]) {
+    for (type_, is, reason) in expect {
+        let found = status.conditions.iter().find(|it| it.type_ == *type_).unwrap();
+        assert_eq!((found.status.as_str(), found.reason.as_str()), (*is, *reason), "{type_}");
+        assert_eq!(found.observed_generation, Some(7));
+    }
+}
+
+fn message<'a>(status: &'a PoolerClusterStatus, type_: &str) -> &'a str {
+    &status.conditions.iter().find(|it| it.type_ == type_).unwrap().message
+}
+
+#[test]
+fn a_settled_cluster_is_ready_and_shows_its_sums() {
+    let status = after(None, &settled(), 1);
+    check(
+        &status,
+        &[
+            ("Ready", "True", "AllPodsReady"),
+            ("Reconciling", "False", "AllPodsReady"),
+            ("Stalled", "False", "Working"),
+            ("BudgetSatisfied", "True", "WithinBudget"),
+            ("TenantsResolved", "True", "Counted"),
+            ("CredentialsReady", "True", "Found"),
+            ("ReplicasAccepted", "True", "WithinMaximum"),
+        ],
+    );
+    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    assert_eq!((status.pods.as_str(), status.observed_generation), ("2/2", Some(7)));
+    let sizing = status.sizing.unwrap();
+    assert_eq!(sizing.formula, "20 tenants × 2.5 = 50 ≤ 103 budget");
+    assert_eq!(sizing.granted_of_budget, "50/103");
+    assert_eq!((sizing.granted, sizing.shares, sizing.per_pod), (50, 3, 16));
+}
+
+#[test]
+fn pods_that_start_or_roll_are_not_ready_yet() {
+    let scaling = Phase::Scaling { ready: 1, wanted: 2 };
+    let status = after(None, &applied_with(&testing::validated(), scaling, 2), 1);
+    check(&status, &[("Ready", "False", "Scaling"), ("Reconciling", "True", "Scaling")]);
+    assert_eq!(message(&status, "Ready"), "1 of 2 pods are ready");
+    let rolling = Phase::Rolling { current: 0, of: 2 };
+    let status = after(None, &applied_with(&testing::validated(), rolling, 2), 1);
+    check(&status, &[("Ready", "False", "Rolling"), ("Reconciling", "True", "Rolling")]);
+}
+
+#[test]
+fn over_asking_says_by_how_much_and_stays_ready() {
+    let checked = Validated { budget: 40, ..testing::validated() };
+    let status = after(None, &applied_with(&checked, Phase::Settled, 2), 1);
+    check(
+        &status,
+        &[("BudgetSatisfied", "False", "OverBudget"), ("Ready", "True", "AllPodsReady")],
+    );
+    let message = message(&status, "BudgetSatisfied");
+    assert!(message.starts_with("20 tenants × 2.5 = 50 > 40 budget → 2 each: 10 connections more"));
+}
+
+#[test]
+fn replicas_beyond_the_maximum_are_said_to_be_capped() {
+    let status = after(None, &applied_with(&testing::validated(), Phase::Settled, 7), 1);
+    check(&status, &[("ReplicasAccepted", "False", "Capped")]);
+    assert!(message(&status, "ReplicasAccepted").contains("is 7 and spec.maxReplicas is 3"));
+}
+
+#[test]
+fn a_problem_stalls_and_keeps_what_was_known() {
+    let good = after(None, &settled(), 1);
+    let status = after(Some(good.clone()), &missing_secret(), 2);
+    check(
+        &status,
+        &[
+            ("Ready", "False", "CredentialsMissing"),
+            ("Stalled", "True", "CredentialsMissing"),
+            ("CredentialsReady", "False", "CredentialsMissing"),
+            ("TenantsResolved", "True", "Counted"),
+            ("BudgetSatisfied", "True", "WithinBudget"),
+        ],
+    );
+    let expect = "spec.auth: found no Secret ws-users, expected a Secret; create it; 2 ready pods \
+                  go on with the last good settings";
+    assert_eq!(message(&status, "Ready"), expect);
+    assert_eq!(status.sizing, good.sizing);
+}
+
+#[test]
+fn a_name_that_is_taken_stalls_and_a_leftover_is_waited_for() {
+    let outcome = |obstacle| Outcome::Blocked(Blocked::Obstacle(obstacle));
+    let status = after(None, &outcome(Obstacle::Foreign("taken".into())), 1);
+    check(
+        &status,
+        &[("Stalled", "True", "NameTaken"), ("BudgetSatisfied", "Unknown", "NotYetKnown")],
+    );
+    let status = after(None, &outcome(Obstacle::Former("leftover".into())), 1);
+    check(
+        &status,
+        &[
+            ("Stalled", "False", "WaitingForDeletion"),
+            ("Reconciling", "True", "WaitingForDeletion"),
+        ],
+    );
+}
+
+#[test]
+fn a_time_changes_only_when_a_status_does() {
+    let first = after(None, &settled(), 100);
+    assert_eq!(after(Some(first.clone()), &settled(), 200), first);
+    let broken = after(Some(first.clone()), &missing_secret(), 300);
+    let time = |status: &PoolerClusterStatus, type_: &str| {
+        let found = status.conditions.iter().find(|it| it.type_ == type_).unwrap();
+        found.last_transition_time.0.as_second()
+    };
+    assert_eq!(time(&broken, "Ready"), 300);
+    assert_eq!(time(&broken, "BudgetSatisfied"), 100);
+}
+
+#[test]
+fn events_tell_what_turned_and_nothing_twice() {
+    let reasons = |last: Option<&PoolerClusterStatus>, now: &PoolerClusterStatus, it: &Outcome| {
+        events::of(last, now, it).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+    };
+    let good = after(None, &settled(), 1);
+    assert_eq!(reasons(None, &good, &settled()), ["AllPodsReady"]);
+    assert_eq!(reasons(Some(&good), &good, &settled()), Vec::<String>::new());
+    let bad = after(Some(good.clone()), &missing_secret(), 2);
+    let twice = ["CredentialsMissing", "CredentialsMissing"];
+    assert_eq!(reasons(Some(&good), &bad, &missing_secret()), twice);
+    assert_eq!(reasons(Some(&bad), &bad, &missing_secret()), Vec::<String>::new());
+    assert_eq!(reasons(Some(&bad), &good, &settled()), ["Working", "Found", "AllPodsReady"]);
+}

@@ -1,0 +1,174 @@
+//! What an outcome means for each condition, after kstatus: Reconciling and Stalled are true
+//! when something is unusual, the others when all is well.
+
+use poolwright_budget::Plan;
+use poolwright_crds::PoolerClusterStatus;
+use poolwright_settings::Problem;
+
+use super::conditions::Verdict;
+use crate::{
+    live::Obstacle,
+    reconcile::{Blocked, Outcome, Prepared},
+    roll::Phase,
+    validate::Problems,
+};
+
+pub const READY: &str = "Ready";
+pub const RECONCILING: &str = "Reconciling";
+pub const STALLED: &str = "Stalled";
+pub const BUDGET: &str = "BudgetSatisfied";
+pub const TENANTS: &str = "TenantsResolved";
+pub const CREDENTIALS: &str = "CredentialsReady";
+pub const REPLICAS: &str = "ReplicasAccepted";
+
+/// One verdict for each condition, in the order in which they are shown. `ready` pods serve.
+pub fn of(outcome: &Outcome, last: &PoolerClusterStatus, ready: i32) -> Vec<Verdict> {
+    match outcome {
+        Outcome::Applied(plan, prepared, _) => applied(plan, prepared),
+        Outcome::Blocked(Blocked::Problems(problems)) => blocked(problems, last, ready),
+        Outcome::Blocked(Blocked::Obstacle(obstacle)) => obstructed(obstacle, last),
+        Outcome::Failed(error) => failed(error, last),
+    }
+}
+
+fn applied(plan: &Plan, prepared: &Prepared) -> Vec<Verdict> {
+    let Prepared { asked, wanted, roll } = prepared;
+    let (settled, reason, message) = progress(&roll.phase, *wanted);
+    vec![
+        Verdict::new(READY, settled, reason, message.clone()),
+        Verdict::new(RECONCILING, !settled, reason, message),
+        Verdict::new(STALLED, false, "Working", ""),
+        budget(plan),
+        Verdict::new(TENANTS, true, "Counted", format!("{} tenants", plan.tenants)),
+        Verdict::new(CREDENTIALS, true, "Found", ""),
+        replicas(*asked, *wanted),
+    ]
+}
+
+fn progress(phase: &Phase, wanted: u32) -> (bool, &'static str, String) {
+    match phase {
+        Phase::Settled => (true, "AllPodsReady", format!("{wanted} of {wanted} pods are ready")),
+        Phase::Scaling { ready, wanted } => {
+            (false, "Scaling", format!("{ready} of {wanted} pods are ready"))
+        }
+        Phase::Rolling { current, of } => {
+            (false, "Rolling", format!("{current} of {of} pods have the new template"))
+        }
+    }
+}
+
+fn budget(plan: &Plan) -> Verdict {
+    match plan.missing() {
+        0 => Verdict::new(BUDGET, true, "WithinBudget", plan.formula.clone()),
+        missing => {
+            let message = format!(
+                "{}: {missing} connections more are wanted than the server can give, so every \
+                 share is smaller; lower sizing.connectionsPerTenant or raise server.budget",
+                plan.formula
+            );
+            Verdict::new(BUDGET, false, "OverBudget", message)
+        }
+    }
+}
+
+fn replicas(asked: u32, wanted: u32) -> Verdict {
+    if asked <= wanted {
+        return Verdict::new(REPLICAS, true, "WithinMaximum", "");
+    }
+    let message = format!(
+        "spec.replicas is {asked} and spec.maxReplicas is {wanted}: {wanted} pods run, since the \
+         budget is divided among maxReplicas"
+    );
+    Verdict::new(REPLICAS, false, "Capped", message)
+}
+
+fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<Verdict> {
+    let Problems { spec, tenants, credentials } = problems;
+    let (reason, first) = [("InvalidSpec", spec), ("TenantsUnknown", tenants)]
+        .into_iter()
+        .find(|(_, problems)| !problems.is_empty())
+        .unwrap_or(("CredentialsMissing", credentials));
+    let goes_on = match ready {
+        0 => "; no pod runs until this is right".to_owned(),
+        _ => format!("; {ready} ready pods go on with the last good settings"),
+    };
+    let message = lines(first) + &goes_on;
+    vec![
+        Verdict::new(READY, false, reason, message.clone()),
+        Verdict::new(RECONCILING, false, reason, ""),
+        Verdict::new(STALLED, true, reason, message),
+        kept(BUDGET, last),
+        found(TENANTS, "Counted", "TenantsUnknown", tenants),
+        found(CREDENTIALS, "Found", "CredentialsMissing", credentials),
+        kept(REPLICAS, last),
+    ]
+}
+
+fn found(
+    type_: &'static str,
+    well: &'static str,
+    wrong: &'static str,
+    problems: &[Problem],
+) -> Verdict {
+    let reason = if problems.is_empty() { well } else { wrong };
+    Verdict::new(type_, problems.is_empty(), reason, lines(problems))
+}
+
+fn obstructed(obstacle: &Obstacle, last: &PoolerClusterStatus) -> Vec<Verdict> {
+    let (reason, message, passes) = match obstacle {
+        Obstacle::Former(message) => ("WaitingForDeletion", message, true),
+        Obstacle::Foreign(message) => ("NameTaken", message, false),
+    };
+    let mut verdicts = vec![
+        Verdict::new(READY, false, reason, message),
+        Verdict::new(RECONCILING, passes, reason, message),
+        Verdict::new(STALLED, !passes, reason, message),
+    ];
+    verdicts.extend([BUDGET, TENANTS, CREDENTIALS, REPLICAS].map(|type_| kept(type_, last)));
+    verdicts
+}
+
+fn failed(error: &str, last: &PoolerClusterStatus) -> Vec<Verdict> {
+    let reason = "ApplyFailed";
+    let mut verdicts = vec![
+        Verdict::new(READY, false, reason, error),
+        Verdict::new(RECONCILING, true, reason, error),
+        Verdict::new(STALLED, false, "Working", ""),
+    ];
+    verdicts.extend([BUDGET, TENANTS, CREDENTIALS, REPLICAS].map(|type_| kept(type_, last)));
+    verdicts
+}
+
+/// What was said last stands, since nothing new is known.
+fn kept(type_: &'static str, last: &PoolerClusterStatus) -> Verdict {
+    let before = last.conditions.iter().find(|it| it.type_ == type_);
+    let unknown = || Verdict { type_, holds: None, reason: "NotYetKnown", message: String::new() };
+    before.map_or_else(unknown, |it| Verdict {
+        type_,
+        holds: match it.status.as_str() {
+            "True" => Some(true),
+            "False" => Some(false),
+            _ => None,
+        },
+        reason: known(&it.reason),
+        message: it.message.clone(),
+    })
+}
+
+fn known(reason: &str) -> &'static str {
+    let all = [
+        "WithinBudget",
+        "OverBudget",
+        "Counted",
+        "TenantsUnknown",
+        "Found",
+        "CredentialsMissing",
+        "WithinMaximum",
+        "Capped",
+    ];
+    all.into_iter().find(|it| *it == reason).unwrap_or("NotYetKnown")
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,320 @@
+//! Second step: from what was read to what may be used. Every problem is reported together,
+//! with its field, what was found, what was expected and what to do. No cluster is asked.
+
+mod tenants;
+mod users;
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Resource, ResourceExt};
+use poolwright_budget::{Bounds, Ratio};
+use poolwright_crds::{PoolMode, PoolerClusterSpec, TlsMode};
+use poolwright_settings::{Problem, Span};
+
+pub use crate::validate::users::User;
+use crate::{dereference::Dereferenced, names};
+
+/// A PoolerCluster that can be sized and built.
+#[derive(Clone, Debug)]
+pub struct Validated {
+    pub name: String,
+    pub namespace: String,
+    pub owner: OwnerReference,
+    pub generation: i64,
+    pub image: String,
+    /// Pods asked for, which may be more than may run.
+    pub replicas: u32,
+    pub max_replicas: u32,
+    pub restarted_at: Option<String>,
+    pub mode: PoolMode,
+    pub host: String,
+    pub port: u16,
+    pub tls: TlsMode,
+    /// PEM.
+    pub ca: Option<Vec<u8>>,
+    /// Connections that the server can give.
+    pub budget: u32,
+    pub ratio: Ratio,
+    pub bounds: Bounds,
+    pub pool: Pool,
+    pub databases: Vec<Database>,
+    pub users: Vec<User>,
+    pub drain: Duration,
+}
+
+/// The pool of one tenant in one pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    pub size: u32,
+    pub min: u32,
+    pub reserve: u32,
+    pub reserve_timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    pub name: String,
+    pub tenants: u32,
+}
+
+/// All that is wrong, by the condition that says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    pub spec: Vec<Problem>,
+    pub tenants: Vec<Problem>,
+    pub credentials: Vec<Problem>,
+}
+
+impl Problems {
+    pub fn is_empty(&self) -> bool {
+        let Problems { spec, tenants, credentials } = self;
+        spec.is_empty() && tenants.is_empty() && credentials.is_empty()
+    }
+
+    /// One problem of the spec itself.
+    pub fn of_spec(problem: Problem) -> Problems {
+        Problems { spec: vec![problem], ..Problems::default() }
+    }
+}
+
+/// Checks everything that was read.
+///
+/// # Errors
+/// All problems.
+pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, Problems> {
+    let spec = &read.cluster.spec;
+    let mut problems = Problems::default();
+    let found = &mut problems.spec;
+    let (host, port) = writer(&spec.server.endpoints.writer, found);
+    let checked = Validated {
+        name: read.cluster.name_any(),
+        namespace: read.cluster.namespace().unwrap_or_default(),
+        owner: read.cluster.controller_owner_ref(&()).unwrap_or_default(),
+        generation: read.cluster.metadata.generation.unwrap_or_default(),
+        image: image(spec, default_image, found),
+        replicas: whole(spec.replicas),
+        max_replicas: whole(spec.max_replicas),
+        restarted_at: read.cluster.annotations().get(names::RESTARTED_AT).cloned(),
+        mode: spec.pool_mode,
+        host,
+        port,
+        tls: spec.server.tls.mode,
+        budget: budget(spec, found),
+        ratio: ratio(spec, found),
+        bounds: bounds(spec, found),
+        pool: pool(spec, found),
+        drain: duration("spec.drain.timeout", &spec.drain.timeout, found),
+        databases: tenants::resolve(read, &mut problems.tenants),
+        users: users::resolve(read, &mut problems.credentials),
+        ca: users::authority(read, &mut problems.credentials),
+    };
+    if problems.is_empty() { Ok(checked) } else { Err(problems) }
+}
+
+/// The schema allows no negative number; one that came before it counts as 0.
+fn whole(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn image(spec: &PoolerClusterSpec, default_image: &str, found: &mut Vec<Problem>) -> String {
+    let image = spec.image.as_deref().unwrap_or(default_image);
+    if image.is_empty() {
+        let remedy = "set spec.image, or POOLWRIGHT_IMAGE for the operator";
+        found.push(Problem::new("spec.image", "nothing", "the pooler's image", remedy));
+    }
+    image.to_owned()
+}
+
+fn writer(text: &str, found: &mut Vec<Problem>) -> (String, u16) {
+    let bare = || (text.to_owned(), poolwright_settings::defaults::SERVER_PORT);
+    let parts = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => {
+            port.parse().ok().filter(|port| *port > 0).map(|port| (host.to_owned(), port))
+        }
+        _ => Some(bare()),
+    };
+    let (host, port) = parts.unwrap_or_else(|| {
+        let expected = "a host with an optional port from 1 to 65535";
+        let remedy = "write it like pg.example:5432";
+        let path = "spec.server.endpoints.writer";
+        found.push(Problem::new(path, format!("{text:?}"), expected, remedy));
+        bare()
+    });
+    (host.trim_matches(['[', ']']).to_owned(), port)
+}
+
+fn budget(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> u32 {
+    let budget = &spec.server.budget;
+    let left = whole(budget.max_connections.saturating_sub(budget.reserve));
+    let pods = spec.max_replicas;
+    if left < whole(pods).max(1) {
+        let sum = format!("{} - {} = {left}", budget.max_connections, budget.reserve);
+        let expected = format!("at least one connection for each of maxReplicas {pods} pods");
+        let remedy = "raise the budget or lower maxReplicas";
+        found.push(Problem::new("spec.server.budget", sum, expected, remedy));
+    }
+    left
+}
+
+fn ratio(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> Ratio {
+    spec.sizing.connections_per_tenant.parse().unwrap_or_else(|error| {
+        let poolwright_budget::RatioError { found: text, why } = error;
+        let expected = "a decimal number above 0 with at most three decimals";
+        let remedy = format!("write it like \"2.5\" ({why})");
+        let path = "spec.sizing.connectionsPerTenant";
+        found.push(Problem::new(path, format!("{text:?}"), expected, remedy));
+        Ratio::MAX
+    })
+}
+
+fn bounds(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> Bounds {
+    let limits = &spec.sizing.per_database;
+    let max = limits.max.map_or(u32::MAX, whole);
+    Bounds::new(whole(limits.min), max).unwrap_or_else(|| {
+        let expected = format!("at most max, {max}");
+        let (path, min) = ("spec.sizing.perDatabase.min", limits.min.to_string());
+        found.push(Problem::new(path, min, expected, "lower min or raise max"));
+        Bounds::NONE
+    })
+}
+
+fn pool(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> Pool {
+    let tenant = &spec.sizing.per_tenant;
+    if tenant.min > tenant.pool_size {
+        let expected = format!("at most poolSize, {}", tenant.pool_size);
+        let (path, min) = ("spec.sizing.perTenant.min", tenant.min.to_string());
+        found.push(Problem::new(path, min, expected, "lower min or raise poolSize"));
+    }
+    let path = "spec.sizing.perTenant.reserveTimeout";
+    Pool {
+        size: whole(tenant.pool_size),
+        min: whole(tenant.min),
+        reserve: whole(tenant.reserve),
+        reserve_timeout: duration(path, &tenant.reserve_timeout, found),
+    }
+}
+
+fn duration(path: &str, text: &str, found: &mut Vec<Problem>) -> Duration {
+    Span::parse(text).map_or_else(
+        || {
+            let expected = "a whole number with its unit: ms, s, m or h";
+            let remedy = "write it like 500ms, 5s, 10m or 1h";
+            found.push(Problem::new(path, format!("{text:?}"), expected, remedy));
+            Duration::ZERO
+        },
+        |span| span.0,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn problems(change: impl FnOnce(&mut Dereferenced)) -> Problems {
+        let mut read = testing::dereferenced();
+        change(&mut read);
+        validate(&read, "poolwright:1").unwrap_err()
+    }
+
+    #[track_caller]
+    fn says(problems: &[Problem], expect: &str) {
+        let text: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(text.iter().any(|problem| problem.contains(expect)), "{text:?}");
+    }
+
+    #[test]
+    fn a_good_poolercluster_is_taken_as_it_was_meant() {
+        let checked = validate(&testing::dereferenced(), "poolwright:1").unwrap();
+        assert_eq!((checked.host.as_str(), checked.port), ("10.1.2.3", 5432));
+        assert_eq!((checked.budget, checked.ratio.thousandths()), (103, 2500));
+        let tenants = checked.databases.iter().map(|it| (it.name.as_str(), it.tenants));
+        assert_eq!(tenants.collect::<Vec<_>>(), [("cloud_01", 10), ("cloud_02", 10)]);
+        assert_eq!(checked.users.len(), 2);
+        assert_eq!(checked.image, "poolwright:1");
+    }
+
+    #[test]
+    fn an_address_may_be_a_name_or_ipv6_with_or_without_port() {
+        for (text, host, port) in [
+            ("pg", "pg", 5432),
+            ("pg.example:6000", "pg.example", 6000),
+            ("[2001:db8::1]:5433", "2001:db8::1", 5433),
+            ("[2001:db8::1]", "2001:db8::1", 5432),
+        ] {
+            let mut found = Vec::new();
+            assert_eq!(writer(text, &mut found), (host.to_owned(), port));
+            assert_eq!(found, []);
+        }
+    }
+
+    #[test]
+    fn problems_of_every_kind_are_reported_together() {
+        let all = problems(|read| {
+            read.cluster.spec.sizing.connections_per_tenant = "2,5".into();
+            read.cluster.spec.sizing.per_database.min = 200;
+            read.cluster.spec.server.budget.reserve = 124;
+            read.cluster.spec.drain.timeout = "120".into();
+            read.secrets.insert("ws-users".into(), None);
+            read.config_maps.insert("tenants".into(), None);
+        });
+        says(&all.spec, "spec.sizing.connectionsPerTenant: found \"2,5\"");
+        says(&all.spec, "spec.sizing.perDatabase.min: found 200, expected at most max, 100");
+        says(&all.spec, "spec.server.budget: found 125 - 124 = 1");
+        says(&all.spec, "spec.drain.timeout: found \"120\"");
+        says(&all.credentials, "found no Secret ws-users");
+        says(&all.tenants, "found no ConfigMap tenants");
+    }
+
+    #[test]
+    fn no_image_anywhere_is_a_problem() {
+        let found = validate(&testing::dereferenced(), "").unwrap_err();
+        says(&found.spec, "set spec.image, or POOLWRIGHT_IMAGE");
+    }
+
+    #[test]
+    fn a_count_that_is_no_number_names_its_key() {
+        for text in ["many", "-1", "2.5", "", "1000001"] {
+            let found = problems(|read| testing::set_tenants(read, text));
+            says(&found.tenants, "ConfigMap tenants, key cloud_02: found");
+            says(&found.tenants, "a whole number of tenants");
+        }
+        let found = problems(|read| {
+            read.config_maps.insert("tenants".into(), Some(Default::default()));
+        });
+        says(&found.tenants, "no key cloud_02 in ConfigMap tenants");
+    }
+
+    #[test]
+    fn a_password_that_nobody_could_mean_names_its_key() {
+        for (value, expect) in [
+            (b"".as_slice(), "an empty value"),
+            (b"secret\n", "a line break at the end"),
+            (b"a\0b", "a NUL character"),
+            (b"\xff", "bytes that are no UTF-8"),
+        ] {
+            let found = problems(|read| testing::set_user(read, "ws_001", value));
+            says(&found.credentials, "Secret ws-users, key ws_001: found");
+            says(&found.credentials, expect);
+        }
+    }
+
+    #[test]
+    fn a_user_may_come_from_one_secret_only() {
+        let found = problems(|read| {
+            let users = read.cluster.spec.auth.users.clone();
+            read.cluster.spec.auth.users.extend(users);
+        });
+        says(&found.credentials, "a second value for user ws_001");
+    }
+
+    #[test]
+    fn an_authority_that_is_named_must_be_there() {
+        let found = problems(|read| {
+            read.cluster.spec.server.tls.ca_secret_ref =
+                Some(poolwright_crds::CaSecretRef { name: "ca".into(), key: "ca.crt".into() });
+        });
+        says(&found.credentials, "spec.server.tls.caSecretRef.name: found no Secret ca");
+    }
+}

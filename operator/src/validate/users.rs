@@ -1,0 +1,109 @@
+//! Who may log in, from the Secrets that the spec names. A password is never shown.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::ByteString;
+use poolwright_settings::{Problem, Secret};
+
+use crate::dereference::Dereferenced;
+
+/// How a SCRAM verifier starts, as in pg_authid.
+const VERIFIER: &str = "SCRAM-SHA-256$";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    pub proof: Secret,
+    pub is_verifier: bool,
+    /// Where the user comes from, for problems that are found later.
+    pub path: String,
+}
+
+pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Vec<User> {
+    let mut users = Vec::new();
+    let mut taken = BTreeSet::new();
+    for (index, source) in read.cluster.spec.auth.users.iter().enumerate() {
+        let path = format!("spec.auth.users[{index}].secretRef.name");
+        for (key, value) in keys(read, &path, &source.secret_ref.name, found) {
+            let path = format!("{path}: Secret {}, key {key}", source.secret_ref.name);
+            match user(key, value, path, &mut taken) {
+                Ok(user) => users.push(user),
+                Err(problem) => found.push(problem),
+            }
+        }
+    }
+    users
+}
+
+/// The certificate authority of the server, in PEM.
+pub fn authority(read: &Dereferenced, found: &mut Vec<Problem>) -> Option<Vec<u8>> {
+    let from = read.cluster.spec.server.tls.ca_secret_ref.as_ref()?;
+    let path = "spec.server.tls.caSecretRef";
+    let expected = "the Secret with the server's certificate authority";
+    let Some(secret) = read.secrets.get(&from.name).and_then(Option::as_ref) else {
+        let missing = format!("no Secret {}", from.name);
+        found.push(Problem::new(format!("{path}.name"), missing, expected, "create it"));
+        return None;
+    };
+    let pem = secret.data.as_ref().and_then(|data| data.get(&from.key)).map(|bytes| &bytes.0);
+    let pem = pem.filter(|pem| String::from_utf8_lossy(pem).contains("-----BEGIN CERTIFICATE"));
+    if pem.is_none() {
+        let missing = format!("no certificate at key {} of Secret {}", from.key, from.name);
+        let remedy = "put the authority's certificates there in PEM";
+        found.push(Problem::new(format!("{path}.key"), missing, expected, remedy));
+    }
+    pem.cloned()
+}
+
+fn keys<'a>(
+    read: &'a Dereferenced,
+    path: &str,
+    name: &str,
+    found: &mut Vec<Problem>,
+) -> Vec<(&'a String, &'a ByteString)> {
+    let expected = "a Secret whose keys are users and whose values are their passwords";
+    let mut missing = |what: String, remedy: &str| {
+        found.push(Problem::new(path, what, expected, remedy));
+    };
+    let Some(secret) = read.secrets.get(name).and_then(Option::as_ref) else {
+        let remedy =
+            format!("create it: kubectl create secret generic {name} --from-literal=USER=PASSWORD");
+        missing(format!("no Secret {name}"), &remedy);
+        return Vec::new();
+    };
+    let keys: Vec<_> = secret.data.iter().flatten().collect();
+    if keys.is_empty() {
+        missing(format!("no key in Secret {name}"), "add a key for each user");
+    }
+    keys
+}
+
+fn user(
+    name: &str,
+    value: &ByteString,
+    path: String,
+    taken: &mut BTreeSet<String>,
+) -> Result<User, Problem> {
+    if !taken.insert(name.to_owned()) {
+        let second = format!("a second value for user {name}");
+        let remedy = "remove the user from one of the Secrets";
+        return Err(Problem::new(path, second, "each user once", remedy));
+    }
+    let text = password(&value.0).map_err(|what| {
+        let expected = "the user's password or SCRAM-SHA-256 verifier";
+        let remedy = "write it anew, for example with kubectl create secret --from-literal";
+        Problem::new(&path, what, expected, remedy)
+    })?;
+    let is_verifier = text.starts_with(VERIFIER);
+    Ok(User { name: name.to_owned(), proof: Secret::new(text), is_verifier, path })
+}
+
+fn password(bytes: &[u8]) -> Result<&str, &'static str> {
+    let text = str::from_utf8(bytes).map_err(|_| "bytes that are no UTF-8")?;
+    match text {
+        "" => Err("an empty value"),
+        _ if text.ends_with(['\n', '\r']) => Err("a line break at the end"),
+        _ if text.contains('\0') => Err("a NUL character"),
+        _ => Ok(text),
+    }
+}
