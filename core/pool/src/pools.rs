@@ -9,6 +9,8 @@ mod feed;
 mod moves;
 mod retire;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod ticks;
 mod waiting;
 
@@ -81,7 +83,13 @@ impl Pools {
     /// the event speaks of is a mistake of the caller: a panic in debug builds,
     /// ignored in release builds.
     pub fn handle(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
-        let turn = &mut Turn { now, effects };
+        self.dispatch(&mut Turn { now, effects }, event);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+    }
+
+    fn dispatch(&mut self, turn: &mut Turn, event: Event) {
         match event {
             Event::Request { client, pool } => self.request(turn, client, pool),
             Event::Abandon { client } => self.abandon(turn, client),
@@ -95,9 +103,6 @@ impl Pools {
             Event::Reconnect { server } => self.reconnect(turn, server),
             Event::Forget { pool } => self.forget(turn, pool),
             Event::Shutdown => self.shut_down(turn),
-        }
-        if cfg!(debug_assertions) {
-            self.check();
         }
     }
 
