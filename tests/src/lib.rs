@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The harness: real parts started on demand, and a client that may send anything.
+//! It never fakes Postgres or the pooler, and ends only processes that it started itself.
+//!
+//! In reading order: how a child process is kept and ended (`process`), a PostgreSQL of our own
+//! (`postgres`), a pooler of our own (`pooler`), both together with a database (`site`), the raw
+//! client (`pg`), marks that show who sees whose rows (`marks`), the count of server connections
+//! (`sampler`).
+
+pub mod certificates;
+pub mod load;
+pub mod marks;
+pub mod pg;
+pub mod pooler;
+pub mod postgres;
+pub mod process;
+pub mod random;
+pub mod sampler;
+pub mod site;

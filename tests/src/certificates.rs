@@ -1,0 +1,52 @@
+//! Certificates for one test run: an authority and a leaf for 127.0.0.1 and localhost.
+//! Never kept between runs, and never for anything but tests.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+
+/// Where the three PEM files of an authority and its leaf lie.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    pub authority: PathBuf,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Certificates {
+    /// Makes an authority and a leaf, and writes them into `folder`.
+    pub fn make(folder: &Path) -> Result<Certificates> {
+        let mut params = CertificateParams::new(Vec::<String>::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let key = KeyPair::generate()?;
+        let leaf = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+        let files = Certificates {
+            authority: folder.join("ca.crt"),
+            certificate: folder.join("tls.crt"),
+            key: folder.join("tls.key"),
+        };
+        std::fs::write(&files.authority, authority.pem())?;
+        std::fs::write(&files.certificate, leaf.pem())?;
+        std::fs::write(&files.key, key.serialize_pem())?;
+        Ok(files)
+    }
+
+    /// A TLS client configuration that trusts only this authority.
+    pub fn client(&self) -> Result<Arc<rustls::ClientConfig>> {
+        let mut roots = RootCertStore::empty();
+        let pem = std::fs::read(&self.authority).context("read the authority")?;
+        roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&pem)?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Arc::new(config))
+    }
+}

@@ -1,0 +1,99 @@
+//! Many clients for a while: what `poolwright-load` runs, and the tests of rolls and drains too.
+//! Never hides a failure by a retry: every reason to reconnect is counted under its name.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::marks::{Marks, Protocol, TABLE};
+use crate::pg::{Client, Target};
+
+pub mod accounts;
+mod client;
+mod latency;
+mod report;
+
+pub use accounts::Account;
+pub use report::Report;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub host: String,
+    pub port: u16,
+    pub clients: usize,
+    /// Dealt to the clients in turn.
+    pub protocols: Vec<Protocol>,
+    /// Dealt to the clients in turn.
+    pub accounts: Vec<Account>,
+    pub duration: Duration,
+    /// Of each client between two transactions.
+    pub pause: Duration,
+    /// Make the table of marks first, as each account.
+    pub setup: bool,
+    /// A line on the standard error this often; zero for never.
+    pub progress: Duration,
+}
+
+impl Plan {
+    fn target(&self, account: &Account) -> Target {
+        Target::new(&self.host, self.port, &account.user, &account.database)
+            .password(&account.password)
+    }
+}
+
+/// Runs the plan and reports.
+pub async fn run(plan: Plan) -> Result<Report> {
+    if plan.setup {
+        set_up(&plan).await?;
+    }
+    let live = Arc::new(report::Live::default());
+    let start = Instant::now();
+    let until = start + plan.duration;
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..plan.clients {
+        let account = &plan.accounts[number % plan.accounts.len()];
+        // Protocols change once per round of accounts, so that every user speaks all of them.
+        let round = number / plan.accounts.len() + number;
+        let protocol = plan.protocols[round % plan.protocols.len()];
+        let marks = Marks::new(&format!("client {number}"), &account.user, protocol);
+        let target = plan.target(account);
+        tasks.spawn(client::live(target, marks, plan.pause, until, live.clone()));
+    }
+    let told = tokio::spawn(live.clone().tell(plan.progress, start));
+    let mut report = Report::of(plan.clients);
+    while let Some(tally) = tasks.join_next().await {
+        report.add(tally.context("a client's task")?);
+    }
+    told.abort();
+    report.finish(start.elapsed());
+    Ok(report)
+}
+
+/// Makes the table of marks as each account, one after the other.
+async fn set_up(plan: &Plan) -> Result<()> {
+    for account in &plan.accounts {
+        let mut client = connect_patiently(&plan.target(account))
+            .await
+            .with_context(|| format!("set up as {}", account.user))?;
+        let answer = client.query(TABLE).await?;
+        // Accounts may share a schema: then the table is there, and not theirs to make.
+        if let Some(error) = answer.error.filter(|error| error.code != "42501") {
+            return Err(error).with_context(|| format!("make the marks of {}", account.user));
+        }
+    }
+    Ok(())
+}
+
+async fn connect_patiently(target: &Target) -> Result<Client> {
+    let mut tried = target.connect().await;
+    for _ in 0..20 {
+        if tried.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        tried = target.connect().await;
+    }
+    tried
+}

@@ -1,0 +1,166 @@
+//! CancelRequest: it ends what its own client runs, and nothing of anybody else's.
+
+use std::time::Duration;
+
+use poolwright_tests::pg::{CancelKey, Flight, message::transcript};
+use poolwright_tests::random::Random;
+use poolwright_tests::site::Site;
+
+three_ways!(1:
+    a_cancelled_query_ends_with_57014_and_the_client_goes_on,
+    a_cancel_inside_a_transaction_fails_the_transaction,
+    a_cancel_with_a_wrong_secret_does_nothing,
+    a_cancel_of_an_idle_client_does_nothing,
+);
+
+const RUNNING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
+
+fn sleep(seconds: u32) -> Flight {
+    Flight::new().query(&format!("SELECT pg_sleep({seconds}) AS slept"))
+}
+
+async fn is_running(site: &Site) {
+    let sql = format!("{RUNNING} AND datname = '{}'", site.database);
+    site.eventually(&sql, "1").await;
+}
+
+async fn a_cancelled_query_ends_with_57014_and_the_client_goes_on(site: &Site) {
+    let mut client = site.connect("alice").await;
+    for _ in 0..3 {
+        client.send(sleep(60).bytes()).await.unwrap();
+        is_running(site).await;
+        site.target("alice").cancel(&client.key).await.unwrap();
+        let told = transcript(&client.until_ready().await.unwrap());
+        assert_eq!(told.last_chunk::<2>().unwrap(), &["Error(57014)", "Ready(I)"]);
+        assert_eq!(client.cell("SELECT 'on'").await, "on");
+    }
+}
+
+async fn a_cancel_inside_a_transaction_fails_the_transaction(site: &Site) {
+    let mut client = site.connect("alice").await;
+    client.run("BEGIN").await;
+    let flight = Flight::new().unnamed("SELECT pg_sleep(60)", &[]).unnamed("SELECT 2", &[]).sync();
+    client.send(flight.bytes()).await.unwrap();
+    is_running(site).await;
+    site.target("alice").cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told, ["Parsed", "Bound", "Error(57014)", "Ready(E)"]);
+    client.run("ROLLBACK").await;
+}
+
+async fn a_cancel_with_a_wrong_secret_does_nothing(site: &Site) {
+    let mut client = site.connect("alice").await;
+    client.send(sleep(1).bytes()).await.unwrap();
+    is_running(site).await;
+    let mut wrong = client.key.clone();
+    wrong.secret[0] ^= 1;
+    site.target("alice").cancel(&wrong).await.unwrap();
+    let nobody = CancelKey { process_id: 1, secret: vec![1, 2, 3, 4] };
+    site.target("alice").cancel(&nobody).await.unwrap();
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told, ["Columns(slept)", "Row()", "Done(SELECT 1)", "Ready(I)"]);
+}
+
+async fn a_cancel_of_an_idle_client_does_nothing(site: &Site) {
+    let mut client = site.connect("alice").await;
+    client.run("SELECT 1").await;
+    for _ in 0..20 {
+        site.target("alice").cancel(&client.key).await.unwrap();
+        assert_eq!(client.cell("SELECT 'unharmed'").await, "unharmed");
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_of_an_idle_client_spares_the_one_that_has_its_old_server() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut idle = site.connect("alice").await;
+    let mut busy = site.connect("alice").await;
+    idle.run("SELECT 1").await;
+    busy.send(sleep(1).bytes()).await.unwrap();
+    is_running(&site).await;
+    for _ in 0..10 {
+        site.target("alice").cancel(&idle.key).await.unwrap();
+    }
+    let told = transcript(&busy.until_ready().await.unwrap());
+    assert_eq!(told, ["Columns(slept)", "Row()", "Done(SELECT 1)", "Ready(I)"]);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_server_is_cancelled_where_it_waits() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut holder = site.connect("alice").await;
+    let mut waiter = site.connect("alice").await;
+    holder.run("BEGIN").await;
+    waiter.send(Flight::new().query("SELECT 'never run'").bytes()).await.unwrap();
+    site.metric_reaches("poolwright_client_connections", "state=\"waiting\"", |n| n >= 1.0).await;
+    site.target("alice").cancel(&waiter.key).await.unwrap();
+    let told = transcript(&waiter.until_ready().await.unwrap());
+    assert_eq!(told, ["Error(57014)", "Ready(I)"]);
+    assert_eq!(holder.cell("SELECT 'unharmed'").await, "unharmed");
+    holder.run("COMMIT").await;
+    assert_eq!(waiter.cell("SELECT 'on'").await, "on");
+}
+
+#[tokio::test]
+async fn a_pipeline_that_waits_is_cancelled_up_to_its_sync() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut holder = site.connect("alice").await;
+    let mut waiter = site.connect("alice").await;
+    holder.run("BEGIN").await;
+    let flight = Flight::new().unnamed("SELECT 1", &[]).unnamed("SELECT 2", &[]).sync();
+    waiter.send(flight.bytes()).await.unwrap();
+    site.metric_reaches("poolwright_client_connections", "state=\"waiting\"", |n| n >= 1.0).await;
+    site.target("alice").cancel(&waiter.key).await.unwrap();
+    let told = transcript(&waiter.until_ready().await.unwrap());
+    assert_eq!(told, ["Error(57014)", "Ready(I)"]);
+    holder.run("COMMIT").await;
+    assert_eq!(waiter.cell("SELECT 'on'").await, "on");
+}
+
+/// Half of the clients are cancelled all the time, the others never: an error with the latter is
+/// a cancel that went astray.
+#[tokio::test]
+async fn a_storm_of_cancels_hits_only_its_own_clients() {
+    let site = Site::pooled(&[("pool.size", "2")]).await;
+    let stop = tokio::sync::watch::channel(false);
+    let mut tasks = Vec::new();
+    for number in 0..4 {
+        let (target, stopped) = (site.target("alice"), stop.1.clone());
+        let mut client = site.connect("alice").await;
+        let key = client.key.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut random = Random::new(number);
+            while !*stopped.borrow() {
+                target.cancel(&key).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(random.below(4) as u64)).await;
+            }
+        }));
+        let stopped = stop.1.clone();
+        tasks.push(tokio::spawn(async move {
+            while !*stopped.borrow() {
+                let answer = client.query("SELECT pg_sleep(0.002)").await.unwrap();
+                let code = answer.error.map(|error| error.code);
+                assert!(code.is_none() || code.as_deref() == Some("57014"), "{code:?}");
+                assert_eq!(answer.status, 'I');
+            }
+        }));
+    }
+    let mut spared: Vec<_> = Vec::new();
+    for number in 0..4 {
+        let mut client = site.connect("alice").await;
+        spared.push(tokio::spawn(async move {
+            for round in 0..400 {
+                let own = format!("{number}.{round}");
+                assert_eq!(client.cell(&format!("SELECT '{own}', pg_sleep(0.002)")).await, own);
+            }
+        }));
+    }
+    for task in spared {
+        task.await.expect("a client that nobody cancelled met something wrong");
+    }
+    stop.0.send(true).unwrap();
+    for task in tasks {
+        task.await.expect("a cancelled client met something else than 57014");
+    }
+}

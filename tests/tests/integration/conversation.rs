@@ -1,0 +1,146 @@
+//! Random conversations, held with the pooler and with Postgres itself: both must say the same.
+//! A failure prints the seed; `POOLWRIGHT_SEED` repeats it.
+
+use std::time::Duration;
+
+use poolwright_tests::pg::{Client, Flight, message::transcript};
+use poolwright_tests::random::Random;
+use poolwright_tests::site::Site;
+
+const NAMES: [&str; 4] = ["", "s1", "s2", "s3"];
+const TEXTS: [&str; 8] = [
+    "SELECT $1::text",
+    "SELECT 1, 2",
+    "SELECT 1/$1::int",
+    "SELECT nothing",
+    "SELECT generate_series(1, 4)",
+    "INSERT INTO t VALUES ($1::int) RETURNING a",
+    "BEGIN",
+    "",
+];
+const QUERIES: [&str; 13] = [
+    "SELECT 1",
+    "SELECT 1; SELECT 2",
+    "SELECT 1/0",
+    "SELEC",
+    "BEGIN",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT a",
+    "ROLLBACK TO a",
+    "INSERT INTO t VALUES (9)",
+    "SELECT count(*) FROM t",
+    "DISCARD ALL",
+];
+
+/// A few requests that end with a Sync or a Query.
+fn requests(random: &mut Random) -> Flight {
+    let mut flight = Flight::new();
+    for _ in 0..random.below(6) {
+        flight = one_request(flight, random);
+    }
+    if random.one_in(3) { flight.query(random.pick(&QUERIES)) } else { flight.sync() }
+}
+
+fn one_request(flight: Flight, random: &mut Random) -> Flight {
+    let name = random.pick(&NAMES);
+    let portal = random.pick(&["", "p1"]);
+    match random.below(16) {
+        0..4 => flight.parse(name, random.pick(&TEXTS)),
+        4..7 => flight.bind(portal, name, &["1"]),
+        7 => flight.bind(portal, name, &[]),
+        8..10 => in_portions(flight, random, portal, name),
+        10 => flight.describe_statement(name),
+        11 => flight.describe_portal(portal),
+        12 => flight.close_statement(name),
+        13 => flight.close_portal(portal),
+        14 => flight.query(random.pick(&QUERIES)),
+        _ => flight.sync(),
+    }
+}
+
+/// Execute comes only behind its own Bind: executing an old portal in a failed transaction crashes
+/// PostgreSQL 15.
+fn in_portions(flight: Flight, random: &mut Random, portal: &str, name: &str) -> Flight {
+    let flight = flight.bind(portal, name, &["1"]).execute(portal, random.pick(&[0, 2]));
+    if random.one_in(2) { flight.execute(portal, 0) } else { flight }
+}
+
+/// How many answers a flight brings depends on its errors, so its end is marked: three Syncs and
+/// an empty query, which is allowed in any state and changes none.
+const END: [&str; 4] = ["Ready", "Ready", "Empty", "Ready"];
+
+async fn told(client: &mut Client, flight: &Flight) -> Vec<String> {
+    let marked = flight.clone().sync().sync().sync().query("");
+    let mut told = Vec::new();
+    if let Err(error) = client.send(marked.bytes()).await {
+        return vec![format!("{error:#}")];
+    }
+    while !is_end(&told) {
+        match client.receive_within(Duration::from_secs(10)).await {
+            Ok(message) => told.extend(transcript(&[message])),
+            Err(error) => {
+                told.push(format!("{error:#}"));
+                break;
+            }
+        }
+    }
+    told
+}
+
+fn is_end(told: &[String]) -> bool {
+    let tail = told.last_chunk::<4>();
+    tail.is_some_and(|tail| tail.iter().zip(END).all(|(word, end)| word.starts_with(end)))
+}
+
+async fn converse(direct: &Site, pooled: &Site, seed: u64) {
+    let mut random = Random::new(seed);
+    let mut one = direct.connect("alice").await;
+    let mut two = pooled.connect("alice").await;
+    let mut said = Vec::new();
+    for _ in 0..40 {
+        let flight = requests(&mut random);
+        said.push(String::from_utf8_lossy(flight.bytes()).into_owned());
+        let expected = told(&mut one, &flight).await;
+        let found = told(&mut two, &flight).await;
+        assert_eq!(found, expected, "seed {seed}, pooled left, after {:#?}", said);
+    }
+}
+
+/// The scenario itself must not depend on chance, or the comparison below means nothing.
+#[tokio::test]
+async fn a_random_conversation_reads_the_same_at_two_postgres_connections() {
+    let (one, two) = (Site::direct().await, Site::direct().await);
+    let table = "CREATE UNLOGGED TABLE t (a int); GRANT ALL ON t TO PUBLIC";
+    one.superuser().await.run(table).await;
+    two.superuser().await.run(table).await;
+    for seed in 1..100 {
+        converse(&one, &two, seed).await;
+    }
+}
+
+async fn conversations(size: &str, rounds: u64, neighbours: u64) {
+    let direct = Site::direct().await;
+    let changes = [("pool.size", size), ("preparedStatements.max", "4")];
+    let pooled = Site::pooled(&changes).await;
+    let table = "CREATE UNLOGGED TABLE t (a int); GRANT ALL ON t TO PUBLIC";
+    direct.superuser().await.run(table).await;
+    pooled.superuser().await.run(table).await;
+    let beside = crate::neighbours::Neighbours::move_in(&pooled, neighbours);
+    let first = Random::seed_or(1);
+    for seed in first..first + rounds {
+        converse(&direct, &pooled, seed).await;
+    }
+    beside.move_out().await;
+}
+
+#[tokio::test]
+async fn a_random_conversation_reads_the_same_as_with_postgres() {
+    conversations("1", 60, 0).await;
+}
+
+#[tokio::test]
+async fn a_random_conversation_beside_neighbours_reads_the_same_as_with_postgres() {
+    conversations("2", 40, 3).await;
+}

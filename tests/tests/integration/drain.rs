@@ -1,0 +1,119 @@
+//! SIGTERM: every client leaves between its transactions, with 57P01, and no request is lost.
+
+use std::time::Duration;
+
+use poolwright_tests::load::{self, Account, Plan};
+use poolwright_tests::marks::Protocol;
+use poolwright_tests::pg::{Client, Fields};
+use poolwright_tests::postgres::password_of;
+use poolwright_tests::site::Site;
+
+async fn goodbye(client: &mut Client) -> Fields {
+    let messages = client.until_closed().await.unwrap();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    messages[0].fields()
+}
+
+async fn ends_well(site: &mut Site) {
+    let status = site.pooler.as_mut().unwrap().wait(Duration::from_secs(30));
+    assert!(status.expect("it must end").success());
+}
+
+#[tokio::test]
+async fn an_idle_client_is_told_to_leave() {
+    let mut site = Site::pooled(&[]).await;
+    let mut fresh = site.connect("alice").await;
+    let mut used = site.connect("alice").await;
+    used.run("SELECT 1").await;
+    site.pooler().signal("TERM");
+    for client in [&mut fresh, &mut used] {
+        let goodbye = goodbye(client).await;
+        assert_eq!((goodbye.severity.as_str(), goodbye.code.as_str()), ("FATAL", "57P01"));
+    }
+    ends_well(&mut site).await;
+    assert_eq!(site.server_connections().await, 0);
+}
+
+#[tokio::test]
+async fn a_transaction_is_finished_first() {
+    let mut site = Site::pooled(&[]).await;
+    let mut idle = site.connect("alice").await;
+    let mut client = site.connect("alice").await;
+    client.run("CREATE TABLE t (a int)").await;
+    client.run("BEGIN").await;
+    site.pooler().signal("TERM");
+    assert_eq!(goodbye(&mut idle).await.code, "57P01");
+    client.run("INSERT INTO t VALUES (1)").await;
+    client.run("COMMIT").await;
+    assert_eq!(goodbye(&mut client).await.code, "57P01");
+    ends_well(&mut site).await;
+    assert_eq!(site.superuser().await.cell("SELECT count(*) FROM t").await, "1");
+}
+
+#[tokio::test]
+async fn a_running_query_is_answered_first() {
+    let mut site = Site::pooled(&[]).await;
+    let mut client = site.connect("alice").await;
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = '{}' AND state = 'active' AND query LIKE '%pg_sleep%'",
+        site.database
+    );
+    let flight = poolwright_tests::pg::Flight::new().query("SELECT pg_sleep(1), 'answered'");
+    client.send(flight.bytes()).await.unwrap();
+    site.eventually(&sql, "2").await;
+    site.pooler().signal("TERM");
+    let answer = client.until_ready().await.unwrap();
+    assert_eq!(answer[1].cells()[1].as_deref(), Some("answered"));
+    assert_eq!(goodbye(&mut client).await.code, "57P01");
+    ends_well(&mut site).await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_never_ends_is_cut_at_the_drain_timeout() {
+    let mut site = Site::pooled(&[("drain.timeout", "500ms")]).await;
+    site.expect_complaint("drain");
+    let mut client = site.connect("alice").await;
+    client.run("BEGIN").await;
+    site.pooler().signal("TERM");
+    client.end_of_stream().await.unwrap();
+    let status = site.pooler.as_mut().unwrap().wait(Duration::from_secs(30));
+    assert!(status.is_some(), "it must end");
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'alice' AND datname = '{}'",
+        site.database
+    );
+    site.eventually(&sql, "0").await;
+}
+
+/// The address stays the same while one pooler drains and its successor starts.
+#[tokio::test]
+async fn a_restart_under_load_cuts_no_request() {
+    let site = Site::pooled(&[("pool.size", "4")]).await;
+    site.superuser()
+        .await
+        .run(&format!("{}; GRANT ALL ON marks TO PUBLIC", poolwright_tests::marks::TABLE))
+        .await;
+    let account = |user: &str| Account {
+        user: user.to_owned(),
+        password: password_of(user),
+        database: site.database.clone(),
+    };
+    let plan = Plan {
+        host: "127.0.0.1".to_owned(),
+        port: site.pooler().port,
+        clients: 30,
+        protocols: Protocol::ALL.to_vec(),
+        accounts: ["alice", "bob"].map(account).to_vec(),
+        duration: Duration::from_secs(4),
+        pause: Duration::from_millis(1),
+        setup: false,
+        progress: Duration::ZERO,
+    };
+    let load = tokio::spawn(load::run(plan));
+    site.metric_reaches("poolwright_transactions_total", "", |n| n >= 500.0).await;
+    site.pooler().signal("TERM");
+    let report = load.await.unwrap().unwrap();
+    assert_eq!((report.cut, report.wrong, report.failed), (0, 0, 0), "{report}");
+    assert!(report.reconnects >= 30 && report.transactions >= 500, "{report}");
+}

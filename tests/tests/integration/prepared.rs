@@ -1,0 +1,244 @@
+//! Named and unnamed prepared statements, kept for a client whichever server it gets.
+
+use poolwright_tests::pg::{Client, Flight};
+use poolwright_tests::site::Site;
+
+three_ways!(1:
+    a_named_statement_lives_over_transactions,
+    two_clients_may_use_one_name_for_different_texts,
+    a_closed_name_is_free_again,
+    an_unnamed_statement_outlives_its_transaction,
+    a_failed_parse_leaves_no_statement,
+    a_parse_that_was_skipped_left_no_statement,
+    a_close_that_was_skipped_closed_nothing,
+    discard_all_forgets_the_statements_of_this_client,
+    a_query_forgets_the_unnamed_statement,
+    a_statement_that_fails_at_its_second_use_says_so_once,
+    many_statements_all_stay_usable,
+    the_types_given_at_parse_are_kept,
+);
+
+async fn prepare(client: &mut Client, name: &str, sql: &str) {
+    client.expect(Flight::new().parse(name, sql).sync(), &["Parsed", "Ready(I)"]).await;
+}
+
+async fn gives(client: &mut Client, name: &str, row: &str) {
+    let row = format!("Row({row})");
+    let expected = ["Bound", &row, "Done(SELECT 1)", "Ready(I)"];
+    client.expect(Flight::new().run(name, &[]).sync(), &expected).await;
+}
+
+async fn unknown(client: &mut Client, name: &str) {
+    let flight = Flight::new().run(name, &[]).sync();
+    client.expect(flight, &["Error(26000)", "Ready(I)"]).await;
+}
+
+async fn a_named_statement_lives_over_transactions(site: &Site) {
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "one", "SELECT 'first' AS a").await;
+    for _ in 0..10 {
+        gives(&mut client, "one", "first").await;
+        let describe = Flight::new().describe_statement("one").sync();
+        client.expect(describe, &["Takes()", "Columns(a)", "Ready(I)"]).await;
+    }
+}
+
+async fn two_clients_may_use_one_name_for_different_texts(site: &Site) {
+    let mut one = site.connect("alice").await;
+    let mut two = site.connect("alice").await;
+    prepare(&mut one, "s1", "SELECT 'of one'").await;
+    prepare(&mut two, "s1", "SELECT 'of two'").await;
+    for _ in 0..5 {
+        gives(&mut one, "s1", "of one").await;
+        gives(&mut two, "s1", "of two").await;
+    }
+    let close = Flight::new().close_statement("s1").sync();
+    one.expect(close, &["Closed", "Ready(I)"]).await;
+    unknown(&mut one, "s1").await;
+    gives(&mut two, "s1", "of two").await;
+}
+
+async fn a_closed_name_is_free_again(site: &Site) {
+    let mut client = site.connect("alice").await;
+    for text in ["a", "b", "a"] {
+        let sql = format!("SELECT '{text}'");
+        let row = format!("Row({text})");
+        let flight = Flight::new().parse("s", &sql).run("s", &[]).close_statement("s").sync();
+        let expected = ["Parsed", "Bound", &row, "Done(SELECT 1)", "Closed", "Ready(I)"];
+        client.expect(flight, &expected).await;
+    }
+    let both = Flight::new().parse("s", "SELECT 1").close_statement("s").parse("s", "SELECT 2");
+    let expected = ["Parsed", "Closed", "Parsed", "Bound", "Row(2)", "Done(SELECT 1)", "Ready(I)"];
+    client.expect(both.run("s", &[]).sync(), &expected).await;
+}
+
+async fn an_unnamed_statement_outlives_its_transaction(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    prepare(&mut client, "", "SELECT 'mine'").await;
+    for _ in 0..3 {
+        let flight = Flight::new().unnamed("SELECT 'other'", &[]).sync();
+        other
+            .expect(flight, &["Parsed", "Bound", "Row(other)", "Done(SELECT 1)", "Ready(I)"])
+            .await;
+        gives(&mut client, "", "mine").await;
+    }
+    let describe = Flight::new().describe_statement("").sync();
+    client.expect(describe, &["Takes()", "Columns(?column?)", "Ready(I)"]).await;
+}
+
+async fn a_failed_parse_leaves_no_statement(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let failed = Flight::new().parse("s", "SELECT * FROM nowhere").sync();
+    client.expect(failed, &["Error(42P01)", "Ready(I)"]).await;
+    unknown(&mut client, "s").await;
+    prepare(&mut client, "s", "SELECT 'now'").await;
+    gives(&mut client, "s", "now").await;
+    let failed = Flight::new().parse("", "SELECT * FROM nowhere").sync();
+    client.expect(failed, &["Error(42P01)", "Ready(I)"]).await;
+    unknown(&mut client, "").await;
+}
+
+async fn a_parse_that_was_skipped_left_no_statement(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let flight = Flight::new().parse("", "SELEC").parse("s", "SELECT 'skipped'").sync();
+    client.expect(flight, &["Error(42601)", "Ready(I)"]).await;
+    unknown(&mut client, "s").await;
+    prepare(&mut client, "s", "SELECT 'real'").await;
+    gives(&mut client, "s", "real").await;
+}
+
+async fn a_close_that_was_skipped_closed_nothing(site: &Site) {
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT 'kept'").await;
+    let flight = Flight::new().parse("", "SELEC").close_statement("s").sync();
+    client.expect(flight, &["Error(42601)", "Ready(I)"]).await;
+    gives(&mut client, "s", "kept").await;
+    let again = Flight::new().parse("s", "SELECT 'new'").sync();
+    client.expect(again, &["Error(42P05)", "Ready(I)"]).await;
+}
+
+async fn discard_all_forgets_the_statements_of_this_client(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    for sql in ["DISCARD ALL", "DEALLOCATE ALL"] {
+        prepare(&mut client, "s", "SELECT 'mine'").await;
+        let _ = other.exchange(&Flight::new().parse("s", "SELECT 'other'").sync()).await.unwrap();
+        client.run(sql).await;
+        unknown(&mut client, "s").await;
+        gives(&mut other, "s", "other").await;
+    }
+}
+
+async fn a_query_forgets_the_unnamed_statement(site: &Site) {
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "", "SELECT 'gone'").await;
+    client.run("SELECT 1").await;
+    unknown(&mut client, "").await;
+}
+
+async fn a_statement_that_fails_at_its_second_use_says_so_once(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    client.run("CREATE TABLE t (a int)").await;
+    prepare(&mut client, "s", "SELECT count(*) FROM t").await;
+    gives(&mut client, "s", "0").await;
+    other.run("DROP TABLE t").await;
+    let flight = Flight::new().run("s", &[]).sync().unnamed("SELECT 'next'", &[]).sync();
+    let next = ["Parsed", "Bound", "Row(next)", "Done(SELECT 1)", "Ready(I)"];
+    let expected = [&["Error(42P01)", "Ready(I)"], &next[..]].concat();
+    client.expect(flight, &expected).await;
+}
+
+async fn many_statements_all_stay_usable(site: &Site) {
+    let mut client = site.connect("alice").await;
+    for number in 0..300 {
+        prepare(&mut client, &format!("s{number}"), &format!("SELECT {number}")).await;
+    }
+    for number in (0..300).rev() {
+        gives(&mut client, &format!("s{number}"), &number.to_string()).await;
+    }
+}
+
+async fn the_types_given_at_parse_are_kept(site: &Site) {
+    let mut one = site.connect("alice").await;
+    let mut two = site.connect("alice").await;
+    let sql = "SELECT pg_typeof($1)";
+    let (int, text) = (23, 25);
+    let parse = |types: u32| Flight::new().parse_typed("s", sql, &[types]).sync();
+    one.expect(parse(int), &["Parsed", "Ready(I)"]).await;
+    two.expect(parse(text), &["Parsed", "Ready(I)"]).await;
+    for _ in 0..2 {
+        let run = || Flight::new().run("s", &["5"]).sync();
+        one.expect(run(), &["Bound", "Row(integer)", "Done(SELECT 1)", "Ready(I)"]).await;
+        two.expect(run(), &["Bound", "Row(text)", "Done(SELECT 1)", "Ready(I)"]).await;
+    }
+}
+
+/// With a transaction of somebody else on one of two servers, the client has to move.
+#[tokio::test]
+async fn a_statement_is_prepared_again_on_another_server() {
+    let site = Site::pooled(&[("pool.size", "2")]).await;
+    let mut client = site.connect("alice").await;
+    let mut blocker = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT pg_backend_pid()").await;
+    let mut backends = std::collections::BTreeSet::new();
+    for round in 0..20 {
+        if round % 2 == 0 {
+            blocker.run("BEGIN").await;
+        } else {
+            blocker.run("COMMIT").await;
+            client.run("BEGIN").await;
+            blocker.run("SELECT 1").await;
+            client.run("COMMIT").await;
+        }
+        let flight = Flight::new().describe_statement("s").run("s", &[]).sync();
+        let messages = client.exchange(&flight).await.unwrap();
+        let row = messages.iter().find(|message| message.tag == b'D');
+        backends.insert(row.unwrap_or_else(|| panic!("no row: {messages:?}")).cells());
+    }
+    let mut both = site.connect("alice").await;
+    blocker.run("ROLLBACK").await;
+    both.run("BEGIN").await;
+    backends.insert(client.rows("SELECT pg_backend_pid()").await[0].clone());
+    gives_any(&mut client, "s").await;
+    blocker.run("SELECT 1").await;
+    both.run("ROLLBACK").await;
+    assert_eq!(site.server_connections().await, 2);
+}
+
+async fn gives_any(client: &mut Client, name: &str) {
+    let messages = client.exchange(&Flight::new().run(name, &[]).sync()).await.unwrap();
+    assert!(messages.iter().all(|message| message.tag != b'E'), "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_server_keeps_no_more_statements_than_its_limit() {
+    let site = Site::pooled(&[("pool.size", "1"), ("preparedStatements.max", "5")]).await;
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    for number in 0..40 {
+        prepare(&mut client, &format!("s{number}"), &format!("SELECT {number}")).await;
+    }
+    let flight = (0..40).fold(Flight::new(), |flight, n| flight.run(&format!("s{n}"), &[])).sync();
+    let messages = client.exchange(&flight).await.unwrap();
+    let rows = messages.iter().filter(|message| message.tag == b'D').count();
+    assert_eq!(rows, 40, "{messages:?}");
+    let held = other.cell("SELECT count(*) FROM pg_prepared_statements WHERE NOT from_sql").await;
+    assert!(held.parse::<u32>().unwrap() <= 5, "the server holds {held} statements");
+    gives(&mut client, "s0", "0").await;
+    gives(&mut client, "s39", "39").await;
+}
+
+#[tokio::test]
+async fn equal_texts_of_many_clients_are_prepared_once_on_a_server() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    for _ in 0..10 {
+        let mut client = site.connect("alice").await;
+        prepare(&mut client, "s", "SELECT 'shared'").await;
+        gives(&mut client, "s", "shared").await;
+    }
+    let mut client = site.connect("alice").await;
+    let sql = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%''shared''%'";
+    assert_eq!(client.cell(sql).await, "1");
+}

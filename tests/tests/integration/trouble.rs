@@ -1,0 +1,100 @@
+//! Servers that are away, refuse, or break: said to those who wait, in the log and in a metric.
+
+use std::time::Duration;
+
+use poolwright_tests::pg::{Fields, Flight};
+use poolwright_tests::pooler::{Pooler, Settings};
+use poolwright_tests::postgres::{Options, free_port};
+use poolwright_tests::site::{Site, start_postgres};
+
+#[tokio::test]
+async fn an_unreachable_server_is_told_to_those_who_wait() {
+    let port = free_port().unwrap();
+    let settings = Settings::new(port, "app", &["alice"])
+        .with("pool.waitTimeout", "1s")
+        .with("servers.0.connectTimeout", "500ms");
+    let pooler = Pooler::start(settings).await.unwrap();
+    let target = poolwright_tests::pg::Target::new("127.0.0.1", pooler.port, "alice", "app")
+        .password("secret of alice");
+    let error = match target.connect().await {
+        Err(error) => error.downcast::<Fields>().expect("an ErrorResponse"),
+        Ok(mut client) => client.query("SELECT 1").await.unwrap().error.expect("an error"),
+    };
+    let told = format!("{error} {} {}", error.detail, error.hint).to_lowercase();
+    assert!(told.contains("refused") || told.contains("connect"), "{told}");
+    let log = pooler.log();
+    assert!(log.contains(&port.to_string()) || log.contains("refused"), "{log}");
+    assert!(pooler.metric("poolwright_server_connect_failures_total", "").await >= 1.0);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_serves_those_who_waited() {
+    let mut site = Site::on(start_postgres(Options::default()).await.unwrap()).await;
+    site.expect_complaint("");
+    let site =
+        site.behind_a_pooler(&[("servers.0.connectTimeout", "1s"), ("pool.size", "1")]).await;
+    let mut client = site.connect("alice").await;
+    client.run("SELECT 1").await;
+    site.postgres.signal("STOP");
+    let mut waiter = site.connect("alice").await;
+    waiter.send(Flight::new().query("SELECT 'served' AS a").bytes()).await.unwrap();
+    site.postgres.signal("CONT");
+    let told = waiter.until_ready().await.unwrap();
+    assert_eq!(told.iter().filter(|message| message.tag == b'D').count(), 1, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_terminated_backend_is_an_error_for_its_client_and_for_nobody_else() {
+    let mut site = Site::pooled(&[("pool.size", "1")]).await;
+    site.expect_complaint("57P01");
+    site.expect_complaint("terminat");
+    let mut client = site.connect("alice").await;
+    client.run("BEGIN").await;
+    let pid = client.cell("SELECT pg_backend_pid()").await;
+    site.superuser().await.run(&format!("SELECT pg_terminate_backend({pid})")).await;
+    let outcome = client.query("SELECT 'in the old transaction'").await;
+    assert!(outcome.is_err() || outcome.is_ok_and(|answer| answer.error.is_some()));
+    let mut next = site.connect("alice").await;
+    assert_eq!(next.cell("SELECT 'next'").await, "next");
+}
+
+#[tokio::test]
+async fn an_idle_backend_that_is_terminated_is_noticed_by_nobody() {
+    let mut site = Site::pooled(&[("pool.size", "2")]).await;
+    site.expect_complaint("57P01");
+    site.expect_complaint("terminat");
+    let mut client = site.connect("alice").await;
+    for _ in 0..10 {
+        client.run("SELECT 1").await;
+        let sql = format!(
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+             WHERE usename = 'alice' AND datname = '{}'",
+            site.database
+        );
+        site.superuser().await.run(&sql).await;
+        let closed = |n: f64| n == 0.0;
+        site.metric_reaches("poolwright_server_connections", &site.database, closed).await;
+    }
+    assert_eq!(client.cell("SELECT 'served'").await, "served");
+}
+
+#[tokio::test]
+async fn a_server_without_free_slots_makes_clients_wait_and_not_fail() {
+    let options = Options { max_connections: 8, superuser_reserved: 5, ..Options::default() };
+    let mut site = Site::on(start_postgres(options).await.unwrap()).await;
+    site.expect_complaint("53300");
+    site.expect_complaint("reserved");
+    site.expect_complaint("too many");
+    let mut outsiders = Vec::new();
+    for _ in 0..3 {
+        outsiders.push(site.connect("bob").await);
+    }
+    let site = site.behind_a_pooler(&[("pool.waitTimeout", "30s")]).await;
+    let target = site.target("alice");
+    let served =
+        tokio::spawn(async move { target.connect().await.unwrap().cell("SELECT 'at last'").await });
+    site.metric_reaches("poolwright_server_connect_failures_total", "", |n| n >= 1.0).await;
+    drop(outsiders);
+    let served = tokio::time::timeout(Duration::from_secs(40), served).await;
+    assert_eq!(served.unwrap().unwrap(), "at last");
+}
