@@ -1,7 +1,7 @@
 //! What the API server refuses by itself: CEL rules, each with a message that names what was
 //! expected and what to do. No rule ties `replicas` to anything, for an autoscaler writes it.
 
-use kube::core::{Reason, Rule};
+use kube::core::{Message, Reason, Rule};
 
 const DURATION: &str = r"^[0-9]{1,6}(ms|s|m|h)$";
 
@@ -11,28 +11,40 @@ const ADDRESS: &str = concat!(
     r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$"
 );
 
-fn rule(rule: impl Into<String>, message: &str) -> Rule {
+/// A rule over a text: its message shows the text that was found.
+fn text(rule: impl Into<String>, found: &str, expected: &str) -> Rule {
+    let message = format!("'found ' + {found} + ', expected {expected}'");
+    Rule::new(rule).message(Message::Expression(message)).reason(Reason::FieldValueInvalid)
+}
+
+/// A rule over numbers. Its message is fixed: the API server reckons that a number as text
+/// could be of any length, and refuses such a message as too costly.
+fn numbers(rule: &str, message: &str) -> Rule {
     Rule::new(rule).message(message).reason(Reason::FieldValueInvalid)
 }
 
 /// A change that a living object does not allow.
-fn transition(text: &str, message: &str) -> Rule {
-    Rule::new(text).message(message).reason(Reason::FieldValueForbidden)
+fn transition(rule: &str, message: &str) -> Rule {
+    Rule::new(rule).message(message).reason(Reason::FieldValueForbidden)
 }
 
+/// The value itself, in quotes.
+const TEXT: &str = r#"'"' + self + '"'"#;
+
 pub fn name() -> Rule {
-    rule(
+    text(
         "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "metadata.name must be at most 52 lower-case letters, digits and hyphens, starting with a \
-         letter: the pods' and Services' names are made from it",
+        r#"'the name "' + self.metadata.name + '"'"#,
+        "at most 52 lower-case letters, digits and hyphens that start with a letter: the names of \
+         pods and Services are made from it",
     )
 }
 
 pub fn connections_per_pod() -> Rule {
-    rule(
+    numbers(
         "self.server.budget.maxConnections - self.server.budget.reserve >= self.maxReplicas",
-        "server.budget.maxConnections - server.budget.reserve must be at least maxReplicas, or a \
-         pod would have no connection: raise the budget or lower maxReplicas",
+        "expected maxConnections - reserve to be at least maxReplicas, so that each pod has a \
+         connection: raise the budget or lower maxReplicas",
     )
     .field_path(".server.budget")
 }
@@ -40,76 +52,89 @@ pub fn connections_per_pod() -> Rule {
 pub fn max_replicas_never_rises() -> Rule {
     transition(
         "self <= oldSelf",
-        "maxReplicas of a living PoolerCluster cannot be raised: its pods hold shares cut for the \
-         old number. Delete it and create it with the new number",
+        "expected at most what it was: pods that run hold shares cut for the old number. To raise \
+         maxReplicas, delete the PoolerCluster and create it anew",
     )
 }
 
 pub fn budget_never_falls() -> Rule {
     transition(
         "self.maxConnections - self.reserve >= oldSelf.maxConnections - oldSelf.reserve",
-        "the budget (maxConnections - reserve) of a living PoolerCluster cannot be lowered: its \
-         pods may hold all of it. Delete it and create it with the new budget",
+        "expected maxConnections - reserve to be at least what it was: pods that run may hold all \
+         of it. To lower the budget, delete the PoolerCluster and create it anew",
     )
 }
 
 pub fn ratio() -> Rule {
-    rule(
+    text(
         r"self.matches('^[0-9]{1,4}([.][0-9]{1,3})?$') && !self.matches('^[0.]*$')",
-        "must be a decimal number above 0 with at most three decimals, in quotes: write it like \"2.5\"",
+        TEXT,
+        r#"a decimal number above 0 with at most three decimals: write it like "2.5""#,
     )
 }
 
 pub fn min_below_max() -> Rule {
-    rule("!has(self.max) || self.min <= self.max", "min must not be more than max")
+    numbers(
+        "!has(self.max) || self.min <= self.max",
+        "expected min to be at most max: lower min or raise max",
+    )
 }
 
 pub fn min_below_pool_size() -> Rule {
-    rule("self.min <= self.poolSize", "min must not be more than poolSize")
+    numbers(
+        "self.min <= self.poolSize",
+        "expected min to be at most poolSize: lower min or raise poolSize",
+    )
 }
 
 pub fn duration() -> Rule {
-    rule(
+    text(
         format!("self.matches('{DURATION}')"),
-        "must be a whole number with its unit, ms, s, m or h: write it like 500ms, 5s, 10m or 1h",
+        TEXT,
+        "a whole number with its unit, ms, s, m or h: write it like 500ms, 5s, 10m or 1h",
     )
 }
 
 pub fn drain_within_an_hour() -> Rule {
-    rule(
+    text(
         format!(
             "!self.matches('{DURATION}') || \
              (duration(self) >= duration('1s') && duration(self) <= duration('1h'))"
         ),
-        "must be from 1s to 1h",
+        TEXT,
+        "a duration from 1s to 1h",
     )
 }
 
 pub fn address() -> Rule {
-    rule(
+    text(
         format!("self.matches('{ADDRESS}')"),
-        "must be a host name or address with an optional port from 1 to 65535: write it like \
+        TEXT,
+        "a host name or address with an optional port from 1 to 65535: write it like \
          pg.example:5432 or [2001:db8::1]:5432",
     )
 }
 
 pub fn verification_needs_a_ca() -> Rule {
-    rule(
+    text(
         "!(self.mode in ['verify-ca', 'verify-full']) || has(self.caSecretRef)",
-        "modes verify-ca and verify-full need caSecretRef, the Secret with the certificate authority",
+        "'mode ' + self.mode + ' without caSecretRef'",
+        "the Secret with the certificate authority that signed the certificate of the server: add \
+         caSecretRef",
     )
 }
 
 pub fn one_source() -> Rule {
-    rule(
+    numbers(
         "has(self.count) != has(self.configMapKeyRef)",
-        "needs exactly one of count and configMapKeyRef",
+        "expected exactly one of count and configMapKeyRef",
     )
 }
 
 pub fn identifier() -> Rule {
-    rule(
+    text(
         r"bytes(self).size() <= 63 && self.matches('^[^\\x00-\\x1f\\x7f]+$')",
-        "must be a PostgreSQL name: at most 63 bytes and no control characters",
+        TEXT,
+        "a PostgreSQL name: at most 63 bytes and no control characters",
     )
 }

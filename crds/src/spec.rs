@@ -14,7 +14,7 @@ use crate::{defaults, rules, status::PoolerClusterStatus};
     group = "poolwright.dev",
     version = "v1alpha1",
     kind = "PoolerCluster",
-    shortname = "pc",
+    shortname = "pwc",
     namespaced,
     derive = "PartialEq",
     status = "PoolerClusterStatus",
@@ -202,7 +202,7 @@ pub struct PerTenant {
     #[schemars(range(min = 0, max = 10000))]
     pub reserve: i32,
     #[serde(default = "defaults::reserve_timeout")]
-    #[schemars(length(min = 2, max = 8))]
+    #[schemars(length(min = 1, max = 8))]
     #[x_kube(validation = rules::duration())]
     pub reserve_timeout: String,
 }
@@ -267,7 +267,7 @@ pub struct SecretRef {
 pub struct Drain {
     /// How long a pod that is told to end waits for its clients' transactions; 1s to 1h.
     #[serde(default = "defaults::drain_timeout")]
-    #[schemars(length(min = 2, max = 8))]
+    #[schemars(length(min = 1, max = 8))]
     #[x_kube(validation = rules::duration())]
     #[x_kube(validation = rules::drain_within_an_hour())]
     pub timeout: String,

@@ -88,7 +88,7 @@ fn a_duration_without_its_unit_is_refused() {
 
 #[test]
 fn a_drain_lasts_from_a_second_to_an_hour() {
-    refuses("/spec/drain/timeout", &["500ms", "61m", "0s"], "from 1s to 1h");
+    refuses("/spec/drain/timeout", &["500ms", "61m", "0s"], "expected a duration from 1s to 1h");
     refuses("/spec/drain/timeout", &["120"], "with its unit");
     accepts("/spec/drain/timeout", &["1s", "90s", "1h"]);
 }
@@ -97,19 +97,27 @@ fn a_drain_lasts_from_a_second_to_an_hour() {
 fn an_endpoint_is_a_host_and_a_port() {
     let path = "/spec/server/endpoints/writer";
     let wrong = ["", "pg:0", "pg:65536", "pg:", "http://pg", "pg example", "2001:db8::1", ":5432"];
-    refuses(path, &wrong, "host name or address");
+    refuses(path, &wrong, "expected a host name or address");
     accepts(path, &["pg", "pg.example:5432", "10.0.0.1", "[2001:db8::1]:5432", "a-b_c.x:65535"]);
 }
 
 #[test]
 fn min_above_max_is_refused() {
-    refused(&with("/spec/sizing/perDatabase/min", json!(101)), None, "more than max");
-    refused(&with("/spec/sizing/perTenant/min", json!(6)), None, "more than poolSize");
+    refused(
+        &with("/spec/sizing/perDatabase/min", json!(101)),
+        None,
+        "expected min to be at most max",
+    );
+    refused(
+        &with("/spec/sizing/perTenant/min", json!(6)),
+        None,
+        "expected min to be at most poolSize",
+    );
 }
 
 #[test]
 fn a_budget_below_one_connection_per_pod_is_refused() {
-    refused(&with("/spec/server/budget/reserve", json!(123)), None, "at least maxReplicas");
+    refused(&with("/spec/server/budget/reserve", json!(123)), None, "to be at least maxReplicas");
     accepted(&with("/spec/server/budget/reserve", json!(122)), None);
 }
 
@@ -124,35 +132,39 @@ fn a_database_has_exactly_one_source_of_tenants() {
 #[test]
 fn verification_without_an_authority_is_refused() {
     let path = "/spec/server/tls";
-    refused(&with(path, json!({"mode": "verify-full"})), None, "need caSecretRef");
+    refused(
+        &with(path, json!({"mode": "verify-full"})),
+        None,
+        "found mode verify-full without caSecretRef",
+    );
     accepted(&with(path, json!({"mode": "verify-ca", "caSecretRef": {"name": "ca"}})), None);
 }
 
 #[test]
 fn a_name_that_makes_no_service_is_refused() {
     let long = "a".repeat(53);
-    refuses("/metadata/name", &["1a", "a.b", "A", &long], "metadata.name must be");
+    refuses("/metadata/name", &["1a", "a.b", "A", &long], "expected at most 52 lower-case");
     accepts("/metadata/name", &["a", "a-1"]);
 }
 
 #[test]
 fn a_database_name_that_postgres_would_not_take_is_refused() {
     let long = "ß".repeat(32);
-    refuses("/spec/databases/0/name", &["a\nb", &long], "must be a PostgreSQL name");
+    refuses("/spec/databases/0/name", &["a\nb", &long], "expected a PostgreSQL name");
     accepted(&with("/spec/databases/0/name", json!("größe & co")), None);
 }
 
 #[test]
 fn max_replicas_of_a_living_object_only_falls() {
-    refused(&with("/spec/maxReplicas", json!(4)), Some(&good()), "cannot be raised");
+    refused(&with("/spec/maxReplicas", json!(4)), Some(&good()), "expected at most what it was");
     accepted(&with("/spec/maxReplicas", json!(2)), Some(&good()));
 }
 
 #[test]
 fn the_budget_of_a_living_object_only_rises() {
     let (max, reserve) = ("/spec/server/budget/maxConnections", "/spec/server/budget/reserve");
-    refused(&with(max, json!(124)), Some(&good()), "cannot be lowered");
-    refused(&with(reserve, json!(23)), Some(&good()), "cannot be lowered");
+    refused(&with(max, json!(124)), Some(&good()), "to be at least what it was");
+    refused(&with(reserve, json!(23)), Some(&good()), "to be at least what it was");
     accepted(&with(max, json!(200)), Some(&good()));
     accepted(&with(reserve, json!(21)), Some(&good()));
 }
