@@ -14,7 +14,7 @@ build: ## release binaries into dist/
 	@scripts/build.sh
 
 image: ## the container image, built from dist/
-	@scripts/image.sh
+	@scripts/build.sh && tests/cluster/image.sh
 
 test: ## everything that CI runs
 	@scripts/test.sh
@@ -50,6 +50,6 @@ demo-down: ## remove the demo
 	@scripts/demo.sh down
 
 bench-quick: ## CPU cost of a transaction beside a bare TCP relay
-	@scripts/bench.sh quick
+	@scripts/setup.sh && benches/quick.sh
 
 .PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench-quick
