@@ -44,10 +44,14 @@ checks_of_a_running_cluster() {
   start_outside
   check "a pod reaches a server beside the cluster by a name of the hosts file" says "from outside" eventually 20 in_pod get http://outside.poolwright.test:8080/page.txt
   check "kubectl exec runs in a pod, as another user than root" says 65532 in_pod user -
-  check "the root file system of a pod is read-only" says "read-only file system" write_root
+  check "the root file system of a pod is read-only" says "read-only file system" refused in_pod write /x
   check "kubectl logs shows what a pod wrote" says "GET /page.txt" eventually 10 kubectl logs web-0
   check "a pod outside the namespace's security level is refused" says "violates PodSecurity" refused_pod
   check "the audit log holds who made the StatefulSet" audited
+  check "exec gives back the command's exit status" status_is 7 cluster exec -- sh -c 'exit 7'
+  check "down is refused from inside" says "inside the cluster" refused cluster exec -- "$here/cluster.sh" down
+  check "a second cluster in the same ranges is refused" says "the cluster 'check' is running" refused "$here/cluster.sh" --name check-b up
+  check "a range of this machine's own network is refused" says POOLWRIGHT_LINK_RANGE refused env POOLWRIGHT_LINK_RANGE=127.0.0.0/24 "$here/cluster.sh" --name check-b up
   check "a drain moves the pods away" drained
   check "an uncordoned node takes its pods again" uncordoned
   check "a lost node is out of reach" lost
@@ -60,8 +64,7 @@ start_outside() {
   "$here/cluster.sh" exec -- sh -c 'cd "$1" && printf "a page from outside" >page.txt && exec "$2" serve .' sh "$work" "$parts/probe" >/dev/null 2>&1 &
 }
 
-write_root() { in_pod write /x 2>&1 || true; }
-refused_pod() { kubectl run root --image poolwright.dev/check:1 --privileged 2>&1 || true; }
+refused_pod() { refused kubectl run root --image poolwright.dev/check:1 --privileged; }
 uncordoned() { kubectl uncordon check-2 && eventually 60 both_ready; }
 
 # Whatever could be left behind: processes, mounts, groups, interfaces, folders.
@@ -82,10 +85,12 @@ killed_and_down() {
   cluster down
 }
 
-# interrupted SECONDS SIGNAL — an up that is ended midway.
+# interrupted SECONDS SIGNAL — an up that is ended midway; where it was too quick
+# for that, or had no chance to clean up, down follows.
 interrupted() {
-  setsid timeout --preserve-status -s "$2" "$1" "$here/cluster.sh" up || true
-  [[ $2 != KILL ]] || cluster down
+  local status=0
+  setsid timeout --preserve-status -s "$2" "$1" "$here/cluster.sh" up || status=$?
+  [[ $2 == INT && $status -ne 0 ]] || cluster down
 }
 
 ip -o link | cut -d: -f2 >"$work/links"

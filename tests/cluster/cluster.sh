@@ -40,6 +40,7 @@ undo() {
   local status=$?
   trap - EXIT INT TERM HUP
   set +e
+  exec >&7 2>&7
   [[ -e $state/.poolwright-cluster ]] || exit "$status"
   (stop_cluster)
   if [[ $1 == interrupted ]]; then
@@ -49,6 +50,13 @@ undo() {
   fi
   say "the logs stay in $state/log until the next up or down"
   exit "$status"
+}
+
+# A trap speaks into whatever redirection it interrupts, hence the copy.
+watch_for_the_end() {
+  exec 7>&1
+  trap 'undo failed' EXIT
+  trap 'undo interrupted' INT TERM HUP
 }
 
 prepare() {
@@ -90,13 +98,11 @@ up() {
     say "the cluster '$name' is already up"
   else
     [[ ! -e $state ]] || { say "removing what an earlier '$name' left" && down; }
-    trap 'undo failed' EXIT
-    trap 'undo interrupted' INT TERM HUP
+    watch_for_the_end
     first_node
   fi
   if [[ $count -eq 2 && ! -e $state/ns/net2 ]]; then
-    trap 'undo failed' EXIT
-    trap 'undo interrupted' INT TERM HUP
+    watch_for_the_end
     second_node
   fi
   touch "$state/.up"
@@ -107,15 +113,19 @@ up() {
 shell_line() { echo "$here/cluster.sh --name $name exec -- bash"; }
 
 status() {
-  require_up
   local file daemon
+  [[ -e $state/.up ]] || require_up
   for file in "$state"/run/*.pid; do
     daemon=$(basename "$file" .pid)
-    if alive "$daemon"; then echo "$daemon runs, pid $(cut -d' ' -f1 "$file")"; else echo "$daemon HAS ENDED, log: $state/log/$daemon.log"; fi
+    if alive "$daemon"; then
+      echo "$daemon runs, pid $(cut -d' ' -f1 "$file")"
+    else
+      echo "$daemon HAS ENDED, log: $state/log/$daemon.log"
+    fi
   done
   echo "ranges: pods $pod_range, services $service_range, links $link_range; node 1: $(node_address 1)"
   echo "state: $state; audit log: $state/audit.log"
-  kube_in get nodes -o wide
+  is_up && kube_in get nodes -o wide
 }
 
 # setns(2) forgets the working folder, so a shell inside goes back to it.
@@ -124,13 +134,16 @@ run_inside() {
   [[ $# -gt 0 ]] || fail "exec needs a command" "such as: $here/cluster.sh --name $name exec -- kubectl get pods -A"
   require_root exec
   require_up
-  exec nsenter --net="$state/ns/net1" --mount="$state/ns/mnt1" -- env KUBECONFIG="$kubeconfig" PATH="$parts:$PATH" \
+  local enter=(nsenter --net="$state/ns/net1" --mount="$state/ns/mnt1" --)
+  ! inside || enter=()
+  exec "${enter[@]}" env KUBECONFIG="$kubeconfig" PATH="$parts:$PATH" \
     POOLWRIGHT_CLUSTER="$name" POOLWRIGHT_STATE="$state" sh -c 'cd "$0" && exec "$@"' "$PWD" "$@"
 }
 
 link() {
   require_up
-  [[ ${2:-} == 2 && -e $state/ns/net2 ]] || fail "$1 takes the number of a node that has a link: 2" "start one: $here/cluster.sh --name $name up --nodes 2"
+  [[ ${2:-} == 2 && -e $state/ns/net2 ]] ||
+    fail "$1 takes the number of a node that has a link: 2" "start one: $here/cluster.sh --name $name up --nodes 2"
   if [[ $1 == node-lost ]]; then lower_link 2; else raise_link 2; fi
   say "the link to $(node_name 2) is $([[ $1 == node-lost ]] && echo cut || echo back)"
 }
@@ -138,6 +151,8 @@ link() {
 local_verb() {
   local verb=$1
   shift
+  [[ $verb == exec ]] || ! inside ||
+    fail "this shell runs inside the cluster '$name', where only exec is possible" "leave it first: exit"
   case $verb in
     up) up "$@" ;;
     down) require_root down && lock && down ;;

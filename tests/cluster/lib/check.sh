@@ -38,7 +38,16 @@ says() {
   [[ $output == *"$text"* ]] || { echo "expected '$text' in: $output" && return 1; }
 }
 
-refuses() { ! "$@"; }
+# refused CMD… — CMD fails; what it said goes to standard output.
+refused() { ! "$@" 2>&1; }
+
+# status_is STATUS CMD…
+status_is() {
+  local wanted=$1 status=0
+  shift
+  "$@" || status=$?
+  [[ $status -eq $wanted ]] || { echo "expected status $wanted, got $status" && return 1; }
+}
 
 summary() {
   echo "$passed passed, $failed failed"

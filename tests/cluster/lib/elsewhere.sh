@@ -16,7 +16,7 @@ where() {
 # A kubeconfig with only the named context, so that no default can be meant.
 context_kubeconfig() {
   kubeconfig=$(mktemp)
-  kubectl config view --raw --minify --flatten --context "$POOLWRIGHT_CONTEXT" >"$kubeconfig" ||
+  PATH=$parts:$PATH kubectl config view --raw --minify --flatten --context "$POOLWRIGHT_CONTEXT" >"$kubeconfig" ||
     fail "POOLWRIGHT_CONTEXT '$POOLWRIGHT_CONTEXT' is in no kubeconfig" "see: kubectl config get-contexts"
 }
 

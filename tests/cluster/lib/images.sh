@@ -37,12 +37,19 @@ import_image() {
 }
 
 load_images() {
-  local archive node
+  local archive node imports import
+  [[ $# -gt 0 ]] || fail "load-image needs an archive" "such as: $here/cluster.sh --name $name load-image image.tar"
+  require_root load-image
   require_up
   for archive in "$@"; do
     [[ -f $archive ]] || fail "$archive is no file" "expected: an archive such as image.sh writes"
     archive=$(realpath "$archive")
-    for node in $(nodes); do import_image "$node" "$archive"; done
+    imports=()
+    for node in $(nodes); do
+      import_image "$node" "$archive" &
+      imports+=($!)
+    done
+    for import in "${imports[@]}"; do wait "$import"; done
     say "loaded $archive into $(nodes | wc -l) node(s)"
   done
 }

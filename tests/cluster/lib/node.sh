@@ -116,8 +116,10 @@ start_proxy() {
 
 # Ready, and the taint of a node that is not is lifted: pods may come.
 node_ready() {
-  [[ $(daemon_up "kubelet-$1" kube_in get node "$(node_name "$1")" \
-    -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints}') == True ]]
+  local readiness
+  readiness=$(daemon_up "kubelet-$1" kube_in get node "$(node_name "$1")" \
+    -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}{.spec.taints}') || return
+  [[ $readiness == True ]]
 }
 
 # start_node N — containerd must already have been started.

@@ -20,17 +20,26 @@ fail() {
   exit 1
 }
 
+# What a polled command returns when waiting is in vain.
+in_vain=3
+
 # wait_until SECONDS WHAT LOG CMD… — polls CMD every 0.1 s; when the time is
-# over, fails with the log's last lines.
+# over, or CMD returns $in_vain, fails with the log's last lines.
 wait_until() {
-  local seconds=$1 what=$2 log=$3 until
+  local seconds=$1 what=$2 log=$3 until status
   shift 3
   until=$((${EPOCHREALTIME//[!0-9]/} + seconds * 1000000))
-  until "$@" >/dev/null 2>&1; do
-    if ((${EPOCHREALTIME//[!0-9]/} > until)); then
-      tail -n 15 "$log" >&2 2>/dev/null
-      fail "$what did not happen within $seconds s" "log: $log"
-    fi
+  while true; do
+    status=0
+    "$@" >/dev/null 2>&1 || status=$?
+    [[ $status -ne 0 ]] || return 0
+    [[ $status -ne $in_vain ]] || give_up "$log" "$what is in vain: the process ended"
+    ((${EPOCHREALTIME//[!0-9]/} < until)) || give_up "$log" "$what did not happen within $seconds s"
     sleep 0.1
   done
+}
+
+give_up() {
+  tail -n 15 "$1" >&2 2>/dev/null
+  fail "$2" "log: $1"
 }

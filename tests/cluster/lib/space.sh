@@ -19,6 +19,10 @@ in_node() {
   nsenter --net="$state/ns/net$node" --mount="$state/ns/mnt$node" -- "$@"
 }
 
+# inside — does this very shell run in one of the cluster's rooms? From there
+# the handles cannot be seen, so only commands are possible, no start or end.
+inside() { [[ -f $state/run/spaces ]] && grep -qxF "$(readlink /proc/self/ns/net)" "$state/run/spaces"; }
+
 make_state() {
   mkdir -p "$state"/{ns,run,log,pki,etc,dns,data}
   touch "$state/.poolwright-cluster"
@@ -30,6 +34,7 @@ make_space() {
   local node=$1
   touch "$state/ns/net$node" "$state/ns/mnt$node"
   unshare --net="$state/ns/net$node" --mount="$state/ns/mnt$node" --propagation slave true
+  in_node "$node" readlink /proc/self/ns/net >>"$state/run/spaces"
   in_node "$node" mount --make-rshared /
   hide_folders "$node"
   hide_kernel_settings "$node"
