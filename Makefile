@@ -22,7 +22,7 @@ test: ## everything that CI runs
 test-quick: ## the inner loop: under 2 minutes warm, no cluster
 	@scripts/test.sh quick
 
-lint: ## formatting, clippy, dependencies, shell scripts, chart
+lint: ## formatting, clippy, dependencies, shell scripts
 	@scripts/test.sh lint
 
 drift: ## generated files are as their source says

@@ -26,7 +26,10 @@ cut_requests() { sort -u "$state/demo/cut" 2>/dev/null | awk '$2 > n[$1] { n[$1]
 
 print_report() {
   echo
-  ours get poolercluster,pods,service --selector '!none' 2>/dev/null || true
+  echo "\$ kubectl get pc"
+  ours get pc || true
+  echo
+  ours get pods || true
   cat <<REPORT
 
 clients               $(field clients .clients) pgbench, a third each simple, extended, prepared, through the Service
