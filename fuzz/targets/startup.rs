@@ -1,0 +1,35 @@
+//! Any bytes as the first packet of a connection. What is read must come out the same when it is
+//! written and read again.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use poolwright_wire::startup::{self, PROTOCOL_3_0, Startup};
+use poolwright_wire::write;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(Some(length)) = startup::length(bytes) else { return };
+    assert!((8..=10_004).contains(&length));
+    let Some(packet) = bytes.get(..length) else { return };
+    let Ok(first) = startup::parse(packet) else { return };
+    let mut again = Vec::new();
+    match &first {
+        Startup::Ssl => write::ssl_request(&mut again),
+        Startup::Gss => write::gssenc_request(&mut again),
+        Startup::Cancel(key) => write::cancel_request(&mut again, key),
+        Startup::Start(start) => {
+            for (name, value) in &start.parameters {
+                assert!(!name.is_empty());
+                if let Ok(text) = str::from_utf8(value) {
+                    let settings = startup::options(text).unwrap_or_default();
+                    assert!(settings.iter().all(|(name, _)| !name.is_empty()));
+                }
+            }
+            if start.protocol != PROTOCOL_3_0 {
+                return;
+            }
+            write::startup(&mut again, &start.parameters);
+        }
+        Startup::Unsupported { .. } => return,
+    }
+    assert_eq!(again, packet);
+});
