@@ -92,12 +92,35 @@ impl Writer<'_> {
         if let Some(live) = live.filter(|live| covers::same(*live, &desired)) {
             return Ok(live.clone());
         }
-        self.metrics.wrote();
         let name = desired.name_any();
         let parameters = PatchParams::apply(names::MANAGER).force();
-        let applied = self.api().patch(&name, &parameters, &Patch::Apply(&desired)).await;
-        tracing::info!(kind = %K::kind(&()), namespace = self.namespace, name, "applied");
+        let mut applied = self.patch(&name, &parameters, &Patch::Apply(&desired)).await;
+        if live.is_some() && applied.as_ref().is_err_and(is_invalid) {
+            // Somebody changed the key of a list element, such as a Service's port: applying
+            // would add ours beside theirs, merging puts our list in its place.
+            let parameters = PatchParams { force: false, ..parameters };
+            applied = self.patch(&name, &parameters, &Patch::Merge(&desired)).await;
+        }
         applied.map_err(|source| failed::<K>("apply", &name, source))
+    }
+
+    async fn patch<K>(
+        &self,
+        name: &str,
+        parameters: &PatchParams,
+        patch: &Patch<impl Serialize + Debug>,
+    ) -> Result<K, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        self.metrics.wrote();
+        let done = self.api::<K>().patch(name, parameters, patch).await;
+        let (kind, done_well) = (K::kind(&()), done.is_ok());
+        tracing::info!(%kind, namespace = self.namespace, name, done_well, "wrote");
+        done
     }
 
     async fn guard(
@@ -129,9 +152,8 @@ impl Writer<'_> {
         let patch = json!({"metadata": {"annotations": {names::SETTINGS_VERSION: versions}}});
         for pod in pods.iter().filter(|pod| !pods::is_ending(pod) && !noted(pod)) {
             let name = pod.name_any();
-            self.metrics.wrote();
-            let parameters = PatchParams::default();
-            let done = self.api::<Pod>().patch(&name, &parameters, &Patch::Merge(&patch)).await;
+            let done =
+                self.patch::<Pod>(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
             unless_gone(done).map_err(|source| failed::<Pod>("annotate", &name, source))?;
         }
         Ok(())
@@ -163,6 +185,10 @@ impl Writer<'_> {
 
 fn only<K: Resource>(object: &K) -> Preconditions {
     Preconditions { uid: object.uid(), resource_version: None }
+}
+
+fn is_invalid(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
 }
 
 /// An object that is gone or another by now is no failure: the next reconcile looks again.

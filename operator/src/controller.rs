@@ -17,8 +17,9 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
+    api::ListParams,
     core::PartialObjectMeta,
-    runtime::{Controller, controller, reflector::Store, watcher},
+    runtime::{Controller, controller, watcher},
 };
 use poolwright_crds::PoolerCluster;
 
@@ -32,6 +33,8 @@ use crate::{
 const CONCURRENCY: u16 = 8;
 /// Changes this close together cause one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Between two tries to list PoolerClusters at the start.
+const RELIST: Duration = Duration::from_secs(2);
 
 /// The namespaces that are served.
 #[derive(Clone)]
@@ -70,7 +73,7 @@ pub async fn run(
     told_to_end: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let controller = watched(&scope, &context.client).graceful_shutdown_on(told_to_end);
-    tokio::spawn(announce(controller.store(), Arc::clone(&context)));
+    tokio::spawn(announce(scope.api(&context.client), Arc::clone(&context)));
     controller
         .run(reconcile::reconcile, reconcile::retry_later, context)
         .for_each(|result| async {
@@ -101,10 +104,15 @@ fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
         })
 }
 
-/// Says that the operator is ready once it knows all PoolerClusters.
-async fn announce(store: Store<PoolerCluster>, context: Arc<Context>) {
-    if store.wait_until_ready().await.is_ok() {
-        context.metrics.set_ready();
-        tracing::info!(poolerclusters = store.state().len(), "watching");
+/// Says that the operator is ready once PoolerClusters can be listed: their definition is
+/// installed and the operator may read them. (The controller's own store is not asked: it
+/// wakes only one of those that wait for it.)
+async fn announce(clusters: Api<PoolerCluster>, context: Arc<Context>) {
+    let one = ListParams::default().limit(1);
+    while let Err(error) = clusters.list(&one).await {
+        tracing::warn!(%error, "PoolerClusters cannot be listed yet");
+        tokio::time::sleep(RELIST).await;
     }
+    context.metrics.set_ready();
+    tracing::info!("serving PoolerClusters");
 }
