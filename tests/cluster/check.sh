@@ -6,6 +6,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/lib/say.sh"
+source "$here/lib/packages.sh"
 source "$here/lib/check.sh"
 source "$here/lib/images.sh"
 
@@ -96,6 +97,7 @@ interrupted() {
 ip -o link | cut -d: -f2 >"$work/links"
 kernel_values >"$work/kernel"
 "$here/parts.sh"
+need_packages "$work/apt.log" jq procps
 check "a cluster of two nodes comes up" cluster up --nodes 2
 checks_of_a_running_cluster
 check "down works after kills of its daemons, and ends its guests" says "probe" killed_and_down

@@ -15,7 +15,7 @@ source "$here/lib/packages.sh"
 source "$here/lib/base.sh"
 
 root=$(cd "$here/../.." && pwd)
-cache=${POOLWRIGHT_CACHE:-$HOME/.cache/poolwright}
+cache=${POOLWRIGHT_CACHE:-${HOME:-/root}/.cache/poolwright}
 out=${1:-$root/target/image}
 log=$cache/image.log
 programs=(poolwright-operator poolwright-pooler)
@@ -63,6 +63,12 @@ build_image() {
   mv "$archive.$$" "$archive"
 }
 
+# Each build of the programs is another archive; the last three are kept.
+forget_old_archives() {
+  find "$cache/images" -name '[0-9a-f]*.tar' ! -name 'base-*' -printf '%T@ %p\n' | sort -rn | tail -n +4 |
+    cut -d' ' -f2- | xargs -r rm -f
+}
+
 mkdir -p "$cache/images" "$out"
 need_programs
 make_context
@@ -76,6 +82,7 @@ if [[ ! -f $archive ]]; then
   : >"$log"
   [[ $tool == docker ]] || need_packages "$log" buildah mmdebstrap
   build_image "$base"
+  forget_old_archives
 fi
 ln -f "$archive" "$out/poolwright.tar" 2>/dev/null || cp "$archive" "$out/poolwright.tar"
 echo "$image" >"$out/name"

@@ -13,7 +13,7 @@ source "$here/lib/say.sh"
 source "$here/lib/packages.sh"
 
 module=$here/parts
-cache=${POOLWRIGHT_CACHE:-$HOME/.cache/poolwright}
+cache=${POOLWRIGHT_CACHE:-${HOME:-/root}/.cache/poolwright}
 runtime_packages=(containerd runc containernetworking-plugins nftables conntrack iproute2 openssl util-linux)
 
 content_hash() {

@@ -16,8 +16,8 @@ present() {
     containernetworking-plugins) first_file /usr/lib/cni/ptp /opt/cni/bin/ptp ;;
     nftables) command -v nft ;;
     iproute2) command -v ip ;;
-    busybox-static) first_file /bin/busybox /usr/bin/busybox ;;
     util-linux) command -v nsenter ;;
+    procps) command -v ps ;;
     *) command -v "$1" ;;
   esac >/dev/null
 }

@@ -25,6 +25,7 @@ inside() { [[ -f $state/run/spaces ]] && grep -qxF "$(readlink /proc/self/ns/net
 
 make_state() {
   mkdir -p "$state"/{ns,run,log,pki,etc,dns,data}
+  chmod 700 "$state/pki"
   touch "$state/.poolwright-cluster"
   mount --bind "$state/ns" "$state/ns"
   mount --make-private "$state/ns"
