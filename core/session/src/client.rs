@@ -129,11 +129,11 @@ enum Verdict {
 
 impl Session {
     pub fn new(pool: u32, wanted: Wanted, statements: Rc<RefCell<Statements>>) -> Session {
-        let search_path = wanted.get("search_path").map(Box::from);
+        let settings = wanted.meaning().into();
         Session {
             wanted,
             counts: Counts::default(),
-            scope: Scope { pool, search_path },
+            scope: Scope { pool, settings },
             statements,
             names: HashMap::new(),
             names_weight: 0,
@@ -271,11 +271,16 @@ impl Session {
         match head.tag {
             tag::TERMINATE => return Err(Pause::Terminate),
             tag::SYNC if !server.copy_in => {
+                if server.early_data && !server.skipping {
+                    return Err(ambiguous_sync());
+                }
                 server.send_sync();
                 return Ok(Verdict::Forward);
             }
             _ if server.skipping => return known(head.tag).map(|()| Verdict::Skip),
-            tag::SYNC | tag::FLUSH => return Ok(Verdict::Forward),
+            // The server ignores it during a COPY; one that has just failed would not (I2).
+            tag::SYNC => return Ok(Verdict::Skip),
+            tag::FLUSH => return Ok(Verdict::Forward),
             tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
                 return Ok(copy_message(server, head.tag));
             }
@@ -324,11 +329,10 @@ impl Session {
         self.counts.transactions += u64::from(status == TransactionStatus::Idle);
     }
 
-    /// The server dropped all prepared statements at the client's word.
-    pub(crate) fn forget_statements(&mut self) {
+    /// The server dropped all named statements at the client's word; the unnamed one stays.
+    pub(crate) fn forget_names(&mut self) {
         self.names.clear();
         self.names_weight = 0;
-        self.unnamed.number = 0;
     }
 
     /// What the client had named is again as it was before a message that the server never obeyed.
@@ -375,10 +379,20 @@ fn copy_message(server: &mut Server, message: u8) -> Verdict {
     if server.replies.is_empty() {
         return Verdict::Skip;
     }
+    server.early_data = !ends;
     if ends {
         server.replies.push_back(Reply::CopyEnd);
     }
     Verdict::Forward
+}
+
+/// If the server is in a COPY when it gets there, it ignores the Sync, unless the data before has
+/// made it fail: nobody could tell how many ReadyForQuery messages are owed (I2).
+fn ambiguous_sync() -> Pause {
+    Pause::Fatal(Fatal::violation(
+        "Sync between CopyData and CopyDone: expected CopyDone or CopyFail, or that the client \
+         waits for CopyInResponse before it sends data",
+    ))
 }
 
 fn known(message: u8) -> Result<(), Pause> {

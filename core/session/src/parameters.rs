@@ -39,10 +39,29 @@ impl Wanted {
         self.0.remove(name);
     }
 
+    /// What of it may decide how a statement's text is read: all but what is known not to.
+    pub fn meaning(&self) -> String {
+        let mut meaning = String::new();
+        for (name, value) in self.iter().filter(|(name, _)| !MEANINGLESS.contains(name)) {
+            let _ = write!(meaning, "{name}={value}\0");
+        }
+        meaning
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 }
+
+/// Parameters that often differ between clients and never change what a text means.
+const MEANINGLESS: &[&str] = &[
+    "application_name",
+    "client_min_messages",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "lock_timeout",
+    "statement_timeout",
+];
 
 /// Reported parameters that no SET changes.
 const FIXED: &[&str] = &[

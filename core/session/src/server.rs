@@ -21,6 +21,9 @@ pub struct Confused(pub String);
 /// The longest body of a message that is looked into, in bytes; longer ones pass unread.
 const LOOK_LIMIT: u32 = 64 * 1024;
 
+/// What the server says of a statement that it does not hold.
+const MISSING: &[u8] = b"26000";
+
 #[derive(Debug)]
 pub struct Server {
     pub(crate) replies: VecDeque<Reply>,
@@ -36,6 +39,8 @@ pub struct Server {
     pub(crate) skipping: bool,
     /// The server waits for CopyData.
     pub(crate) copy_in: bool,
+    /// CopyData was sent for which the server has not asked, and no end of it.
+    pub(crate) early_data: bool,
     pub(crate) held: Held,
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
@@ -72,6 +77,7 @@ impl Server {
             edits_ahead: 0,
             skipping: false,
             copy_in: false,
+            early_data: false,
             held: Held::new(statements),
             unnamed: None,
             suspicion: None,
@@ -291,11 +297,13 @@ impl Server {
         if matches!(self.replies.front(), Some(Reply::Execute)) {
             self.replies.pop_front();
         }
+        if body == b"DISCARD ALL\0" {
+            self.parameters.set_reset();
+        }
         if matches!(body, b"DISCARD ALL\0" | b"DEALLOCATE ALL\0") {
             self.held.clear();
-            self.unnamed = None;
             if let Some(session) = session {
-                session.forget_statements();
+                session.forget_names();
             }
         }
         Ok(forward)
@@ -339,9 +347,11 @@ impl Server {
         if end.is_none() {
             self.skipping = true;
             self.open_flight = false;
+            self.early_data = false;
         }
+        let expected = read::report(body).is_ok_and(|report| report.sqlstate == MISSING);
         let refusal = match failed.first() {
-            Some(Reply::Refuse(refusal)) => Some(refusal),
+            Some(Reply::Refuse(refusal)) if expected => Some(refusal),
             _ => None,
         };
         if let Some(refusal) = refusal.filter(|_| session.is_some()) {
@@ -430,6 +440,7 @@ impl Server {
             }
         }
         self.copy_in = true;
+        self.early_data = false;
         Ok(true)
     }
 
@@ -438,6 +449,7 @@ impl Server {
         if self.rest != Rest::Header {
             return;
         }
+        self.early_data &= !self.replies.is_empty();
         while let Some(Reply::Answer(..) | Reply::CopyEnd) = self.replies.front() {
             match self.replies.pop_front() {
                 Some(Reply::Answer(answer, _)) if present => answer.write(to_client),

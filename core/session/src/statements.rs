@@ -20,11 +20,13 @@ pub struct Statement {
 /// The name of no statement: ids begin at 1.
 pub const NO_STATEMENT: &[u8] = b"pw_";
 
-/// Where a text means one thing: the pool, and the client's search_path (invariant I10).
+/// Where a text means one thing (invariant I10): the pool, and what the client has set that decides
+/// how names and literals are read: search_path, DateStyle, TimeZone, client_encoding, …
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     pub pool: u32,
-    pub search_path: Option<Box<str>>,
+    /// [`crate::parameters::Wanted::meaning`]
+    pub settings: Box<str>,
 }
 
 /// All statements that some client holds, by scope and text.
@@ -121,6 +123,14 @@ impl Held {
 
     pub fn clear(&mut self) {
         self.used.clear();
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.used.keys().copied()
+    }
+
+    pub fn max(&self) -> usize {
+        self.max
     }
 
     pub fn len(&self) -> usize {

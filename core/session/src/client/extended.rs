@@ -68,6 +68,7 @@ impl Session {
             _ => Some(Suspicion::Undecidable),
         };
         let rest = &body[name.len() + 1..];
+        self.scope.settings = self.wanted.meaning().into();
         let statement = self.statements.borrow_mut().intern(&self.scope, rest, look);
         self.insert_name(name.clone(), statement.clone());
         server.flight_edits = true;

@@ -1,0 +1,119 @@
+//! The few commands that the fake server knows, spelled as a real server would take them too, given
+//! the tables `three(t text)` with a, b, c; `zero(i int)` with 0; `sink(t text)`; `number(i int)`.
+
+use super::settings::canonical;
+use super::{Error, error};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Select(String),
+    Three,
+    DivideByZero,
+    /// Fails when analysed.
+    Missing,
+    Insert,
+    Begin,
+    Commit,
+    Rollback,
+    Set {
+        name: &'static str,
+        value: String,
+        local: bool,
+    },
+    SetConfig {
+        name: &'static str,
+        value: String,
+    },
+    Reset(&'static str),
+    Show(&'static str),
+    DiscardAll,
+    DeallocateAll,
+    CopyIn {
+        numbers: bool,
+    },
+    CopyOut,
+}
+
+impl Command {
+    pub fn ends_transaction(&self) -> bool {
+        matches!(self, Command::Commit | Command::Rollback)
+    }
+
+    /// `IsTransactionStmt`
+    pub fn is_transaction(&self) -> bool {
+        self.ends_transaction() || *self == Command::Begin
+    }
+
+    /// The name of its one column, if it has rows.
+    pub fn column(&self) -> Option<&'static str> {
+        match self {
+            Command::Select(_) | Command::DivideByZero => Some("?column?"),
+            Command::Three => Some("t"),
+            Command::Show(name) => Some(name),
+            Command::SetConfig { .. } => Some("set_config"),
+            _ => None,
+        }
+    }
+
+    /// What fails when a text is analysed, before it is stored or run.
+    pub fn analyse(&self) -> Result<(), Error> {
+        match self {
+            Command::Missing => Err(error("42P01", "relation \"missing\" does not exist")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// All commands of a text; empty ones do not count.
+pub fn parse(text: &[u8]) -> Result<Vec<Command>, Error> {
+    let text = std::str::from_utf8(text).expect("test texts are UTF-8");
+    text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(parse_one).collect()
+}
+
+fn parse_one(text: &str) -> Result<Command, Error> {
+    let fixed = match text {
+        "TABLE three" => Some(Command::Three),
+        "SELECT 1/i FROM zero" => Some(Command::DivideByZero),
+        "SELECT x FROM missing" => Some(Command::Missing),
+        "INSERT INTO sink VALUES ('a')" => Some(Command::Insert),
+        "BEGIN" => Some(Command::Begin),
+        "COMMIT" => Some(Command::Commit),
+        "ROLLBACK" => Some(Command::Rollback),
+        "DISCARD ALL" => Some(Command::DiscardAll),
+        "DEALLOCATE ALL" => Some(Command::DeallocateAll),
+        "COPY sink FROM STDIN" => Some(Command::CopyIn { numbers: false }),
+        "COPY number FROM STDIN" => Some(Command::CopyIn { numbers: true }),
+        "COPY three TO STDOUT" => Some(Command::CopyOut),
+        _ => None,
+    };
+    fixed.or_else(|| parse_setting(text)).or_else(|| parse_select(text)).ok_or_else(|| {
+        let word = text.split(' ').next().unwrap_or(text);
+        error("42601", format!("syntax error at or near \"{word}\""))
+    })
+}
+
+fn parse_select(text: &str) -> Option<Command> {
+    let mark = text.strip_prefix("SELECT '")?.strip_suffix('\'')?;
+    Some(Command::Select(mark.to_owned()))
+}
+
+fn parse_setting(text: &str) -> Option<Command> {
+    if let Some(name) = text.strip_prefix("SHOW ") {
+        return canonical(name).map(Command::Show);
+    }
+    if let Some(name) = text.strip_prefix("RESET ") {
+        return canonical(name.trim_matches('"')).map(Command::Reset);
+    }
+    if let Some(call) = text.strip_prefix("SELECT pg_catalog.set_config('") {
+        let (name, rest) = call.split_once("', E'")?;
+        let value = rest.strip_suffix("', false)")?.replace("\\x2f", "/");
+        return Some(Command::SetConfig { name: canonical(name)?, value });
+    }
+    let (local, rest) = match text.strip_prefix("SET LOCAL ") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix("SET ")?),
+    };
+    let (name, value) = rest.split_once(" = ")?;
+    let value = value.trim_matches('\'').to_owned();
+    Some(Command::Set { name: canonical(name)?, value, local })
+}
