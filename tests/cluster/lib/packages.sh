@@ -32,7 +32,7 @@ need_packages() {
   command -v apt-get >/dev/null || fail "missing: ${missing[*]}" "install them with this machine's package manager"
   say "apt installs ${missing[*]}"
   install_packages "${missing[@]}" >>"$log" 2>&1 ||
-    fail "apt could not install ${missing[*]} without removing something" "log: $log"
+    fail "apt could not install ${missing[*]}" "what is installed is never removed for it" "log: $log"
 }
 
 install_packages() {
