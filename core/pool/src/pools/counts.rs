@@ -40,6 +40,11 @@ impl Pools {
         self.server(id).limits.max
     }
 
+    /// All connections, from `Open` to `Closed`.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
     /// Clients that wait, in all pools.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -1,0 +1,261 @@
+//! The shell around `poolwright_pool`: carries out what the pools decide for one worker. It opens,
+//! hands over, watches and closes connections; it never decides who gets one.
+//!
+//! What a transaction costs here: two calls of the pool's rules and two moves of the connection in
+//! a table. No task, no timer, no allocation and no system call of its own: a client that waits
+//! sleeps in a table until its connection is put there; a connection that nobody uses is polled
+//! once when it comes to rest, which only tells the runtime whom to wake (the read that emptied the
+//! socket left it known as empty). One task watches all resting connections, one keeps the time.
+
+mod acquire;
+mod connector;
+mod dialing;
+#[cfg(test)]
+mod tests;
+mod timer;
+mod watch;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use poolwright_pool::{
+    ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
+    Refusal, ServerId, ServerLimits,
+};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+pub use acquire::Acquire;
+pub use connector::{Connector, OpenError};
+
+use acquire::Ticket;
+
+/// The server connections of one worker, and the clients that wait for them.
+pub struct PoolShell<K: Connector> {
+    connector: Rc<K>,
+    rules: RefCell<Pools>,
+    started: Instant,
+    /// Connections that no client has, by number.
+    resting: RefCell<HashMap<ConnId, K::Conn>>,
+    /// Clients that wait.
+    tickets: RefCell<HashMap<ClientId, Ticket<K::Conn>>>,
+    /// Kept for its memory.
+    effects: RefCell<Vec<Effect>>,
+    /// What the timer sleeps for.
+    armed: Cell<Option<Duration>>,
+    earlier: Rc<Notify>,
+    watcher: RefCell<Waker>,
+    one_closed: Notify,
+}
+
+impl<K: Connector> PoolShell<K> {
+    /// No pools yet. Starts the timer and the watcher; both end with the shell. Call it where
+    /// `spawn_local` works.
+    pub fn new(connector: Rc<K>) -> Rc<PoolShell<K>> {
+        PoolShell::with_seed(connector, jitter_seed())
+    }
+
+    fn with_seed(connector: Rc<K>, seed: u64) -> Rc<PoolShell<K>> {
+        let shell = Rc::new(PoolShell {
+            connector,
+            rules: RefCell::new(Pools::new(seed)),
+            started: Instant::now(),
+            resting: RefCell::default(),
+            tickets: RefCell::default(),
+            effects: RefCell::default(),
+            armed: Cell::new(None),
+            earlier: Rc::default(),
+            watcher: RefCell::new(Waker::noop().clone()),
+            one_closed: Notify::new(),
+        });
+        spawn_local(timer::keep_time(Rc::downgrade(&shell), Rc::clone(&shell.earlier)));
+        spawn_local(watch::watch(Rc::downgrade(&shell)));
+        shell
+    }
+
+    /// Adds a server or changes its caps.
+    pub fn set_server(&self, id: ServerId, limits: ServerLimits) {
+        self.rules.borrow_mut().set_server(id, limits);
+        self.hurry();
+    }
+
+    /// Adds a database or changes its cap; its server comes first.
+    pub fn set_database(&self, id: DatabaseId, limits: DatabaseLimits) {
+        self.rules.borrow_mut().set_database(id, limits);
+        self.hurry();
+    }
+
+    /// The pool of a database and user, with these limits from now on.
+    pub fn pool(&self, database: DatabaseId, user: &str, limits: PoolLimits) -> PoolId {
+        let id = self.rules.borrow_mut().pool(database, user, limits);
+        self.hurry();
+        id
+    }
+
+    /// Retires all connections to a server: resting ones now, the others when they come back.
+    pub fn reconnect(self: &Rc<Self>, server: ServerId) {
+        self.tell(Event::Reconnect { server });
+    }
+
+    /// Refuses the pool's waiters and ends its connections, until [`PoolShell::pool`] names it again.
+    pub fn forget(self: &Rc<Self>, pool: PoolId) {
+        self.tell(Event::Forget { pool });
+    }
+
+    /// Refuses all waiters and ends all connections, those in use when they come back.
+    pub fn shutdown(self: &Rc<Self>) {
+        self.tell(Event::Shutdown);
+    }
+
+    /// Waits until no connection is left, as the servers have confirmed.
+    pub async fn closed(&self) {
+        loop {
+            let one_closed = self.one_closed.notified();
+            if self.rules.borrow().connections() == 0 {
+                return;
+            }
+            one_closed.await;
+        }
+    }
+
+    /// A connection of the pool, at once or when the client's turn comes. Dropping the future gives
+    /// up the place in the queue, and gives back a connection that came meanwhile.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why there is none.
+    pub fn acquire(self: &Rc<Self>, pool: PoolId, client: ClientId) -> Acquire<'_, K> {
+        Acquire::new(self, pool, client)
+    }
+
+    /// Takes back a connection that is fit for the next client.
+    pub fn give_back(self: &Rc<Self>, id: ConnId, conn: K::Conn) {
+        self.resting.borrow_mut().insert(id, conn);
+        self.tell(Event::Returned { conn: id, reuse: true });
+        self.attend(id);
+    }
+
+    /// Takes back a connection that nobody may use again, and closes it.
+    pub fn discard(self: &Rc<Self>, id: ConnId, conn: K::Conn) {
+        self.tell(Event::Returned { conn: id, reuse: false });
+        spawn_local(Rc::clone(self).close(id, conn));
+    }
+
+    /// A database's connections by state: fixed metric labels and counts.
+    pub fn database_counts(&self, id: DatabaseId) -> [(&'static str, u32); 4] {
+        let tally = self.rules.borrow().database_counts(id);
+        [
+            ("opening", tally.opening),
+            ("idle", tally.idle),
+            ("active", tally.busy),
+            ("closing", tally.closing),
+        ]
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Gives an event to the rules and carries out what they say.
+    fn tell(self: &Rc<Self>, event: Event) {
+        self.tell_for(None, event);
+    }
+
+    /// The same; if this client is served at once, its connection's number is the answer and the
+    /// connection is left where it rests.
+    fn tell_for(self: &Rc<Self>, asking: Option<ClientId>, event: Event) -> Option<Served> {
+        let mut effects = self.effects.take();
+        self.rules.borrow_mut().handle(self.now(), event, &mut effects);
+        let mut served = None;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Assign { client, conn } if Some(client) == asking => {
+                    served = Some(Ok(conn));
+                }
+                Effect::Refuse { client, why } if Some(client) == asking => {
+                    served = Some(Err(why));
+                }
+                effect => self.carry_out(effect),
+            }
+        }
+        self.effects.replace(effects);
+        self.hurry();
+        served
+    }
+
+    fn carry_out(self: &Rc<Self>, effect: Effect) {
+        match effect {
+            Effect::Open { conn, pool } => {
+                spawn_local(Rc::clone(self).open(conn, pool));
+            }
+            Effect::Assign { client, conn } => {
+                let taken = self.resting.borrow_mut().remove(&conn);
+                if let Some(taken) = taken {
+                    self.settle(client, Ok((conn, taken)));
+                }
+            }
+            Effect::Refuse { client, why } => self.settle(client, Err(why)),
+            Effect::Close { conn, why } => {
+                self.connector.disconnected(why.label());
+                let taken = self.resting.borrow_mut().remove(&conn);
+                if let Some(taken) = taken {
+                    spawn_local(Rc::clone(self).close(conn, taken));
+                }
+            }
+        }
+    }
+
+    /// Puts the outcome where the waiting client finds it.
+    fn settle(&self, client: ClientId, outcome: Result<(ConnId, K::Conn), Refusal>) {
+        if let Some(ticket) = self.tickets.borrow_mut().get_mut(&client) {
+            ticket.settle(outcome);
+        }
+    }
+
+    async fn open(self: Rc<Self>, id: ConnId, pool: PoolId) {
+        match self.connector.open(pool).await {
+            Ok(conn) => {
+                self.resting.borrow_mut().insert(id, conn);
+                self.tell(Event::Opened { conn: id });
+                self.attend(id);
+            }
+            Err(OpenError { retry, reason }) => {
+                self.tell(Event::OpenFailed { conn: id, retry, reason });
+                self.one_closed.notify_waiters();
+            }
+        }
+    }
+
+    async fn close(self: Rc<Self>, id: ConnId, conn: K::Conn) {
+        self.connector.close(conn).await;
+        self.tell(Event::Closed { conn: id });
+        self.one_closed.notify_waiters();
+    }
+
+    /// Wakes the timer if something is due before what it sleeps for.
+    fn hurry(&self) {
+        let Some(due) = self.rules.borrow().next_deadline() else { return };
+        if self.armed.get().is_none_or(|armed| due < armed) {
+            self.armed.set(Some(due));
+            self.earlier.notify_one();
+        }
+    }
+}
+
+impl<K: Connector> Drop for PoolShell<K> {
+    fn drop(&mut self) {
+        self.earlier.notify_one();
+        self.watcher.get_mut().wake_by_ref();
+    }
+}
+
+type Served = Result<ConnId, Refusal>;
+
+/// Differs between processes that start together, so that their lifetimes do not end together.
+fn jitter_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

@@ -1,0 +1,48 @@
+//! Real server connections for the shell: the dialer opens them, the connection itself knows how to
+//! end. It decides nothing.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use poolwright_pool::PoolId;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::{Connector, OpenError};
+use crate::conn::ServerConn;
+use crate::dialer::Dialer;
+
+/// How long a server may take to end a connection after our goodbye. Longer than the system takes
+/// to give up a peer that acknowledges nothing.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Connector for Dialer {
+    type Conn = ServerConn;
+
+    async fn open(&self, pool: PoolId) -> Result<ServerConn, OpenError> {
+        let refused = |error: crate::server::ConnectError| OpenError {
+            retry: error.retry(),
+            reason: error.to_string(),
+        };
+        self.dial(pool).await.map_err(refused)
+    }
+
+    async fn close(&self, conn: ServerConn) {
+        let (addr, process_id) = (conn.backend.addr, conn.backend.process_id);
+        if timeout(GOODBYE_TIMEOUT, conn.close()).await.is_err() {
+            warn!(%addr, process_id, "the server has not ended a connection: its slot is reused");
+        }
+    }
+
+    fn poll_idle(&self, conn: &mut ServerConn, cx: &mut Context<'_>) -> Poll<&'static str> {
+        conn.poll_idle(cx).map(|lost| {
+            let backend = &conn.backend;
+            info!(addr = %backend.addr, process_id = backend.process_id, %lost, "idle connection lost");
+            lost.label()
+        })
+    }
+
+    fn disconnected(&self, reason: &'static str) {
+        self.metrics.server_disconnected(reason);
+    }
+}

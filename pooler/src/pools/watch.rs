@@ -1,0 +1,75 @@
+//! Notices that a server has ended or broken a connection that no client has. One task is woken by
+//! all of them; it looks through the resting ones only then.
+
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use poolwright_pool::{ConnId, Event};
+use tokio::task::spawn_local;
+
+use super::{Connector, PoolShell};
+
+/// Ends when the shell is gone.
+pub(super) async fn watch<K: Connector>(shell: Weak<PoolShell<K>>) {
+    poll_fn(|cx| {
+        let Some(shell) = shell.upgrade() else { return Poll::Ready(()) };
+        shell.watcher.borrow_mut().clone_from(cx.waker());
+        for (id, label) in shell.find_dead(cx) {
+            shell.bury(id, label);
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+impl<K: Connector> PoolShell<K> {
+    fn find_dead(&self, cx: &mut Context<'_>) -> Vec<(ConnId, &'static str)> {
+        let mut resting = self.resting.borrow_mut();
+        let look = |(id, conn): (&ConnId, &mut K::Conn)| match self.connector.poll_idle(conn, cx) {
+            Poll::Ready(label) => Some((*id, label)),
+            Poll::Pending => None,
+        };
+        resting.iter_mut().filter_map(look).collect()
+    }
+
+    /// Has the watcher woken when something happens to this connection, if it rests.
+    pub(super) fn attend(self: &Rc<Self>, id: ConnId) {
+        if let Some(label) = self.look_at(id) {
+            self.bury(id, label);
+        }
+    }
+
+    /// Takes a connection that the rules have just given to a client; `None` if it is dead, which
+    /// the rules are told. What the runtime already knows is seen here before the watcher's turn.
+    pub(super) fn take_alive(self: &Rc<Self>, id: ConnId) -> Option<K::Conn> {
+        match self.look_at(id) {
+            None => self.resting.borrow_mut().remove(&id),
+            Some(label) => {
+                self.bury(id, label);
+                None
+            }
+        }
+    }
+
+    /// The reason to close a resting connection, if there is one.
+    fn look_at(&self, id: ConnId) -> Option<&'static str> {
+        let mut resting = self.resting.borrow_mut();
+        let conn = resting.get_mut(&id)?;
+        let watcher = self.watcher.borrow();
+        match self.connector.poll_idle(conn, &mut Context::from_waker(&watcher)) {
+            Poll::Ready(label) => Some(label),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Closes a connection that the server has ended; its slot is free when that is confirmed.
+    fn bury(self: &Rc<Self>, id: ConnId, label: &'static str) {
+        let taken = self.resting.borrow_mut().remove(&id);
+        if let Some(conn) = taken {
+            self.connector.disconnected(label);
+            self.tell(Event::Returned { conn: id, reuse: false });
+            spawn_local(Rc::clone(self).close(id, conn));
+        }
+    }
+}
