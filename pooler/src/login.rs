@@ -1,8 +1,6 @@
 //! A client's way in: TLS and startup negotiation, authentication, what it asks for. It ends just
 //! before AuthenticationOk, which the session sends; it never takes a server connection.
 
-#![allow(dead_code, unused_imports)]
-
 mod error;
 mod keys;
 mod negotiation;

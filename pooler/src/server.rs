@@ -1,8 +1,6 @@
 //! A way into Postgres: address, TCP, TLS, login, until the first ReadyForQuery. It never keeps or
 //! chooses connections, and opens one only when asked.
 
-#![allow(dead_code, unused_imports)]
-
 mod cancel;
 mod dial;
 mod error;

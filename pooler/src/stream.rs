@@ -1,8 +1,6 @@
 //! A connection's byte stream, with or without TLS. It moves bytes and sets TCP options; it never
 //! knows a message.
 
-#![allow(dead_code, unused_imports)]
-
 mod framed;
 
 use std::io::{self, IoSlice};

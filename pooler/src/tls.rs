@@ -1,8 +1,6 @@
 //! TLS on both sides, by rustls: PEM and mode in, acceptor or connector out. It never opens a file
 //! and never decides whether TLS is asked for.
 
-#![allow(dead_code, unused_imports)]
-
 mod verify;
 
 use std::io;
