@@ -252,6 +252,7 @@ pub struct Auth {
 #[serde(rename_all = "camelCase")]
 pub struct UserSource {
     /// A Secret: each key is a user's name, its value the password or SCRAM-SHA-256 verifier.
+    /// With a verifier alone the server must let the pooler in without a password.
     pub secret_ref: SecretRef,
 }
 

@@ -22,6 +22,8 @@ mod reconcile;
 mod references;
 mod retry;
 mod roll;
+#[cfg(test)]
+mod simulation;
 mod size;
 mod status;
 #[cfg(test)]

@@ -105,14 +105,16 @@ impl<'a> Pods<'a> {
     }
 
     fn phase(&self, live: &Live) -> Phase {
-        let of = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        let count = |test: &dyn Fn(&Pod) -> bool| {
-            let matching = self.all.iter().filter(|(_, pod)| test(pod)).count();
+        let count = |test: &dyn Fn(u32, &Pod) -> bool| {
+            let matching = self.all.iter().filter(|(ordinal, pod)| test(*ordinal, pod)).count();
             u32::try_from(matching).unwrap_or(u32::MAX)
         };
-        let current = count(&|pod| self.is_current(pod));
-        let ready = count(&pods::is_ready);
-        let settled = live.stateful_set.as_ref().is_some_and(|set| takes(set, self.template));
+        let of = count(&|_, _| true);
+        let current = count(&|_, pod| self.is_current(pod));
+        let ready = count(&|ordinal, pod| ordinal < self.wanted && pods::is_ready(pod));
+        let asked = |set: &StatefulSet| set.spec.as_ref().and_then(|spec| spec.replicas);
+        let set = live.stateful_set.as_ref().filter(|set| takes(set, self.template));
+        let settled = set.and_then(asked).is_some_and(|asked| u32::try_from(asked) == Ok(of));
         match () {
             () if current < of => Phase::Rolling { current, of },
             () if settled && ready == self.wanted && of == self.wanted => Phase::Settled,
