@@ -1,0 +1,106 @@
+//! Errors inside a flight, and what waits for what.
+
+use super::super::pair::Pair;
+use super::super::script::Message::{
+    Bind, CloseStatement, DescribeStatement, Execute, Flush, Sync,
+};
+use super::{parse, query, run};
+use crate::Pause;
+
+#[test]
+fn a_refusal_fails_the_flight_once_and_the_rest_up_to_sync_is_skipped() {
+    let refused = [
+        vec![Bind("", "none")],
+        vec![DescribeStatement("none")],
+        vec![parse("a", "SELECT 'again'")],
+        vec![Bind("", "")],
+    ];
+    for refused in refused {
+        let mut pair = Pair::new(3);
+        pair.ask(&[parse("a", "SELECT 'a'"), Sync]);
+        let mut messages = refused;
+        messages.extend([Execute("", 0), query("SELECT 'skipped'"), Bind("", "a"), Sync]);
+        messages.extend([query("SELECT 'next'")]);
+        let seen = pair.ask(&messages);
+        let state = &seen[2..7];
+        assert!(state == "26000" || state == "42P05", "{seen}");
+        assert_eq!(&seen[7..], " Z:I T D:next C:SELECT 1 Z:I");
+        assert!(pair.server.is_free());
+    }
+}
+
+#[test]
+fn a_refusal_aborts_the_transaction_as_an_error_of_the_server_does() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[query("BEGIN")]);
+    assert_eq!(pair.ask(&run("none")), "E:26000 Z:E");
+    assert_eq!(pair.ask(&[query("SELECT 'x'")]), "E:25P02 Z:E");
+    assert!(pair.server.is_quiet() && !pair.server.is_free());
+    assert_eq!(pair.ask(&[query("COMMIT")]), "C:ROLLBACK Z:I");
+    assert!(pair.server.is_free());
+}
+
+#[test]
+fn an_error_of_the_server_skips_what_was_not_yet_sent_up_to_sync() {
+    let mut pair = Pair::new(3);
+    assert_eq!(pair.ask(&[Execute("none", 0), Flush]), "E:34000");
+    assert!(!pair.server.is_quiet(), "the flight has not ended");
+    assert_eq!(pair.send(&[parse("a", "SELECT 'a'"), query("SELECT 'b'")]), (Pause::More(0), 0));
+    assert!(pair.to_fake.is_empty(), "the server would skip it");
+    assert_eq!(pair.ask(&[Sync]), "Z:I");
+    assert_eq!(pair.ask(&run("a")), "E:26000 Z:I");
+}
+
+#[test]
+fn a_fatal_error_in_the_place_of_a_refusal_reaches_the_client() {
+    let mut pair = Pair::new(3);
+    pair.send(&run("none"));
+    pair.receive(b"E\0\0\0\x18SFATAL\0C57P01\0Mend\0\0");
+    assert_eq!(pair.seen(), "E:57P01");
+}
+
+#[test]
+fn a_named_statement_in_a_second_flight_waits_until_the_first_has_prepared_it() {
+    let mut pair = Pair::new(3);
+    let mut both = vec![parse("a", "SELECT 'a'"), Sync];
+    both.extend(run("a"));
+    let second = super::super::script::bytes(&run("a"));
+    assert_eq!(pair.send(&both), (Pause::Hold, second.len()));
+    pair.serve();
+    assert_eq!(pair.send_bytes(&second), (Pause::More(0), 0));
+    pair.serve();
+    assert_eq!(pair.seen(), "1 Z:I 2 D:a C:SELECT 1 Z:I");
+}
+
+#[test]
+fn a_second_flight_that_relies_on_a_failed_one_gets_its_own_error() {
+    let mut pair = Pair::new(3);
+    let mut both = vec![Execute("none", 0), parse("a", "SELECT 'a'"), Sync];
+    both.extend(run("a"));
+    assert_eq!(pair.send(&both).0, Pause::Hold);
+    pair.serve();
+    assert_eq!(pair.ask(&run("a")), "E:34000 Z:I E:26000 Z:I");
+}
+
+#[test]
+fn flights_without_names_do_not_wait_for_each_other() {
+    let mut pair = Pair::new(3);
+    let mut messages = Vec::new();
+    for text in ["SELECT 'a'", "SELECT 'b'"] {
+        messages.push(parse("", text));
+        messages.extend(run(""));
+    }
+    assert_eq!(pair.send(&messages), (Pause::More(0), 0));
+    pair.serve();
+    assert_eq!(pair.seen(), "1 2 D:a C:SELECT 1 Z:I 1 2 D:b C:SELECT 1 Z:I");
+}
+
+#[test]
+fn answers_of_the_poolers_own_keep_their_turn() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[parse("a", "SELECT 'a'"), parse("b", "SELECT 'a'"), Sync]);
+    let messages = [Bind("", "a"), CloseStatement("b"), Execute("", 0), parse("b", "SELECT 'a'")];
+    assert_eq!(pair.send(&messages), (Pause::More(0), 0));
+    assert_eq!(pair.seen(), "", "nothing before the server's own replies");
+    assert_eq!(pair.ask(&[Sync]), "2 3 D:a C:SELECT 1 1 Z:I");
+}

@@ -1,0 +1,81 @@
+//! Run-time parameters: none crosses from client to client.
+
+use super::super::pair::Pair;
+use super::super::script::Message::Sync;
+use super::{parse, query, run};
+use crate::lexer::Suspicion;
+use crate::parameters::Wanted;
+
+#[test]
+fn what_may_change_the_session_makes_a_reset_due_and_nothing_else_does() {
+    let cases = [
+        ("SELECT 'a'", None),
+        ("BEGIN; SET LOCAL TimeZone = 'UTC'; COMMIT", None),
+        ("SET TimeZone = 'Asia/Tokyo'", Some(Suspicion::Statement)),
+        ("SELECT 'a'; DISCARD ALL", Some(Suspicion::Statement)),
+    ];
+    for (text, expected) in cases {
+        let mut pair = Pair::new(3);
+        pair.ask(&[query(text)]);
+        assert_eq!(pair.server.suspicion(), expected, "{text}");
+        pair.server.set_reset();
+        assert_eq!(pair.server.suspicion(), None);
+    }
+}
+
+#[test]
+fn a_statement_prepared_elsewhere_is_as_suspect_as_its_text() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[parse("a", "SET TimeZone = 'Asia/Tokyo'"), parse("", "RESET TimeZone"), Sync]);
+    assert_eq!(pair.server.suspicion(), None, "nothing has run");
+    for name in ["a", ""] {
+        pair.change_server();
+        pair.ask(&run(name));
+        assert_eq!(pair.server.suspicion(), Some(Suspicion::Statement), "{name:?}");
+    }
+}
+
+#[test]
+fn a_client_takes_what_it_has_set_to_its_next_server() {
+    let mut pair = Pair::new(3);
+    assert_eq!(pair.ask(&[query("SET TimeZone = 'Asia/Tokyo'")]), "C:SET S Z:I");
+    pair.change_server();
+    let sql = pair.server.parameters().difference(&pair.session.wanted).expect("a difference");
+    pair.server.inject(&sql, &mut pair.to_fake);
+    pair.serve();
+    assert_eq!(pair.seen(), "", "the client knows what it has set");
+    pair.server.set_applied(&pair.session.wanted);
+    assert_eq!(pair.ask(&[query("SHOW TimeZone")]), "T D:Asia/Tokyo C:SHOW Z:I");
+}
+
+#[test]
+fn what_a_client_has_set_is_undone_for_the_next() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[query("SET TimeZone = 'Asia/Tokyo'")]);
+    pair.change_client(&[]);
+    let sql = pair.server.parameters().difference(&Wanted::default()).expect("a difference");
+    pair.server.inject(&sql, &mut pair.to_fake);
+    pair.serve();
+    pair.server.set_applied(&Wanted::default());
+    assert_eq!(pair.ask(&[query("SHOW TimeZone")]), "T D:UTC C:SHOW Z:I");
+}
+
+#[test]
+fn what_was_set_in_a_transaction_that_rolled_back_is_not_wanted() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[query("BEGIN"), query("SET TimeZone = 'Asia/Tokyo'")]);
+    assert_eq!(pair.session.wanted.get("timezone"), Some("Asia/Tokyo"));
+    pair.ask(&[query("ROLLBACK")]);
+    assert_eq!(pair.session.wanted, Wanted::default());
+}
+
+#[test]
+fn settings_that_are_not_reported_count_as_gone_after_discard_all() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("search_path", "b")]);
+    pair.server.set_applied(&pair.session.wanted);
+    assert_eq!(pair.server.parameters().difference(&pair.session.wanted), None);
+    pair.ask(&[query("DISCARD ALL")]);
+    let sql = pair.server.parameters().difference(&pair.session.wanted).expect("a difference");
+    assert_eq!(sql, "SELECT pg_catalog.set_config('search_path', E'b', false);");
+}
