@@ -19,6 +19,8 @@ pub struct Client {
     server: Option<usize>,
     waits_for_server: bool,
     pub received: Vec<u8>,
+    /// It has vanished, its socket closed.
+    pub gone: bool,
 }
 
 struct Connection {
@@ -27,6 +29,9 @@ struct Connection {
     to_fake: Vec<u8>,
     from_fake: Vec<u8>,
     taken: bool,
+    /// The client that had it has vanished.
+    orphan: bool,
+    statements: usize,
 }
 
 /// Choices, then always 255: all that there is, in one piece.
@@ -69,21 +74,12 @@ impl<'a> World<'a> {
                 server: None,
                 waits_for_server: false,
                 received: Vec::new(),
-            }
-        };
-        let connection = |_| {
-            let settings = Settings::new(&[]);
-            Connection {
-                server: Server::new(settings.at_login(), statements),
-                fake: FakePostgres::new(settings),
-                to_fake: Vec::new(),
-                from_fake: Vec::new(),
-                taken: false,
+                gone: false,
             }
         };
         World {
             clients: clients.iter().map(client).collect(),
-            connections: (0..servers).map(connection).collect(),
+            connections: (0..servers).map(|_| Connection::new(statements)).collect(),
             choices: Choices(choices.iter()),
         }
     }
@@ -115,6 +111,9 @@ impl<'a> World<'a> {
 
     /// A client sends a piece more, and gives its server back if that may be.
     fn client(&mut self, index: usize) -> bool {
+        if self.clients[index].gone || self.vanish(index) {
+            return false;
+        }
         let released = self.release(index);
         let client = &mut self.clients[index];
         let mut moved = released;
@@ -127,6 +126,19 @@ impl<'a> World<'a> {
             moved = true;
         }
         self.send(index) || moved
+    }
+
+    /// Now and then a client is never seen again.
+    fn vanish(&mut self, index: usize) -> bool {
+        let vanishes = self.choices.next() == 77 && self.choices.next() < 64;
+        if vanishes {
+            self.clients[index].gone = true;
+            if let Some(server) = self.clients[index].server.take() {
+                self.connections[server].orphan = true;
+                self.connections[server].recover();
+            }
+        }
+        vanishes
     }
 
     fn send(&mut self, index: usize) -> bool {
@@ -196,13 +208,42 @@ impl<'a> World<'a> {
         connection.from_fake.drain(..taken);
         match client {
             Some(client) => client.received.extend_from_slice(&to_client),
-            None => assert!(to_client.is_empty(), "bytes for nobody"),
+            None => assert!(to_client.is_empty() || connection.orphan, "bytes for nobody"),
+        }
+        if connection.orphan {
+            connection.recover();
         }
         count > 0
     }
 }
 
 impl Connection {
+    fn new(statements: usize) -> Connection {
+        let settings = Settings::new(&[]);
+        Connection {
+            server: Server::new(settings.at_login(), statements),
+            fake: FakePostgres::new(settings),
+            to_fake: Vec::new(),
+            from_fake: Vec::new(),
+            taken: false,
+            orphan: false,
+            statements,
+        }
+    }
+
+    /// Finishes what a vanished client began, or closes the connection and opens another.
+    fn recover(&mut self) {
+        if !self.server.finish_flight(&mut self.to_fake) {
+            *self = Connection::new(self.statements);
+        }
+        if self.server.is_quiet() && !self.server.is_free() {
+            self.server.inject("ROLLBACK", &mut self.to_fake);
+        }
+        if self.server.is_free() {
+            (self.orphan, self.taken) = (false, false);
+        }
+    }
+
     /// Resets what another client may have changed, and sets what this one wants.
     fn prepare(&mut self, wanted: &Wanted) {
         if self.server.suspicion().is_some() {
