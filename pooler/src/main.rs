@@ -2,14 +2,23 @@
 //! when the worker has. Never touches a client or a server connection.
 
 mod admin;
+mod cancel;
+mod client;
 mod config;
+mod conn;
+mod dialer;
 mod lifecycle;
 mod login;
 mod metrics;
+mod pools;
+mod relay;
 mod reload;
+mod roster;
 mod server;
 mod stream;
+mod tenant;
 mod tls;
+mod worker;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -100,15 +109,10 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics)));
     let reloads = spawn_local(reloader.run());
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
-    let stopped = until_stopped(stage);
+    let worker = worker::run(config, stage, metrics);
     tokio::select! {
-        () = stopped => Ok(()),
+        ended = worker => ended,
         ended = admin => ended.context("run the admin address")?.context("serve the admin address"),
         ended = reloads => ended.context("run reloads")?.context("follow the settings"),
     }
-}
-
-async fn until_stopped(mut stage: watch::Receiver<Lifecycle>) {
-    // An error says that the sender is gone: nothing is left to wait for.
-    let _ = stage.wait_for(|stage| *stage != Lifecycle::Serving).await;
 }

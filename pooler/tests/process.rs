@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 const POOLER: &str = env!("CARGO_BIN_EXE_poolwright-pooler");
@@ -63,6 +65,19 @@ struct Running {
     admin: u16,
     /// All lines of the log and all answers so far.
     said: String,
+    /// Dropped with the rest, which tells the watchdog that all is well.
+    _ended: mpsc::Sender<()>,
+}
+
+/// Ends the process `id` after a minute, so that a test that waits in vain fails.
+fn watch_over(id: u32) -> mpsc::Sender<()> {
+    let (ended, wait) = mpsc::channel();
+    thread::spawn(move || {
+        if wait.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status();
+        }
+    });
+    ended
 }
 
 impl Running {
@@ -74,12 +89,13 @@ impl Running {
             .spawn()
             .expect("the pooler starts");
         let log = BufReader::new(child.stderr.take().expect("its log"));
-        let mut running = Self { child, log, admin, said: String::new() };
+        let _ended = watch_over(child.id());
+        let mut running = Self { child, log, admin, said: String::new(), _ended };
         running.wait_for("admin address is open");
         running
     }
 
-    /// Reads the log up to a line with `words`; the test runner bounds the time.
+    /// Reads the log up to a line with `words`.
     fn wait_for(&mut self, words: &str) {
         let mut line = String::new();
         while !line.contains(words) {
@@ -156,7 +172,9 @@ fn a_process_follows_its_files_and_signals_and_tells_no_secret() {
     let path = folder.write("settings.yaml", &settings(port, admin));
     folder.write("users.yaml", "users: [{name: ws_001, password: hunter2}]");
     let mut running = Running::start(&path, admin);
+    running.wait_for("clients are let in");
     assert!(running.get("/healthz").starts_with("HTTP/1.1 200 "));
+    assert!(running.get("/readyz").starts_with("HTTP/1.1 200 "));
 
     folder.write("users.yaml", "users: [{name: ws_001, password: hunter3}]");
     running.wait_for("changed settings are taken over");

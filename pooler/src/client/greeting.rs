@@ -1,0 +1,65 @@
+//! The first words to a client: its parameters as a server would report them, its cancel key, and
+//! that it may begin. A pool that has never seen a server, or not these settings, asks one first.
+
+use std::collections::BTreeMap;
+
+use poolwright_session::parameters::Wanted;
+use poolwright_wire::{CancelKey, TransactionStatus, write};
+use tokio::io::AsyncWriteExt;
+
+use super::{Client, Lease, Over, farewell};
+use crate::tenant::Known;
+
+/// What the startup message asks to be set.
+pub(super) fn wanted(parameters: &[(String, String)]) -> Result<Wanted, Over> {
+    let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Wanted::new(pairs).map_err(|error| farewell("42704", error.to_string()))
+}
+
+impl Client {
+    pub(super) async fn greet(&mut self) -> Result<(), Over> {
+        let reported = match self.tenant.report(&self.conn.session.wanted) {
+            Some(reported) => reported,
+            None => self.ask_server().await?,
+        };
+        self.drop_defaults();
+        let mut out = std::mem::take(&mut self.prelude);
+        write::authentication_ok(&mut out);
+        for (name, value) in &reported {
+            write::parameter_status(&mut out, name.as_bytes(), value.as_bytes());
+        }
+        let secret = self.slot.secret.to_be_bytes();
+        let key = CancelKey { process_id: self.slot.process_id, secret: &secret };
+        write::backend_key_data(&mut out, &key);
+        write::ready_for_query(&mut out, TransactionStatus::Idle);
+        let lost = |error: std::io::Error| Over::Lost(error.to_string());
+        self.conn.stream.write_all(&out).await.map_err(lost)?;
+        self.conn.stream.flush().await.map_err(lost)
+    }
+
+    /// Tries the wanted settings on a server, which knows better than we what they mean.
+    async fn ask_server(&mut self) -> Result<BTreeMap<String, String>, Over> {
+        let Some(Lease { id, mut conn }) = self.wait().await? else {
+            return Err(farewell("57014", "canceling authentication due to user request"));
+        };
+        if let Err(error) = conn.apply(&self.conn.session.wanted).await {
+            return Err(self.unprepared(Lease { id, conn }, error));
+        }
+        let learnt = self.tenant.learn(conn.model.parameters(), &self.conn.session.wanted);
+        self.worker.release(&self.tenant, id, conn);
+        Ok(learnt)
+    }
+
+    /// What equals the server's own setting need not be set.
+    fn drop_defaults(&mut self) {
+        let wanted = &mut self.conn.session.wanted;
+        let names: Vec<String> = wanted
+            .iter()
+            .filter(|&(name, value)| self.tenant.known(name, value) == Some(Known::Default))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for name in names {
+            wanted.remove(&name);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A client whose request waits for a server connection: it may leave, be cancelled or be refused,
+//! and nothing of the request has been sent anywhere.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use poolwright_session::Output;
+use poolwright_wire::write::ErrorFields;
+use tokio::io::ReadBuf;
+
+use super::{Client, Lease, Over};
+
+impl Client {
+    /// Waits for a server connection; `None` if the request was cancelled meanwhile (I6).
+    pub(super) async fn wait(&mut self) -> Result<Option<Lease>, Over> {
+        let since = Instant::now();
+        self.slot.set_waiting(true);
+        let waited = self.wait_in_queue().await;
+        self.slot.set_waiting(false);
+        self.tenant.counts.client_wait.add(since.elapsed());
+        if let Ok(None) = waited {
+            self.cancel_request();
+        }
+        waited
+    }
+
+    async fn wait_in_queue(&mut self) -> Result<Option<Lease>, Over> {
+        let pools = Rc::clone(&self.worker.pools);
+        let mut acquire = pin!(pools.acquire(self.tenant.pool, self.id()));
+        let mut watching = true;
+        poll_fn(|cx| {
+            self.slot.register(cx);
+            if let Poll::Ready(done) = acquire.as_mut().poll(cx) {
+                let lease = done.map(|(id, conn)| Some(Lease { id, conn }));
+                return Poll::Ready(lease.map_err(Over::from));
+            }
+            if self.slot.take_cancelled() {
+                return Poll::Ready(Ok(None));
+            }
+            if watching {
+                match self.poll_gone(cx) {
+                    Poll::Ready(true) => {
+                        let why = "the client left while its request waited".to_owned();
+                        return Poll::Ready(Err(Over::Lost(why)));
+                    }
+                    Poll::Ready(false) => watching = false,
+                    Poll::Pending => {}
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Whether the client hung up; ready with false if it has sent more, behind which nothing shows.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut byte = [0; 1];
+        let mut buf = ReadBuf::new(&mut byte);
+        self.conn.stream.tcp().poll_peek(cx, &mut buf).map(|peeked| !matches!(peeked, Ok(1..)))
+    }
+
+    fn cancel_request(&mut self) {
+        let error = ErrorFields {
+            severity: "ERROR",
+            sqlstate: "57014",
+            message: "canceling statement due to user request",
+            ..ErrorFields::default()
+        };
+        let mut out = Output::default();
+        self.conn.session.refuse_request(&self.conn.input, &error, &mut out);
+        self.queue(out);
+    }
+}

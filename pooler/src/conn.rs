@@ -1,0 +1,292 @@
+//! One server connection: its socket, the model of its session, and bytes not yet dealt with. It
+//! runs the pooler's own statements; what a client sends goes through `relay`.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use poolwright_session::parameters::Wanted;
+use poolwright_session::server::Failure;
+use poolwright_session::{Confused, Server};
+use poolwright_wire::{TransactionStatus, write};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use crate::server::Connected;
+use crate::stream::Stream;
+
+/// Bytes read at once.
+pub const READ_SIZE: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub struct ServerConn {
+    pub stream: Stream,
+    pub model: Server,
+    /// Read from the server, not yet dealt with.
+    pub input: Vec<u8>,
+    /// To be written to the server.
+    pub output: Vec<u8>,
+    pub backend: Rc<Backend>,
+}
+
+/// Who serves the connection, for those who want it cancelled.
+#[derive(Debug)]
+pub struct Backend {
+    pub addr: SocketAddr,
+    pub process_id: i32,
+    pub secret: Vec<u8>,
+    /// Cancels sent that Postgres has not confirmed by closing their connection (invariant I5).
+    unconfirmed: Cell<u32>,
+    waiter: RefCell<Option<Waker>>,
+}
+
+/// Why a connection must be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("the connection to the server broke: {0}")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Confused(#[from] Confused),
+    #[error("DISCARD ALL failed: {0}")]
+    Reset(Failure),
+    #[error("the session could not be ended in order")]
+    Unfinished,
+}
+
+impl Lost {
+    /// A fixed metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Lost::Closed => "server_closed",
+            Lost::Io(_) => "io",
+            Lost::Confused(_) => "protocol",
+            Lost::Reset(_) => "reset_failed",
+            Lost::Unfinished => "client_vanished",
+        }
+    }
+}
+
+/// Why a statement of the pooler's own did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Refused(Failure),
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+impl Backend {
+    pub fn cancel_sent(&self) {
+        self.unconfirmed.set(self.unconfirmed.get() + 1);
+    }
+
+    pub fn cancel_confirmed(&self) {
+        self.unconfirmed.set(self.unconfirmed.get() - 1);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    pub fn awaits_cancel(&self) -> bool {
+        self.unconfirmed.get() > 0
+    }
+
+    /// Waits until every cancel is confirmed.
+    pub async fn cancels_confirmed(&self) {
+        poll_fn(|cx| {
+            if !self.awaits_cancel() {
+                return Poll::Ready(());
+            }
+            self.waiter.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl ServerConn {
+    /// A connection after login, which may hold `statements` prepared statements.
+    pub fn new(connected: Connected, statements: usize) -> ServerConn {
+        let backend = Backend {
+            addr: connected.addr,
+            process_id: connected.process_id,
+            secret: connected.secret,
+            unconfirmed: Cell::new(0),
+            waiter: RefCell::new(None),
+        };
+        ServerConn {
+            stream: connected.stream,
+            model: Server::new(connected.parameters, statements),
+            input: connected.leftover,
+            output: Vec::new(),
+            backend: Rc::new(backend),
+        }
+    }
+
+    /// Nothing is owed or half done, in either direction: another client may have it.
+    pub fn is_free(&self) -> bool {
+        self.model.is_free() && self.output.is_empty() && self.input.is_empty()
+    }
+
+    /// Makes the server's settings the wanted ones.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`]: the settings are as before, and the connection is usable.
+    pub async fn apply(&mut self, wanted: &Wanted) -> Result<(), RunError> {
+        let Some(sql) = self.model.parameters().difference(wanted) else { return Ok(()) };
+        self.run(&sql).await?;
+        self.model.set_applied(wanted);
+        Ok(())
+    }
+
+    /// Forgets what clients may have left in the session.
+    ///
+    /// # Errors
+    /// The connection must be closed.
+    pub async fn reset(&mut self) -> Result<(), Lost> {
+        match self.run("DISCARD ALL").await {
+            Ok(()) => {
+                self.model.set_reset();
+                Ok(())
+            }
+            Err(RunError::Refused(failure)) => Err(Lost::Reset(failure)),
+            Err(RunError::Lost(lost)) => Err(lost),
+        }
+    }
+
+    /// Ends what a client left behind that is gone: its flight, its transaction.
+    ///
+    /// # Errors
+    /// The connection must be closed.
+    pub async fn finish(&mut self) -> Result<(), Lost> {
+        if !self.model.finish_flight(&mut self.output) {
+            return Err(Lost::Unfinished);
+        }
+        self.settle().await?;
+        if self.model.status() != TransactionStatus::Idle {
+            match self.run("ROLLBACK").await {
+                Ok(()) => {}
+                Err(RunError::Refused(_)) => return Err(Lost::Unfinished),
+                Err(RunError::Lost(lost)) => return Err(lost),
+            }
+        }
+        if self.is_free() { Ok(()) } else { Err(Lost::Unfinished) }
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<(), RunError> {
+        self.model.inject(sql, &mut self.output);
+        self.settle().await?;
+        self.model.injected().map_err(RunError::Refused)
+    }
+
+    /// Writes what is to be written and reads until nothing is owed.
+    async fn settle(&mut self) -> Result<(), Lost> {
+        poll_fn(|cx| self.poll_settle(cx)).await
+    }
+
+    fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        loop {
+            let wrote = self.poll_output(cx)?;
+            if wrote.is_ready() && self.model.is_quiet() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_input(cx))?;
+        }
+    }
+
+    /// Writes what is to be written.
+    pub fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll_drain(&mut self.stream, &mut self.output, cx)
+    }
+
+    /// Reads once, with no client to hear it.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let mut fresh = [0; 4096];
+        let mut buf = ReadBuf::new(&mut fresh);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+        if buf.filled().is_empty() {
+            return Poll::Ready(Err(Lost::Closed));
+        }
+        let mut nobody = Vec::new();
+        let model = &mut self.model;
+        digest(&mut self.input, buf.filled(), |bytes| model.receive(None, bytes, &mut nobody))?;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Watches an idle connection: ready when it must be closed.
+    pub fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Lost> {
+        loop {
+            if let Err(lost) = ready!(self.poll_input(cx)) {
+                return Poll::Ready(lost);
+            }
+        }
+    }
+
+    /// Says goodbye and waits for the server's end of the connection: then the slot is free (B).
+    pub async fn close(mut self) {
+        let mut goodbye = std::mem::take(&mut self.output);
+        goodbye.clear();
+        write::terminate(&mut goodbye);
+        if self.stream.write_all(&goodbye).await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = [0; 4096];
+        poll_fn(|cx| {
+            loop {
+                let mut buf = ReadBuf::new(&mut rest);
+                match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                    Ok(()) if !buf.filled().is_empty() => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Writes `output` and empties it.
+pub fn poll_drain(
+    stream: &mut Stream,
+    output: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    let mut written = 0;
+    let done = loop {
+        if written == output.len() {
+            break Poll::Ready(Ok(()));
+        }
+        match Pin::new(&mut *stream).poll_write(cx, &output[written..]) {
+            Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(count)) => written += count,
+            Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+            Poll::Pending => break Poll::Pending,
+        }
+    };
+    output.drain(..written);
+    if stream.is_tls() && done.is_ready() {
+        return Pin::new(stream).poll_flush(cx);
+    }
+    done
+}
+
+/// Gives `process` what is left of earlier input and what came anew, and keeps what it leaves.
+pub fn digest<E>(
+    input: &mut Vec<u8>,
+    fresh: &[u8],
+    process: impl FnOnce(&[u8]) -> Result<usize, E>,
+) -> Result<(), E> {
+    if input.is_empty() {
+        let used = process(fresh)?;
+        input.extend_from_slice(&fresh[used..]);
+        return Ok(());
+    }
+    input.extend_from_slice(fresh);
+    let used = process(input)?;
+    input.drain(..used);
+    Ok(())
+}

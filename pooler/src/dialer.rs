@@ -1,0 +1,100 @@
+//! Opens server connections for the pools: which server, which database, whose password. It knows
+//! the settings of the day and nothing of clients.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use poolwright_pool::{PoolId, ServerId};
+use poolwright_settings::{Database, Secret, Server};
+use tracing::warn;
+
+use crate::config::Config;
+use crate::conn::ServerConn;
+use crate::metrics::Metrics;
+use crate::server::{ClientKeyCache, ConnectError, Identity, ServerTarget, connect};
+use crate::tls::ServerTls;
+
+pub struct Dialer {
+    targets: RefCell<HashMap<ServerId, ServerTarget>>,
+    pools: RefCell<HashMap<PoolId, Rc<Login>>>,
+    passwords: RefCell<HashMap<String, Option<Secret>>>,
+    statements: Cell<usize>,
+    keys: ClientKeyCache,
+    pub metrics: Rc<Metrics>,
+}
+
+/// What a pool's connections log in to.
+struct Login {
+    server: ServerId,
+    /// The database's name in the settings, and at the server.
+    name: String,
+    dbname: String,
+    user: String,
+}
+
+impl Dialer {
+    pub fn new(metrics: Rc<Metrics>) -> Dialer {
+        Dialer {
+            targets: RefCell::default(),
+            pools: RefCell::default(),
+            passwords: RefCell::default(),
+            statements: Cell::new(0),
+            keys: ClientKeyCache::default(),
+            metrics,
+        }
+    }
+
+    pub fn follow(&self, config: &Config) {
+        self.statements.set(config.prepared_statements as usize);
+        let passwords = config.users.iter();
+        let passwords = passwords.map(|(name, user)| (name.clone(), user.server_password.clone()));
+        self.passwords.replace(passwords.collect());
+    }
+
+    pub fn set_target(&self, id: ServerId, server: &Server, tls: &ServerTls) {
+        let target = ServerTarget {
+            host: server.host.clone(),
+            port: server.port,
+            tls: tls.clone(),
+            connect_timeout: server.connect_timeout,
+        };
+        self.targets.borrow_mut().insert(id, target);
+    }
+
+    pub fn target(&self, id: ServerId) -> Option<ServerTarget> {
+        self.targets.borrow().get(&id).cloned()
+    }
+
+    pub fn set_pool(&self, pool: PoolId, server: ServerId, database: &Database, user: &str) {
+        let login = Login {
+            server,
+            name: database.name.clone(),
+            dbname: database.dbname.clone(),
+            user: user.to_owned(),
+        };
+        self.pools.borrow_mut().insert(pool, Rc::new(login));
+    }
+    /// Logs in for a pool.
+    ///
+    /// # Errors
+    /// [`ConnectError`], which the log has been told.
+    pub async fn dial(&self, pool: PoolId) -> Result<ServerConn, ConnectError> {
+        let login = Rc::clone(&self.pools.borrow()[&pool]);
+        let target = self.targets.borrow()[&login.server].clone();
+        let password = self.passwords.borrow().get(&login.user).cloned().flatten();
+        let identity =
+            Identity { database: &login.dbname, user: &login.user, password: password.as_ref() };
+        match connect(&target, identity, &self.keys).await {
+            Ok(connected) => {
+                self.metrics.database(&login.name).server_connects.add(1);
+                Ok(ServerConn::new(connected, self.statements.get()))
+            }
+            Err(error) => {
+                self.metrics.server_disconnected(error.kind.label());
+                warn!(database = login.name, %error, "server login failed");
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Moves bytes between a client and the server connection it has, both ways at once, until the
+//! connection is free again. What may pass is for `poolwright_session` to say.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use poolwright_session::{Fatal, Output, Pause, Session};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain};
+use crate::stream::Stream;
+
+/// One client: its socket, its session, and bytes not yet dealt with.
+pub struct ClientConn {
+    pub stream: Stream,
+    pub session: Session,
+    /// Read from the client, not yet dealt with.
+    pub input: Vec<u8>,
+    /// To be written to the client.
+    pub output: Vec<u8>,
+}
+
+/// Why the relay ended.
+#[derive(Debug)]
+pub enum End {
+    /// The server connection is free; the client may have sent more.
+    Free,
+    /// The client said goodbye.
+    Terminated,
+    ClientLost(io::Error),
+    /// The client broke the protocol.
+    Fatal(Fatal),
+    ServerLost(Lost),
+}
+
+/// Buffers that one poll uses and leaves empty; one for each thread.
+struct Scratch {
+    read: Box<[u8]>,
+    out: Output,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        read: vec![0; READ_SIZE].into(),
+        out: Output::default(),
+    });
+}
+
+/// What one attempt to move bytes came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Moved,
+    Stuck,
+}
+
+/// A client with a server connection.
+pub struct Pair<'a> {
+    client: &'a mut ClientConn,
+    server: &'a mut ServerConn,
+    /// The connection stays with the client between transactions.
+    keep: bool,
+    /// The client's next message waits for the server's replies.
+    held: bool,
+}
+
+impl<'a> Pair<'a> {
+    pub fn new(client: &'a mut ClientConn, server: &'a mut ServerConn, keep: bool) -> Pair<'a> {
+        Pair { client, server, keep, held: false }
+    }
+
+    /// Moves bytes until the pair parts. `begin` at the first call: what the client has sent
+    /// already goes first.
+    pub fn poll(&mut self, begin: &mut bool, cx: &mut Context<'_>) -> Poll<End> {
+        SCRATCH.with_borrow_mut(|scratch| match self.run(std::mem::take(begin), scratch, cx) {
+            Ok(Step::Moved) => Poll::Ready(End::Free),
+            Ok(Step::Stuck) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        })
+    }
+
+    /// Between transactions, with nothing of a message read.
+    pub fn is_idle(&self) -> bool {
+        self.server.is_free() && self.client.input.is_empty()
+    }
+
+    fn run(
+        &mut self,
+        begin: bool,
+        scratch: &mut Scratch,
+        cx: &mut Context<'_>,
+    ) -> Result<Step, End> {
+        if begin {
+            self.take_client_bytes(&[], scratch, cx)?;
+        }
+        loop {
+            let server = self.pump_server(scratch, cx)?;
+            if !self.keep && self.server.is_free() {
+                return Ok(Step::Moved);
+            }
+            let client = self.pump_client(scratch, cx)?;
+            if server == Step::Stuck && client == Step::Stuck {
+                return Ok(Step::Stuck);
+            }
+        }
+    }
+
+    /// From the server to the client, unless the client is slow to take what it has.
+    fn pump_server(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<Step, End> {
+        match poll_drain(&mut self.client.stream, &mut self.client.output, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Err(End::ClientLost(error)),
+            Poll::Pending => return Ok(Step::Stuck),
+        }
+        let mut buf = ReadBuf::new(&mut scratch.read);
+        match Pin::new(&mut self.server.stream).poll_read(cx, &mut buf) {
+            Poll::Pending => return Ok(Step::Stuck),
+            Poll::Ready(Err(error)) => return Err(End::ServerLost(error.into())),
+            Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                return Err(End::ServerLost(Lost::Closed));
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        let count = buf.filled().len();
+        let ServerConn { model, input, .. } = &mut *self.server;
+        let session = &mut self.client.session;
+        let to_client = &mut scratch.out.to_client;
+        let fresh = &scratch.read[..count];
+        let done = digest(input, fresh, |bytes| model.receive(Some(session), bytes, to_client));
+        self.flush_to_client(scratch, cx)?;
+        done.map_err(|confused| End::ServerLost(confused.into()))?;
+        if std::mem::take(&mut self.held) {
+            self.take_client_bytes(&[], scratch, cx)?;
+        }
+        Ok(Step::Moved)
+    }
+
+    /// From the client to the server, unless the server is slow to take what it has.
+    fn pump_client(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<Step, End> {
+        match self.server.poll_output(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Err(End::ServerLost(error.into())),
+            Poll::Pending => return Ok(Step::Stuck),
+        }
+        if self.held {
+            return Ok(Step::Stuck);
+        }
+        let mut buf = ReadBuf::new(&mut scratch.read);
+        match Pin::new(&mut self.client.stream).poll_read(cx, &mut buf) {
+            Poll::Pending => return Ok(Step::Stuck),
+            Poll::Ready(Err(error)) => return Err(End::ClientLost(error)),
+            Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                return Err(End::ClientLost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        let count = buf.filled().len();
+        let fresh = std::mem::take(&mut scratch.read);
+        let result = self.take_client_bytes(&fresh[..count], scratch, cx);
+        scratch.read = fresh;
+        result.map(|()| Step::Moved)
+    }
+
+    fn take_client_bytes(
+        &mut self,
+        fresh: &[u8],
+        scratch: &mut Scratch,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let ClientConn { session, input, .. } = &mut *self.client;
+        let model = &mut self.server.model;
+        let out = &mut scratch.out;
+        let mut pause = Pause::More(0);
+        let Ok(()) = digest(input, fresh, |bytes| {
+            let taken = session.send(Some(model), bytes, out);
+            pause = taken.pause;
+            Ok::<_, std::convert::Infallible>(taken.consumed)
+        });
+        self.server.output.append(&mut scratch.out.to_server);
+        if let Poll::Ready(Err(error)) = self.server.poll_output(cx) {
+            return Err(End::ServerLost(error.into()));
+        }
+        self.flush_to_client(scratch, cx)?;
+        match pause {
+            Pause::More(_) | Pause::NeedServer => Ok(()),
+            Pause::Hold => {
+                self.held = true;
+                Ok(())
+            }
+            Pause::Terminate => Err(End::Terminated),
+            Pause::Fatal(fatal) => Err(End::Fatal(fatal)),
+        }
+    }
+
+    fn flush_to_client(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<(), End> {
+        let to_client = &mut scratch.out.to_client;
+        let client = &mut *self.client;
+        let backlog = !client.output.is_empty();
+        if backlog {
+            client.output.append(to_client);
+            return Ok(());
+        }
+        if let Poll::Ready(Err(error)) = poll_drain(&mut client.stream, to_client, cx) {
+            to_client.clear();
+            return Err(End::ClientLost(error));
+        }
+        client.output.append(to_client);
+        Ok(())
+    }
+}
+
+/// Reads from a client that has no server connection; answers how many bytes came, 0 at its end.
+pub fn poll_client(client: &mut ClientConn, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buf = ReadBuf::new(&mut scratch.read);
+        match Pin::new(&mut client.stream).poll_read(cx, &mut buf) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                client.input.extend_from_slice(buf.filled());
+                Poll::Ready(Ok(buf.filled().len()))
+            }
+        }
+    })
+}

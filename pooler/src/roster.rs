@@ -1,0 +1,158 @@
+//! All clients of a worker: found by their cancel keys, and told to stop when the process ends.
+//! It knows where a client stands, never what it sends.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use poolwright_pool::{ClientId, PoolId};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::conn::Backend;
+
+/// One client's entry.
+#[derive(Debug)]
+pub struct Slot {
+    pub id: ClientId,
+    /// The key that the client was given: a random number that no other client has,
+    pub process_id: i32,
+    /// and a secret.
+    pub secret: u32,
+    pub database: Rc<str>,
+    pub pool: PoolId,
+    backend: RefCell<Option<Rc<Backend>>>,
+    waiting: Cell<bool>,
+    cancelled: Cell<bool>,
+    stopping: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Where a client stands, for cancels and gauges.
+pub enum Standing {
+    Idle,
+    Waiting,
+    Active(Rc<Backend>),
+}
+
+impl Slot {
+    /// The client's task; it is woken when something changes here.
+    pub fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    pub fn attach(&self, backend: &Rc<Backend>) {
+        self.backend.replace(Some(Rc::clone(backend)));
+    }
+
+    pub fn detach(&self) {
+        self.backend.replace(None);
+    }
+
+    pub fn set_waiting(&self, waiting: bool) {
+        self.waiting.set(waiting);
+        self.cancelled.set(false);
+    }
+
+    /// Whether a cancel came while the client waited.
+    pub fn take_cancelled(&self) -> bool {
+        self.cancelled.take()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub fn standing(&self) -> Standing {
+        match &*self.backend.borrow() {
+            Some(backend) => Standing::Active(Rc::clone(backend)),
+            None if self.waiting.get() => Standing::Waiting,
+            None => Standing::Idle,
+        }
+    }
+
+    /// Takes the waiting client out of its queue.
+    pub fn cancel(&self) {
+        self.cancelled.set(true);
+        self.wake();
+    }
+
+    /// Lets the client finish its transaction, and no more.
+    pub fn stop(&self) {
+        self.stopping.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// All slots, by the process id of their cancel keys.
+pub struct Roster {
+    slots: RefCell<HashMap<i32, Rc<Slot>>>,
+    last: Cell<u64>,
+    random: SystemRandom,
+}
+
+impl Roster {
+    pub fn new() -> Roster {
+        Roster { slots: RefCell::default(), last: Cell::new(0), random: SystemRandom::new() }
+    }
+
+    /// A new client.
+    pub fn enter(&self, database: &Rc<str>, pool: PoolId) -> Rc<Slot> {
+        let mut slots = self.slots.borrow_mut();
+        let process_id = loop {
+            let candidate = (self.random_u32() & 0x7fff_ffff).cast_signed();
+            if candidate != 0 && !slots.contains_key(&candidate) {
+                break candidate;
+            }
+        };
+        self.last.set(self.last.get() + 1);
+        let slot = Rc::new(Slot {
+            id: ClientId(self.last.get()),
+            process_id,
+            secret: self.random_u32(),
+            database: Rc::clone(database),
+            pool,
+            backend: RefCell::default(),
+            waiting: Cell::new(false),
+            cancelled: Cell::new(false),
+            stopping: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        slots.insert(process_id, Rc::clone(&slot));
+        slot
+    }
+
+    pub fn leave(&self, slot: &Slot) {
+        self.slots.borrow_mut().remove(&slot.process_id);
+    }
+
+    /// The client that a cancel request names, if it knows the secret.
+    pub fn find(&self, process_id: i32, secret: &[u8]) -> Option<Rc<Slot>> {
+        let slots = self.slots.borrow();
+        let slot = slots.get(&process_id)?;
+        (slot.secret.to_be_bytes() == *secret).then(|| Rc::clone(slot))
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    pub fn all(&self) -> Vec<Rc<Slot>> {
+        self.slots.borrow().values().cloned().collect()
+    }
+
+    fn random_u32(&self) -> u32 {
+        let mut bytes = [0; 4];
+        self.random.fill(&mut bytes).expect("the system gives random bytes");
+        u32::from_be_bytes(bytes)
+    }
+}

@@ -1,0 +1,117 @@
+//! One (database, user) as the rim knows it: its pool, its counts, and what servers have said about
+//! settings, so that a login need not ask again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use poolwright_pool::PoolId;
+use poolwright_session::parameters::{Current, Wanted};
+
+use crate::metrics::DatabaseCounts;
+
+/// Answers kept for one tenant; past it, all are asked anew.
+const ANSWERS_LIMIT: usize = 256;
+
+pub struct Tenant {
+    /// The name in the settings.
+    pub database: Rc<str>,
+    pub pool: PoolId,
+    pub counts: Rc<DatabaseCounts>,
+    keeps_connection: Cell<bool>,
+    /// ParameterStatus of a fresh server connection.
+    base: RefCell<BTreeMap<String, String>>,
+    /// By wanted name and value.
+    answers: RefCell<HashMap<(String, String), Known>>,
+}
+
+/// What a server makes of a wanted setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It is the server's own setting already.
+    Default,
+    /// It is accepted, and not reported.
+    Silent,
+    /// It is accepted, and reported so: name, value.
+    Reported(String, String),
+}
+
+impl Tenant {
+    pub fn new(
+        database: Rc<str>,
+        pool: PoolId,
+        counts: Rc<DatabaseCounts>,
+        keeps_connection: bool,
+    ) -> Tenant {
+        Tenant {
+            database,
+            pool,
+            counts,
+            keeps_connection: Cell::new(keeps_connection),
+            base: RefCell::default(),
+            answers: RefCell::default(),
+        }
+    }
+
+    /// Session mode: a client keeps its server connection between transactions.
+    pub fn keeps_connection(&self) -> bool {
+        self.keeps_connection.get()
+    }
+
+    pub fn set_keeps_connection(&self, keeps: bool) {
+        self.keeps_connection.set(keeps);
+    }
+
+    /// What the servers made of this setting before.
+    pub fn known(&self, name: &str, value: &str) -> Option<Known> {
+        let key = (name.to_owned(), value.to_owned());
+        if let Some(known) = self.answers.borrow().get(&key) {
+            return Some(known.clone());
+        }
+        let plain = value.len() < 64 && value.bytes().all(|b| (0x20..0x7f).contains(&b));
+        (name == "application_name" && plain)
+            .then(|| Known::Reported("application_name".to_owned(), value.to_owned()))
+    }
+
+    /// What a client with these settings is told; `None` if a server must be asked.
+    pub fn report(&self, wanted: &Wanted) -> Option<BTreeMap<String, String>> {
+        let mut report = self.base.borrow().clone();
+        if report.is_empty() {
+            return None;
+        }
+        for (name, value) in wanted.iter() {
+            if let Known::Reported(name, value) = self.known(name, value)? {
+                report.insert(name, value);
+            }
+        }
+        Some(report)
+    }
+
+    /// Learns from a server that has the wanted settings applied; answers what it reports.
+    pub fn learn(&self, current: &Current, wanted: &Wanted) -> BTreeMap<String, String> {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let base: BTreeMap<_, _> = current.base().map(owned).collect();
+        let reported: BTreeMap<_, _> = current.reported().map(owned).collect();
+        let mut answers = self.answers.borrow_mut();
+        if *self.base.borrow() != base || answers.len() > ANSWERS_LIMIT {
+            answers.clear();
+        }
+        for (name, value) in wanted.iter() {
+            let found = reported.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(name));
+            let known = match found {
+                None => Known::Silent,
+                Some((spelled, value)) if base.get(spelled) == Some(value) => Known::Default,
+                Some((spelled, value)) => Known::Reported(spelled.clone(), value.clone()),
+            };
+            answers.insert((name.to_owned(), value.to_owned()), known);
+        }
+        self.base.replace(base);
+        reported
+    }
+
+    /// Forgets what servers said: the settings point elsewhere now.
+    pub fn forget_answers(&self) {
+        self.base.borrow_mut().clear();
+        self.answers.borrow_mut().clear();
+    }
+}
