@@ -62,3 +62,18 @@ fn half_a_message_on_its_way_can_only_be_ended_by_closing() {
     assert!(!pair.to_fake.is_empty() && !pair.server.is_quiet());
     assert!(!pair.server.finish_flight(&mut Vec::new()));
 }
+
+#[test]
+fn half_of_a_message_that_nothing_is_owed_for_keeps_the_server_too() {
+    let data = bytes(&[CopyData("late\n")]);
+    let mut pair = Pair::new(3);
+    pair.send(&[query("SELECT 'a'")]);
+    pair.send_bytes(&data[..7]);
+    pair.serve();
+    assert_eq!(pair.seen(), "T D:a C:SELECT 1 Z:I");
+    assert!(!pair.server.is_quiet());
+    assert!(!pair.server.finish_flight(&mut Vec::new()));
+    pair.send_bytes(&data[7..]);
+    pair.serve();
+    assert!(pair.server.is_free() && pair.fake.is_at_rest());
+}
