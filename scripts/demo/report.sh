@@ -26,8 +26,8 @@ cut_requests() { sort -u "$state/demo/cut" 2>/dev/null | awk '$2 > n[$1] { n[$1]
 
 print_report() {
   echo
-  echo "\$ kubectl get pc"
-  ours get pc || true
+  echo "\$ kubectl get pwc"
+  ours get pwc || true
   echo
   ours get pods || true
   cat <<REPORT
@@ -49,8 +49,8 @@ print_hints() {
   cat <<HINTS
 look around:
   enter its network     $cluster/cluster.sh --name demo exec -- bash
-  then, for example     kubectl -n $namespace get pc,pods,svc
-                        kubectl -n $namespace describe pc workspaces
+  then, for example     kubectl -n $namespace get pwc,pods,svc
+                        kubectl -n $namespace describe pwc workspaces
                         PGPASSWORD=$password psql -h workspaces.$namespace -U $user $database
                         curl -s workspaces-0.workspaces-pods.$namespace:9187/metrics
   PostgreSQL itself     $here/postgres.sh psql $state/postgres

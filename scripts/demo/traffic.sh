@@ -17,11 +17,14 @@ SELECT posts FROM channels WHERE id = :channel;
 END;
 SQL
 
+# A thread for each client: pgbench prepares statements without letting the
+# other clients of its thread go on, so one that waits for a server connection
+# would stop those that hold one inside a transaction.
 pids=()
 while read -r user password database; do
   for protocol in "${protocols[@]}"; do
     PGPASSWORD=$password timeout --kill-after 5 $((seconds + 60)) "$pgbench" --no-vacuum --file "$folder/script.sql" \
-      --protocol "$protocol" --client "$each" --time "$seconds" --host "$host" --port 5432 --username "$user" \
+      --protocol "$protocol" --client "$each" --jobs "$each" --time "$seconds" --host "$host" --port 5432 --username "$user" \
       "$database" >"$folder/$user-$protocol.log" 2>&1 </dev/null &
     pids+=($!)
   done
