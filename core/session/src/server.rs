@@ -239,6 +239,9 @@ impl Server {
             tag::PARAMETER_STATUS => self.parameter(body, session),
             tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => Ok(!self.is_injected()),
             tag::COMMAND_COMPLETE => self.complete(head, body, session),
+            tag::COPY_IN_RESPONSE if session.is_none() => Err(Confused(
+                "CopyInResponse, and the client that would send the data is gone".to_owned(),
+            )),
             tag::COPY_IN_RESPONSE => self.begin_copy_in(),
             _ => self.reply(head.tag),
         }

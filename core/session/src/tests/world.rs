@@ -204,6 +204,10 @@ impl<'a> World<'a> {
         let mut to_client = Vec::new();
         let session = client.as_mut().map(|client| &mut client.session);
         let taken = connection.server.receive(session, &connection.from_fake, &mut to_client);
+        if taken.is_err() && connection.orphan {
+            *connection = Connection::new(connection.statements);
+            return true;
+        }
         let taken = taken.unwrap_or_else(|confused| panic!("server {index}: {confused}"));
         connection.from_fake.drain(..taken);
         match client {
