@@ -6,7 +6,11 @@ set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+# Ranges of its own, so that a cluster of `make cluster-up` or the demo may stay.
 export POOLWRIGHT_CLUSTER=${POOLWRIGHT_CLUSTER:-test}
+export POOLWRIGHT_POD_RANGE=${POOLWRIGHT_POD_RANGE:-10.84.0.0/16}
+export POOLWRIGHT_SERVICE_RANGE=${POOLWRIGHT_SERVICE_RANGE:-10.85.0.0/16}
+export POOLWRIGHT_LINK_RANGE=${POOLWRIGHT_LINK_RANGE:-10.86.0.0/24}
 cd "$root"
 trap '"$cluster/cluster.sh" down' EXIT
 trap 'exit 130' INT TERM

@@ -84,7 +84,7 @@ part() {
     failed_parts+=("$name")
     part_lines+=("$(printf '%6d s  FAILED  %s' "$spent" "$name")")
   fi
-  grep -hE '^test result: ' "$logs/$name.log" || true
+  grep -hE '^test result: |^[0-9]+ passed, [0-9]+ failed$' "$logs/$name.log" | grep -v ' 0 passed; 0 failed' || true
   say "$name: $spent s"
 }
 

@@ -89,9 +89,14 @@ summary() {
   ((failed == 0))
 }
 
-# sum PART WORD — of the part's lines "test result: … N WORD;".
+# sum PART WORD — of cargo's lines "test result: … N WORD;" and the shell
+# checks' lines "N passed, N failed".
 sum() {
-  awk -v word="$2;" '/^test result: / { for (i = 2; i <= NF; i++) if ($i == word) n += $(i - 1) } END { print n + 0 }' "$logs/$1.log"
+  awk -v word="$2" '
+    /^test result: / || /^[0-9]+ passed, [0-9]+ failed$/ {
+      for (i = 2; i <= NF; i++) if ($i ~ "^" word "[;,]?$") n += $(i - 1)
+    }
+    END { print n + 0 }' "$logs/$1.log"
 }
 
 case ${1:-all} in
