@@ -1,6 +1,6 @@
 //! Events for what turned: a condition that changed its status, a pod that was replaced.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::runtime::events::{Event, EventType};
 use poolwright_crds::PoolerClusterStatus;
 
@@ -64,8 +64,17 @@ fn recovered(condition: &Condition) -> Event {
 
 fn replaced(outcome: &Outcome) -> Option<Event> {
     let Outcome::Applied(_, _, applied) = outcome else { return None };
-    let pod = applied.replaced.as_ref()?;
-    Some(note(EventType::Normal, "ReplacingPod", &format!("{pod} ends and comes back anew")))
+    let name = applied.replaced.as_ref()?;
+    let mut event =
+        note(EventType::Normal, "ReplacingPod", &format!("{name} ends, to come back anew"));
+    // Events of one reason count as one, unless they speak of different objects.
+    event.secondary = Some(ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        name: Some(name.clone()),
+        ..ObjectReference::default()
+    });
+    Some(event)
 }
 
 fn note(type_: EventType, reason: &str, text: &str) -> Event {

@@ -47,7 +47,7 @@ fn applied(plan: &Plan, prepared: &Prepared) -> Vec<Verdict> {
 
 fn progress(phase: &Phase, wanted: u32) -> (bool, &'static str, String) {
     match phase {
-        Phase::Settled => (true, "AllPodsReady", format!("{wanted} of {wanted} pods are ready")),
+        Phase::Settled => (true, "AllPodsReady", format!("all {wanted} pods are ready")),
         Phase::Scaling { ready, wanted } => {
             (false, "Scaling", format!("{ready} of {wanted} pods are ready"))
         }
