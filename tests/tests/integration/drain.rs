@@ -86,9 +86,9 @@ async fn a_transaction_that_never_ends_is_cut_at_the_drain_timeout() {
     site.eventually(&sql, "0").await;
 }
 
-/// The address stays the same while one pooler drains and its successor starts.
+/// A pooler that drains still lets clients in, so those who were sent away come back.
 #[tokio::test]
-async fn a_restart_under_load_cuts_no_request() {
+async fn a_drain_under_load_cuts_no_request() {
     let site = Site::pooled(&[("pool.size", "4")]).await;
     site.superuser()
         .await
@@ -115,5 +115,5 @@ async fn a_restart_under_load_cuts_no_request() {
     site.pooler().signal("TERM");
     let report = load.await.unwrap().unwrap();
     assert_eq!((report.cut, report.wrong, report.failed), (0, 0, 0), "{report}");
-    assert!(report.reconnects >= 30 && report.transactions >= 500, "{report}");
+    assert!(report.reconnects > 0 && report.transactions >= 500, "{report}");
 }

@@ -24,7 +24,7 @@ async fn each_sees_its_own(protocols: &[Protocol]) {
 
 async fn live(target: poolwright_tests::pg::Target, mut marks: Marks, mut random: Random) {
     let mut client = target.connect().await.unwrap();
-    for _ in 0..40 {
+    for _ in 0..25 {
         match random.below(12) {
             0 => {
                 let next = target.connect().await.unwrap();

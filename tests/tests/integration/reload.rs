@@ -81,7 +81,7 @@ async fn a_new_database_is_served_at_once() {
 #[tokio::test]
 async fn a_broken_file_is_refused_whole_and_the_last_good_one_serves() {
     let mut site = Site::pooled(&[("pool.size", "1"), ("generation", "1")]).await;
-    site.expect_complaint("settings");
+    site.expect_complaint("reload");
     let broken = [
         site.settings.clone().with("pool.size", "0").yaml(),
         site.settings.clone().with("pool.size", "9").with("pool.noSuchSetting", "1").yaml(),
