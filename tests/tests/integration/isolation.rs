@@ -261,3 +261,34 @@ async fn an_advisory_lock_is_free_once_its_client_has_left() {
         outside.run("SELECT pg_advisory_unlock_all()").await;
     }
 }
+
+/// In these sessions a quote ends where a reader who does not know the setting sees none, so that
+/// the SET looks like part of a text.
+#[tokio::test]
+async fn a_change_hidden_by_the_clients_own_way_of_quoting_is_undone_too() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let hidden = |quote: &[u8]| {
+        let parts = [b"SELECT ", quote, b"; SET work_mem = '5MB'; SELECT ", quote, b"\0"];
+        Flight::new().message(b'Q', &parts.concat())
+    };
+    let cases: [(&str, &str, &[u8]); 2] = [
+        ("standard_conforming_strings", "off", b"'\\''"),
+        ("client_encoding", "SJIS", b"E'\x95\x5c'"),
+    ];
+    for (name, value, quote) in cases {
+        for at_startup in [true, false] {
+            let mut target = site.target("alice");
+            if at_startup {
+                target = target.parameter(name, value);
+            }
+            let mut first = site.connect_to(target).await;
+            first.run(&format!("SET {name} = '{value}'")).await;
+            first.send(hidden(quote).bytes()).await.unwrap();
+            let told = first.until_ready().await.unwrap();
+            assert!(told.iter().all(|message| message.tag != b'E'), "{told:?}");
+            first.terminate().await.unwrap();
+            let seen = site.connect("alice").await.cell(WORK_MEM).await;
+            assert_eq!(seen, "4MB", "{name} = {value}, at startup: {at_startup}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! From the connect to the first ReadyForQuery, and every way to be turned away.
 
-use poolwright_tests::pg::{Fields, Flight, Target, flight};
+use poolwright_tests::pg::{Client, Fields, Flight, Target, flight};
 use poolwright_tests::postgres::password_of;
 use poolwright_tests::site::Site;
 
@@ -201,4 +201,52 @@ async fn a_database_may_have_another_name_on_the_server() {
     target.database = "alias".to_owned();
     assert_eq!(site.connect_to(target).await.cell("SELECT current_database()").await, real);
     assert_eq!(refusal(site.target("alice")).await.code, "3D000");
+}
+
+/// The iteration count is the server's to choose, the work is ours.
+#[tokio::test]
+async fn a_server_cannot_make_the_pooler_compute_for_ever() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            tokio::spawn(bombard(Client::over(Box::new(stream))));
+        }
+    });
+    let mut site = Site::direct().await;
+    site.settings = site
+        .settings
+        .clone()
+        .with("servers.0.port", &port.to_string())
+        .with("servers.0.tls.mode", "disable")
+        .with("pool.waitTimeout", "2s");
+    let mut site = site.behind_a_pooler(&[]).await;
+    site.expect_complaint("");
+    let refused = match site.target("alice").connect().await {
+        Err(_) => true,
+        Ok(mut client) => client.query("SELECT 1").await.is_ok_and(|answer| answer.error.is_some()),
+    };
+    assert!(refused);
+    assert!(asked.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    assert_eq!(site.pooler().get("/healthz").await.unwrap().0, 200);
+}
+
+/// A server that asks for two thousand million rounds of PBKDF2.
+async fn bombard(mut pooler: Client) -> anyhow::Result<()> {
+    let mut length = [0; 4];
+    pooler.take(&mut length).await?;
+    pooler.take(&mut vec![0; u32::from_be_bytes(length) as usize - 4]).await?;
+    let offer = [&10i32.to_be_bytes()[..], b"SCRAM-SHA-256\0\0"].concat();
+    pooler.send(Flight::new().message(b'R', &offer).bytes()).await?;
+    let first = pooler.receive().await?;
+    let text = String::from_utf8_lossy(&first.body).into_owned();
+    let nonce = text.split("r=").nth(1).unwrap_or_default();
+    let challenge = format!("r={nonce}more,s=c2FsdHNhbHRzYWx0,i=2000000000");
+    let body = [&11i32.to_be_bytes()[..], challenge.as_bytes()].concat();
+    pooler.send(Flight::new().message(b'R', &body).bytes()).await?;
+    pooler.receive().await?;
+    Ok(())
 }

@@ -16,6 +16,8 @@ three_ways!(1:
     a_statement_that_fails_at_its_second_use_says_so_once,
     many_statements_all_stay_usable,
     the_types_given_at_parse_are_kept,
+    equal_texts_mean_what_the_settings_of_each_client_say,
+    equal_texts_mean_the_tables_of_each_clients_search_path,
 );
 
 async fn prepare(client: &mut Client, name: &str, sql: &str) {
@@ -172,6 +174,37 @@ async fn the_types_given_at_parse_are_kept(site: &Site) {
         let run = || Flight::new().run("s", &["5"]).sync();
         one.expect(run(), &["Bound", "Row(integer)", "Done(SELECT 1)", "Ready(I)"]).await;
         two.expect(run(), &["Bound", "Row(text)", "Done(SELECT 1)", "Ready(I)"]).await;
+    }
+}
+
+/// Postgres reads such constants when it parses, by the settings of that moment.
+async fn equal_texts_mean_what_the_settings_of_each_client_say(site: &Site) {
+    let styled = |style: &str, zone: &str| {
+        site.target("alice").parameter("DateStyle", style).parameter("TimeZone", zone)
+    };
+    let mut one = site.connect_to(styled("ISO, MDY", "UTC")).await;
+    let mut two = site.connect_to(styled("ISO, DMY", "Asia/Tokyo")).await;
+    let sql = "SELECT '1/2/2024'::date, '2024-01-01 12:00'::timestamptz AT TIME ZONE 'UTC'";
+    prepare(&mut one, "s", sql).await;
+    prepare(&mut two, "s", sql).await;
+    for _ in 0..3 {
+        gives(&mut one, "s", "2024-01-02|2024-01-01 12:00:00").await;
+        gives(&mut two, "s", "2024-02-01|2024-01-01 03:00:00").await;
+    }
+}
+
+async fn equal_texts_mean_the_tables_of_each_clients_search_path(site: &Site) {
+    let mut owner = site.connect("alice").await;
+    owner.run("CREATE SCHEMA a; CREATE TABLE a.t AS SELECT 7 AS v").await;
+    owner.run("CREATE SCHEMA b; CREATE TABLE b.t AS SELECT 'seven'::text AS v").await;
+    let in_schema = |name: &str| site.target("alice").parameter("search_path", name);
+    let mut one = site.connect_to(in_schema("a")).await;
+    let mut two = site.connect_to(in_schema("b")).await;
+    prepare(&mut one, "s", "SELECT v FROM t").await;
+    prepare(&mut two, "s", "SELECT v FROM t").await;
+    for _ in 0..3 {
+        gives(&mut one, "s", "7").await;
+        gives(&mut two, "s", "seven").await;
     }
 }
 

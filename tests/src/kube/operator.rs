@@ -1,0 +1,89 @@
+//! The operator, installed once by its chart for all tests.
+//! Never removed: the cluster goes as a whole, and the chart's own test removes it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use tokio::sync::OnceCell;
+
+use super::command::{Namespace, run, text};
+use super::wait::{eventually, seconds};
+use crate::pooler::{http_get, sum_of_metric};
+
+/// Release, namespace, Deployment and ServiceAccount.
+const NAME: &str = "poolwright";
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pub namespace: Namespace,
+}
+
+impl Operator {
+    /// Installs it if this process has not yet.
+    pub async fn installed() -> Result<Operator> {
+        static INSTALLED: OnceCell<()> = OnceCell::const_new();
+        INSTALLED.get_or_try_init(install).await?;
+        Ok(Operator { namespace: Namespace(NAME.to_owned()) })
+    }
+
+    /// The name that the API server knows it by.
+    pub fn user() -> String {
+        format!("system:serviceaccount:{NAME}:{NAME}")
+    }
+
+    /// Kills its pod: SIGKILL, no time to end well.
+    pub async fn kill(&self) -> Result<String> {
+        let (name, _) = self.pod().await?;
+        self.namespace.kubectl(&format!("delete pod {name} --grace-period 0 --force")).await?;
+        Ok(name)
+    }
+
+    /// Waits until a pod other than `old` serves.
+    pub async fn is_back(&self, old: &str) -> Result<()> {
+        eventually("the operator is back", seconds(90), async || {
+            self.namespace.kubectl(&format!("rollout status deployment/{NAME} --timeout 1s")).await?;
+            Ok((self.pod().await?.0 != old).then_some(()))
+        })
+        .await
+    }
+
+    /// Reconciles since its start.
+    pub async fn reconciles(&self) -> Result<f64> {
+        let (_, address) = self.pod().await?;
+        let (_, body) = http_get(&address, 8080, "/metrics").await?;
+        Ok(sum_of_metric(&body, "poolwright_operator_reconciles_total", ""))
+    }
+
+    pub async fn log(&self) -> Result<String> {
+        self.namespace.kubectl(&format!("logs deployment/{NAME} --tail 400")).await
+    }
+
+    async fn pod(&self) -> Result<(String, String)> {
+        let pods = self.namespace.list("pods --selector app.kubernetes.io/component=operator").await?;
+        let living = pods.iter().find(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
+        let pod = living.context("no pod of the operator")?;
+        Ok((text(pod, "/metadata/name").to_owned(), text(pod, "/status/podIP").to_owned()))
+    }
+}
+
+/// The image under test: `IMAGE`, else the one that was built last.
+pub fn image() -> Result<String> {
+    if let Ok(image) = std::env::var("IMAGE") {
+        return Ok(image);
+    }
+    let file = PathBuf::from(ROOT).join("target/image/name");
+    let name = std::fs::read_to_string(file).context("no image is built: run `make image`")?;
+    Ok(name.trim().to_owned())
+}
+
+async fn install() -> Result<()> {
+    let image = image()?;
+    let (repository, tag) = image.rsplit_once(':').context("IMAGE: expected NAME:TAG")?;
+    let image = format!("image.repository={repository},image.tag={tag}");
+    let chart = format!("{ROOT}/charts/poolwright");
+    let arguments = ["upgrade", "--install", NAME, &chart, "--namespace", NAME];
+    let more = ["--create-namespace", "--set", &image, "--wait", "--timeout", "120s"];
+    run("helm", &[&arguments[..], &more[..]].concat(), "").await.context("install the chart")?;
+    Ok(())
+}
