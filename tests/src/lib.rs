@@ -4,9 +4,10 @@
 //! In reading order: how a child process is kept and ended (`process`), a PostgreSQL of our own
 //! (`postgres`), a pooler of our own (`pooler`), both together with a database (`site`), the raw
 //! client (`pg`), marks that show who sees whose rows (`marks`), the count of server connections
-//! (`sampler`).
+//! (`sampler`), and Kubernetes (`kube`).
 
 pub mod certificates;
+pub mod kube;
 pub mod load;
 pub mod marks;
 pub mod pg;

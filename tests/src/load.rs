@@ -2,6 +2,7 @@
 //! Never hides a failure by a retry: every reason to reconnect is counted under its name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -15,7 +16,7 @@ mod latency;
 mod report;
 
 pub use accounts::Account;
-pub use report::Report;
+pub use report::{Progress, Report};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -43,14 +44,31 @@ impl Plan {
     }
 }
 
+/// When clients end.
+#[derive(Clone, Debug)]
+struct Until {
+    deadline: Instant,
+    told: Arc<AtomicBool>,
+}
+
+impl Until {
+    fn is_reached(&self) -> bool {
+        self.told.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
+}
+
 /// Runs the plan and reports.
 pub async fn run(plan: Plan) -> Result<Report> {
+    run_until(plan, Arc::default(), Arc::default()).await
+}
+
+/// Runs the plan until its end, or until `told` becomes true; counts in `live` meanwhile.
+pub async fn run_until(plan: Plan, told: Arc<AtomicBool>, live: Arc<Progress>) -> Result<Report> {
     if plan.setup {
         set_up(&plan).await?;
     }
-    let live = Arc::new(report::Live::default());
     let start = Instant::now();
-    let until = start + plan.duration;
+    let until = Until { deadline: start + plan.duration, told };
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..plan.clients {
         let account = &plan.accounts[number % plan.accounts.len()];
@@ -59,14 +77,14 @@ pub async fn run(plan: Plan) -> Result<Report> {
         let protocol = plan.protocols[round % plan.protocols.len()];
         let marks = Marks::new(&format!("client {number}"), &account.user, protocol);
         let target = plan.target(account);
-        tasks.spawn(client::live(target, marks, plan.pause, until, live.clone()));
+        tasks.spawn(client::live(target, marks, plan.pause, until.clone(), live.clone()));
     }
-    let told = tokio::spawn(live.clone().tell(plan.progress, start));
+    let telling = tokio::spawn(live.clone().tell(plan.progress, start));
     let mut report = Report::of(plan.clients);
     while let Some(tally) = tasks.join_next().await {
         report.add(tally.context("a client's task")?);
     }
-    told.abort();
+    telling.abort();
     report.finish(start.elapsed());
     Ok(report)
 }

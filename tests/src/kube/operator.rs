@@ -42,7 +42,9 @@ impl Operator {
     /// Waits until a pod other than `old` serves.
     pub async fn is_back(&self, old: &str) -> Result<()> {
         eventually("the operator is back", seconds(90), async || {
-            self.namespace.kubectl(&format!("rollout status deployment/{NAME} --timeout 1s")).await?;
+            self.namespace
+                .kubectl(&format!("rollout status deployment/{NAME} --timeout 1s"))
+                .await?;
             Ok((self.pod().await?.0 != old).then_some(()))
         })
         .await
@@ -60,7 +62,8 @@ impl Operator {
     }
 
     async fn pod(&self) -> Result<(String, String)> {
-        let pods = self.namespace.list("pods --selector app.kubernetes.io/component=operator").await?;
+        let pods =
+            self.namespace.list("pods --selector app.kubernetes.io/component=operator").await?;
         let living = pods.iter().find(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
         let pod = living.context("no pod of the operator")?;
         Ok((text(pod, "/metadata/name").to_owned(), text(pod, "/status/podIP").to_owned()))

@@ -84,9 +84,8 @@ impl Server {
 
     fn roles(&self) -> String {
         let databases = DATABASES.map(|name| format!("CREATE DATABASE {name};\n")).concat();
-        let role = |it: &Account| {
-            format!("CREATE ROLE {} LOGIN PASSWORD '{}';\n", it.user, it.password)
-        };
+        let role =
+            |it: &Account| format!("CREATE ROLE {} LOGIN PASSWORD '{}';\n", it.user, it.password);
         let roles: String = self.accounts.iter().map(role).collect();
         format!("{databases}{roles}CREATE ROLE {SAMPLER} SUPERUSER LOGIN PASSWORD '{SAMPLER}';")
     }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::marks::Marks;
 use crate::pg::{Client, Flight, Message, Target};
 
-use super::report::{Live, Tally};
+use super::Until;
+use super::report::{Progress, Tally};
 
 /// A refused connect is tried again after this.
 const BREATH: Duration = Duration::from_millis(100);
@@ -26,15 +27,15 @@ pub(super) async fn live(
     target: Target,
     mut marks: Marks,
     pause: Duration,
-    until: Instant,
-    live: Arc<Live>,
+    until: Until,
+    live: Arc<Progress>,
 ) -> Tally {
     let mut tally = Tally::default();
     let mut repeat = false;
-    while Instant::now() < until {
-        let Some(mut client) = connect(&target, until, &mut tally, &live).await else { break };
+    while !until.is_reached() {
+        let Some(mut client) = connect(&target, &until, &mut tally, &live).await else { break };
         marks.reconnected();
-        repeat = transact(&mut client, &mut marks, pause, until, repeat, &mut tally, &live).await;
+        repeat = transact(&mut client, &mut marks, pause, &until, repeat, &mut tally, &live).await;
         if !repeat {
             let _ = client.terminate().await;
         }
@@ -45,9 +46,9 @@ pub(super) async fn live(
 /// Connects, again and again until the end of the run; every failure counts as refused.
 async fn connect(
     target: &Target,
-    until: Instant,
+    until: &Until,
     tally: &mut Tally,
-    live: &Live,
+    live: &Progress,
 ) -> Option<Client> {
     loop {
         match target.connect().await {
@@ -58,7 +59,7 @@ async fn connect(
                 tally.reason(&format!("refused: {error:#}"));
             }
         }
-        if Instant::now() >= until {
+        if until.is_reached() {
             return None;
         }
         tokio::time::sleep(BREATH).await;
@@ -71,12 +72,12 @@ async fn transact(
     client: &mut Client,
     marks: &mut Marks,
     pause: Duration,
-    until: Instant,
+    until: &Until,
     mut repeat: bool,
     tally: &mut Tally,
-    live: &Live,
+    live: &Progress,
 ) -> bool {
-    while Instant::now() < until {
+    while !until.is_reached() {
         let flight = if repeat { marks.again() } else { marks.step_forward() };
         let start = Instant::now();
         match request(client, &flight).await {
@@ -104,7 +105,7 @@ async fn transact(
     false
 }
 
-fn judge(checked: anyhow::Result<()>, messages: &[Message], tally: &mut Tally, live: &Live) {
+fn judge(checked: anyhow::Result<()>, messages: &[Message], tally: &mut Tally, live: &Progress) {
     let Err(error) = checked else {
         tally.transactions += 1;
         live.transactions.fetch_add(1, Ordering::Relaxed);

@@ -109,15 +109,20 @@ impl fmt::Display for Report {
 
 /// What is shown while it runs.
 #[derive(Debug, Default)]
-pub(super) struct Live {
+pub struct Progress {
     pub(super) transactions: AtomicU64,
     pub(super) reconnects: AtomicU64,
     pub(super) errors: AtomicU64,
 }
 
-impl Live {
+impl Progress {
+    /// Transactions that were done so far.
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
+    }
+
     /// Prints a line this often, for ever; zero for never.
-    pub(super) async fn tell(self: Arc<Live>, often: Duration, start: Instant) {
+    pub(super) async fn tell(self: Arc<Progress>, often: Duration, start: Instant) {
         if often.is_zero() {
             return;
         }

@@ -16,6 +16,7 @@ three_ways!(1:
     a_statement_that_fails_at_its_second_use_says_so_once,
     many_statements_all_stay_usable,
     the_types_given_at_parse_are_kept,
+    a_parse_in_a_failed_transaction_is_refused,
     equal_texts_mean_what_the_settings_of_each_client_say,
     equal_texts_mean_the_tables_of_each_clients_search_path,
 );
@@ -175,6 +176,20 @@ async fn the_types_given_at_parse_are_kept(site: &Site) {
         one.expect(run(), &["Bound", "Row(integer)", "Done(SELECT 1)", "Ready(I)"]).await;
         two.expect(run(), &["Bound", "Row(text)", "Done(SELECT 1)", "Ready(I)"]).await;
     }
+}
+
+async fn a_parse_in_a_failed_transaction_is_refused(site: &Site) {
+    let mut other = site.connect("alice").await;
+    prepare(&mut other, "s", "SELECT 'known'").await;
+    let mut client = site.connect("alice").await;
+    client.run("BEGIN").await;
+    assert_eq!(client.fails("SELECT 1/0").await, "22012");
+    let flight = Flight::new().parse("s", "SELECT 'known'").sync();
+    client.expect(flight, &["Error(25P02)", "Ready(E)"]).await;
+    client.run("ROLLBACK").await;
+    unknown(&mut client, "s").await;
+    prepare(&mut client, "s", "SELECT 'known'").await;
+    gives(&mut client, "s", "known").await;
 }
 
 /// Postgres reads such constants when it parses, by the settings of that moment.

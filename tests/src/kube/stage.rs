@@ -1,0 +1,196 @@
+//! What one test stands on: a namespace of its own, the operator, a PostgreSQL if it wants one.
+//! One test has the stage at a time, so that each has the machine for itself. If a test fails,
+//! what Kubernetes knows of it is kept in `target/logs` before the namespace goes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::command::{Namespace, number, text};
+use super::manifest;
+use super::operator::Operator;
+use super::server::Server;
+use super::wait::{eventually, seconds};
+
+static TURN: Mutex<()> = Mutex::const_new(());
+const LOGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/logs");
+/// Name of the Secret with the users.
+pub const USERS: &str = "users";
+
+pub struct Stage {
+    pub namespace: Namespace,
+    pub operator: Operator,
+    server: Option<Server>,
+    name: String,
+    start: Instant,
+    done: bool,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// Plays `test` on a stage with a PostgreSQL of this budget; 0 for none.
+    ///
+    /// # Panics
+    /// If the test fails.
+    pub async fn play(name: &str, budget: u32, test: impl AsyncFnOnce(&Stage) -> Result<()>) {
+        let mut stage = match Stage::set(name, budget).await {
+            Ok(stage) => stage,
+            Err(error) => panic!("{name}: set the stage: {error:#}"),
+        };
+        let played = test(&stage).await;
+        let judged =
+            played.and_then(|()| stage.server.as_ref().map_or(Ok(()), Server::refused_nobody));
+        if let Err(error) = judged {
+            panic!("{name}: {error:#}");
+        }
+        stage.done = true;
+    }
+
+    async fn set(name: &str, budget: u32) -> Result<Stage> {
+        let turn = TURN.lock().await;
+        let start = Instant::now();
+        println!("\n{name}");
+        let folder = state()?.join("tests").join(name);
+        let operator = Operator::installed().await?;
+        let namespace = Namespace(name.to_owned());
+        namespace.apply(&manifest::namespace(name)).await?;
+        let server = match budget {
+            0 => None,
+            budget => Some(Server::start(&folder, budget).await?),
+        };
+        let name = name.to_owned();
+        let stage = Stage { namespace, operator, server, name, start, done: false, _turn: turn };
+        stage.namespace.apply(&manifest::users(USERS, &stage.accounts())).await?;
+        Ok(stage)
+    }
+
+    /// The PostgreSQL of this test.
+    ///
+    /// # Panics
+    /// If the test wanted none.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("a test that asked for a PostgreSQL")
+    }
+
+    fn accounts(&self) -> Vec<crate::load::Account> {
+        let nobody = crate::load::Account {
+            user: "nobody".to_owned(),
+            password: "nothing".to_owned(),
+            database: "nowhere".to_owned(),
+        };
+        self.server.as_ref().map_or_else(|| vec![nobody], |server| server.accounts.clone())
+    }
+
+    /// The example's PoolerCluster on our PostgreSQL, changed, under this name.
+    pub fn cluster(&self, name: &str, changes: Value) -> Result<Value> {
+        let ours = json!({
+            "metadata": {"name": name},
+            "spec": {"auth": {"users": [{"secretRef": {"name": USERS}}]}},
+        });
+        let server = self.server.as_ref().map_or_else(|| json!({}), Server::spec);
+        manifest::pooler_cluster(&[&ours, &json!({"spec": {"server": server}}), &changes])
+    }
+
+    /// Applies [`Stage::cluster`] and waits until all its pods are ready.
+    pub async fn serve(&self, name: &str, changes: Value) -> Result<()> {
+        self.namespace.apply(&self.cluster(name, changes)?).await?;
+        self.ready(name).await
+    }
+
+    /// Waits until Ready is said of the newest spec.
+    pub async fn ready(&self, name: &str) -> Result<()> {
+        self.condition(name, "Ready", "True").await.map(drop)
+    }
+
+    /// Waits until a condition has this status for the newest spec; the whole condition.
+    pub async fn condition(&self, name: &str, type_: &str, status: &str) -> Result<Value> {
+        eventually(&format!("{name} is {type_}={status}"), seconds(120), async || {
+            let cluster = self.pooler_cluster(name).await?;
+            let found = condition(&cluster, type_).with_context(|| format!("no {type_}"))?;
+            let newest = number(&cluster, "/metadata/generation");
+            let seen = number(&found, "/observedGeneration") == newest;
+            anyhow::ensure!(text(&found, "/status") == status, "it is {found}");
+            Ok(seen.then_some(found))
+        })
+        .await
+    }
+
+    pub async fn pooler_cluster(&self, name: &str) -> Result<Value> {
+        self.namespace.get(&format!("poolercluster/{name}")).await
+    }
+
+    /// The pods of a PoolerCluster that were not told to end.
+    pub async fn pods(&self, name: &str) -> Result<Vec<Value>> {
+        let selector = format!("pods --selector app.kubernetes.io/instance={name}");
+        let mut pods = self.namespace.list(&selector).await?;
+        pods.retain(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
+        Ok(pods)
+    }
+
+    /// Uids of the pods, and how often their containers were started anew.
+    pub async fn identities(&self, name: &str) -> Result<Vec<(String, i64)>> {
+        let restarts = "/status/containerStatuses/0/restartCount";
+        let identity = |pod: &Value| (text(pod, "/metadata/uid").to_owned(), number(pod, restarts));
+        Ok(self.pods(name).await?.iter().map(identity).collect())
+    }
+
+    /// Name of the client Service, as clients write it.
+    pub fn host(&self, name: &str) -> String {
+        format!("{name}.{}", self.namespace.0)
+    }
+
+    fn keep_what_is_known(&self) {
+        let file = Path::new(LOGS).join(format!("cluster-{}.log", self.name));
+        let _ = std::fs::create_dir_all(LOGS);
+        let report = QUESTIONS.map(|question| answer(&question.replace("{}", &self.name))).concat();
+        let _ = std::fs::write(&file, &report);
+        let tail = report.lines().rev().take(60).collect::<Vec<_>>();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        eprintln!("--- the end of {} ---\n{tail}\n---", file.display());
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.done {
+            self.keep_what_is_known();
+        }
+        let gone = format!("delete namespace {} --wait=false", self.name);
+        answer(&gone);
+        println!("  {}: {:.0} s", self.name, self.start.elapsed().as_secs_f64());
+    }
+}
+
+const QUESTIONS: [&str; 7] = [
+    "get all,configmaps,poddisruptionbudgets,endpointslices -n {} -o wide",
+    "get events -n {} --sort-by .lastTimestamp",
+    "describe pods -n {}",
+    "logs -n {} --selector app.kubernetes.io/name=poolwright-pooler --prefix --tail 200",
+    "get statefulsets -n {} -o yaml",
+    "logs -n poolwright deployment/poolwright --tail 100",
+    "get poolerclusters -n {} -o yaml",
+];
+
+fn answer(arguments: &str) -> String {
+    let mut kubectl = Command::new("kubectl");
+    kubectl.args(["--request-timeout", "15s"]).args(arguments.split_whitespace());
+    let said = kubectl.stdin(Stdio::null()).output().map(|it| [it.stdout, it.stderr].concat());
+    let said = said.unwrap_or_default();
+    format!("$ kubectl {arguments}\n{}\n", String::from_utf8_lossy(&said))
+}
+
+/// A condition of an object.
+pub fn condition(object: &Value, type_: &str) -> Option<Value> {
+    let all = object.pointer("/status/conditions")?.as_array()?;
+    all.iter().find(|it| it["type"] == type_).cloned()
+}
+
+/// The folder of the cluster that we are inside of.
+pub fn state() -> Result<PathBuf> {
+    let inside = "these tests run inside a cluster: start them by scripts/cluster-tests.sh";
+    std::env::var_os("POOLWRIGHT_STATE").map(PathBuf::from).context(inside)
+}

@@ -1,0 +1,84 @@
+//! An operator left alone writes nothing, and a new one finds nothing to write.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use poolwright_tests::kube::audit::{Mark, Write};
+use poolwright_tests::kube::manifest::config_map;
+use poolwright_tests::kube::operator::Operator;
+use poolwright_tests::kube::stage::Stage;
+use poolwright_tests::kube::traffic::Traffic;
+use poolwright_tests::kube::wait::{eventually, seconds};
+use serde_json::json;
+
+on_stage! {
+    an_operator_left_alone_writes_nothing 50: a_quiet_minute;
+    a_new_operator_finds_nothing_to_write 0: a_new_operator;
+}
+
+const NAME: &str = "workspaces";
+
+/// The operator's writes, out of all.
+fn by_operator(writes: BTreeMap<Write, usize>) -> BTreeMap<String, usize> {
+    let operator = Operator::user();
+    writes.into_iter().filter(|(it, _)| it.user == operator).map(|(it, n)| (it.what, n)).collect()
+}
+
+fn tell(what: &str, writes: &BTreeMap<Write, usize>) {
+    let mut users = BTreeMap::<&str, usize>::new();
+    for (write, count) in writes {
+        *users.entry(&write.user).or_default() += count;
+    }
+    println!("    {what}: writes by user {users:?}");
+}
+
+/// A window of sixty seconds, under load, since what follows the load must not be written.
+async fn a_quiet_minute(stage: &Stage) -> Result<()> {
+    let begun = Mark::now()?;
+    stage.serve(NAME, json!({})).await?;
+    let first = by_operator(begun.since()?);
+    ensure!(!first.is_empty(), "the audit log does not show the operator's own first writes");
+    let traffic = Traffic::start(stage, NAME, 40, Duration::from_millis(20)).await?;
+    stage.ready(NAME).await?;
+
+    let (mark, start) = (Mark::now()?, Instant::now());
+    while start.elapsed() < seconds(60) {
+        traffic.goes_on().await?;
+    }
+    let writes = mark.since()?;
+    tell("60 s", &writes);
+    traffic.stop().await?.is_clean()?;
+    let ours = by_operator(writes);
+    ensure!(ours.is_empty(), "the operator wrote: {ours:?}");
+    Ok(())
+}
+
+async fn a_new_operator(stage: &Stage) -> Result<()> {
+    let tenants = json!({"configMapKeyRef": {"name": "tenants", "key": "cloud_01"}});
+    let databases = json!([{"name": "cloud_01", "tenants": tenants}]);
+    stage.namespace.apply(&config_map("tenants", &json!({"cloud_01": "20"}))).await?;
+    stage.serve(NAME, json!({"spec": {"databases": databases}})).await?;
+
+    let mark = Mark::now()?;
+    let killed = stage.operator.kill().await?;
+    stage.operator.is_back(&killed).await?;
+    reconciles_more_than(stage, 0.0).await?;
+    // Awake, but with nothing to do: what it watches is touched.
+    let before = stage.operator.reconciles().await?;
+    stage.namespace.kubectl("annotate configmap/tenants touched=yes").await?;
+    reconciles_more_than(stage, before).await?;
+    stage.ready(NAME).await?;
+    let writes = mark.since()?;
+    tell("a restart of the operator, and a touched ConfigMap", &writes);
+    let ours = by_operator(writes);
+    ensure!(ours.is_empty(), "the operator wrote: {ours:?}");
+    Ok(())
+}
+
+async fn reconciles_more_than(stage: &Stage, number: f64) -> Result<()> {
+    eventually("the operator has looked", seconds(60), async || {
+        Ok((stage.operator.reconciles().await? > number).then_some(()))
+    })
+    .await
+}

@@ -1,0 +1,103 @@
+//! What a PoolerCluster looks like in Kubernetes: safe pods, a scale subresource, columns; and
+//! that nothing of it stays.
+
+use anyhow::{Context, Result, ensure};
+use poolwright_tests::kube::command::{number, text};
+use poolwright_tests::kube::stage::Stage;
+use poolwright_tests::kube::wait::{eventually, seconds};
+use serde_json::{Value, json};
+
+on_stage! {
+    pods_run_with_no_rights 0: pods_without_rights;
+    disruption_budgets_and_scales_follow_the_replicas 0: follows_the_replicas;
+    a_deleted_pooler_cluster_leaves_nothing 0: leaves_nothing;
+}
+
+const NAME: &str = "workspaces";
+
+/// The namespace takes only pods that Pod Security calls restricted; the rest is asked of the
+/// process itself.
+async fn pods_without_rights(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 1}})).await?;
+    let pods = stage.pods(NAME).await?;
+    let pod = pods.first().context("no pod")?;
+    ensure!(pod.pointer("/spec/automountServiceAccountToken") == Some(&json!(false)), "{pod}");
+    ensure!(!pod["spec"]["volumes"].to_string().contains("serviceAccountToken"), "a token: {pod}");
+    ensure!(text(pod, "/spec/serviceAccountName") == "workspaces-pooler", "{pod}");
+
+    let inside = async |script: &str| {
+        let arguments = ["exec", "workspaces-0", "--", "sh", "-c", script];
+        stage.namespace.run(&arguments, "").await
+    };
+    let status = inside("cat /proc/1/status").await?;
+    let line = |name: &str| {
+        let found = status.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    println!("    user {}, capabilities {}, seccomp {}", line("Uid:"), line("CapBnd:"), line("Seccomp:"));
+    ensure!(line("Uid:") == "65532 65532 65532 65532", "{status}");
+    ensure!(line("CapEff:") == "0000000000000000" && line("CapBnd:") == "0000000000000000", "{status}");
+    ensure!(line("NoNewPrivs:") == "1" && line("Seccomp:") == "2", "{status}");
+    for place in ["/", "/etc/poolwright/settings/", "/usr/local/bin/", "/tmp/"] {
+        let written = inside(&format!("touch {place}file")).await;
+        ensure!(written.is_err(), "{place} may be written to");
+    }
+    ensure!(inside("cat /var/run/secrets/kubernetes.io/serviceaccount/token").await.is_err(), "a token");
+    Ok(())
+}
+
+async fn follows_the_replicas(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 2}})).await?;
+    let budget = stage.namespace.get(&format!("poddisruptionbudget/{NAME}")).await?;
+    ensure!(number(&budget, "/spec/maxUnavailable") == 1, "{budget}");
+    ensure!(text(&budget, "/spec/unhealthyPodEvictionPolicy") == "AlwaysAllow", "{budget}");
+
+    stage.namespace.kubectl(&format!("scale poolercluster/{NAME} --replicas 1")).await?;
+    stage.ready(NAME).await?;
+    eventually("a single pod has no PodDisruptionBudget", seconds(30), async || {
+        Ok(stage.namespace.list("poddisruptionbudgets").await?.is_empty().then_some(()))
+    })
+    .await?;
+    let scale = stage.namespace.get(&format!("poolercluster/{NAME} --subresource scale")).await?;
+    ensure!(number(&scale, "/spec/replicas") == 1 && number(&scale, "/status/replicas") == 1, "{scale}");
+    let selector = text(&scale, "/status/selector");
+    let selected = stage.namespace.list(&format!("pods --selector {selector}")).await?;
+    ensure!(selected.len() == 1, "{selector} selects {} pods", selected.len());
+    columns(stage).await
+}
+
+async fn columns(stage: &Stage) -> Result<()> {
+    let table = stage.namespace.kubectl("get poolerclusters").await?;
+    println!("    {}", table.trim().replace('\n', "\n    "));
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows: Vec<_> = table.lines().map(words).collect();
+    let [head, row] = &rows[..] else { anyhow::bail!("expected one PoolerCluster: {table}") };
+    ensure!(head == &words("NAME READY PODS TENANTS GRANTED/BUDGET MODE AGE"), "{table}");
+    ensure!(row[..6] == words("workspaces True 1/1 20 50/50 transaction"), "{table}");
+    Ok(())
+}
+
+async fn leaves_nothing(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({})).await?;
+    let kinds = "all,configmaps,secrets,serviceaccounts,poddisruptionbudgets,endpointslices";
+    let labelled = format!("{kinds} --selector app.kubernetes.io/instance={NAME}");
+    let names = async || {
+        let all = stage.namespace.list(&labelled).await?;
+        let name = |it: &Value| format!("{}/{}", text(it, "/kind"), text(it, "/metadata/name"));
+        anyhow::Ok(all.iter().map(name).collect::<Vec<_>>())
+    };
+    let owned = names().await?;
+    println!("    {}", owned.join(" "));
+    for name in ["StatefulSet/workspaces", "Secret/workspaces-credentials", "Service/workspaces-pods"] {
+        ensure!(owned.iter().any(|it| it == name), "{name} is not among {owned:?}");
+    }
+    stage.namespace.kubectl(&format!("delete poolercluster {NAME}")).await?;
+    eventually("all that it owned is gone", seconds(90), async || {
+        let left = names().await?;
+        ensure!(left.is_empty(), "left: {left:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    stage.namespace.get("secret/users").await.context("the user's own Secret stays")?;
+    Ok(())
+}
