@@ -8,19 +8,25 @@ mod waiting;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use poolwright_pool::{ClientId, ConnId, Refusal};
 use poolwright_session::{Fatal, Output, Session};
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::conn::{RunError, ServerConn};
 use crate::login::LoggedIn;
 use crate::relay::{ClientConn, End, Pair};
 use crate::roster::Slot;
+use crate::stream::Stream;
 use crate::tenant::Tenant;
 use crate::worker::Worker;
+
+/// How long a client may take to hear the end.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client, from its greeting to its end.
 pub struct Client {
@@ -113,14 +119,19 @@ pub async fn serve(worker: Rc<Worker>, login: LoggedIn) {
     say_farewell(&mut conn.stream, &over).await;
 }
 
-async fn say_farewell(stream: &mut crate::stream::Stream, over: &Over) {
-    let Over::Told(Farewell { sqlstate, message }) = over else { return };
+/// The end of a connection, with the reason where there is one to tell.
+async fn say_farewell(stream: &mut Stream, over: &Over) {
     let mut out = Vec::new();
-    let fields = ErrorFields { severity: "FATAL", sqlstate, message, ..ErrorFields::default() };
-    write::error_response(&mut out, &fields);
-    if stream.write_all(&out).await.is_ok() {
-        let _ = stream.shutdown().await;
+    if let Over::Told(Farewell { sqlstate, message }) = over {
+        let fields = ErrorFields { severity: "FATAL", sqlstate, message, ..ErrorFields::default() };
+        write::error_response(&mut out, &fields);
     }
+    // A peer that is gone hears nothing.
+    let _ = timeout(FAREWELL_TIMEOUT, async {
+        stream.write_all(&out).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 impl Client {

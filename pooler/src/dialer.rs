@@ -75,6 +75,7 @@ impl Dialer {
         };
         self.pools.borrow_mut().insert(pool, Rc::new(login));
     }
+
     /// Logs in for a pool.
     ///
     /// # Errors

@@ -11,14 +11,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use poolwright_pool::{ConnId, DatabaseId, DatabaseLimits, PoolLimits, ServerId, ServerLimits};
 use poolwright_session::Statements;
 use poolwright_settings::{Database, PoolMode, PoolSettings};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::cancel::{self, cancel_backend};
@@ -38,6 +38,8 @@ use crate::tenant::Tenant;
 const PARALLEL_LOGINS: u32 = 8;
 /// How long a connection may take to become fit for the next client.
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failure to accept, which may last.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Worker {
     pub pools: Rc<PoolShell<Dialer>>,
@@ -56,6 +58,7 @@ pub struct Worker {
 struct Ids {
     servers: HashMap<String, ServerId>,
     databases: HashMap<String, DatabaseId>,
+    last_database: u32,
 }
 
 /// Serves clients until the process is to end.
@@ -77,7 +80,7 @@ pub async fn run(
     info!(%address, "clients are let in");
     loop {
         tokio::select! {
-            accepted = listener.accept() => worker.take_in(accepted),
+            accepted = listener.accept() => worker.take_in(accepted).await,
             Ok(()) = config.changed() => {
                 let next = config.borrow_and_update().clone();
                 worker.follow(next);
@@ -96,8 +99,7 @@ pub async fn run(
 
 impl Worker {
     fn new(config: Arc<Config>, metrics: Rc<Metrics>) -> anyhow::Result<Rc<Worker>> {
-        let verifiers =
-            Verifiers::new().map_err(|_| anyhow!("the system gives no random bytes"))?;
+        let verifiers = Verifiers::new().context("prepare logins")?;
         let login = LoginContext {
             settings: Rc::new(config.settings.clone()),
             tls: config.client_tls.clone(),
@@ -124,6 +126,7 @@ impl Worker {
     /// Takes over new settings, all of them at once.
     fn follow(&self, config: Arc<Config>) {
         let old = self.config.replace(Arc::clone(&config));
+        self.follow_databases(&old, &config);
         {
             let mut login = self.login.borrow_mut();
             login.settings = Rc::new(config.settings.clone());
@@ -140,12 +143,26 @@ impl Worker {
             let limits = self.database_limits(&config, database);
             self.pools.set_database(self.database_id(&database.name), limits);
         }
-        self.follow_moves(&old, &config);
+        self.follow_servers(&old, &config);
         self.follow_tenants(&config);
     }
 
-    /// Connections to where a server or database no longer is are retired.
-    fn follow_moves(&self, old: &Config, new: &Config) {
+    /// A database that is elsewhere now is another: its clients end, its connections are closed.
+    fn follow_databases(&self, old: &Config, new: &Config) {
+        for (name, after) in &new.databases {
+            let Some(before) = old.databases.get(name) else { continue };
+            let server =
+                |config: &Config, database: &Database| config.servers[database.server].name.clone();
+            if (server(old, before), &before.dbname) != (server(new, after), &after.dbname) {
+                info!(database = name, "database moved: its clients must connect again");
+                self.ids.borrow_mut().databases.remove(name);
+                self.drop_tenants(|database, _| database == name);
+            }
+        }
+    }
+
+    /// Connections to where a server no longer is are retired.
+    fn follow_servers(&self, old: &Config, new: &Config) {
         for server in &new.servers {
             let before = old.servers.iter().find(|before| before.name == server.name);
             let moved = before.is_some_and(|before| {
@@ -160,23 +177,28 @@ impl Worker {
     }
 
     fn follow_tenants(&self, config: &Config) {
-        let mut gone = HashSet::new();
+        self.drop_tenants(|database, user| {
+            !config.databases.contains_key(database) || !config.users.contains_key(user)
+        });
+        for ((database, user), tenant) in &*self.tenants.borrow() {
+            let database = &config.databases[database];
+            self.pool(database, user);
+            tenant.set_keeps_connection(database.pool.mode == PoolMode::Session);
+        }
+    }
+
+    fn drop_tenants(&self, gone: impl Fn(&str, &str) -> bool) {
+        let mut pools = HashSet::new();
         self.tenants.borrow_mut().retain(|(database, user), tenant| {
-            match (config.databases.get(database), config.users.get(user)) {
-                (Some(database), Some(_)) => {
-                    self.pool(database, user);
-                    tenant.set_keeps_connection(database.pool.mode == PoolMode::Session);
-                    true
-                }
-                _ => {
-                    self.pools.forget(tenant.pool);
-                    gone.insert(tenant.pool);
-                    false
-                }
+            let keep = !gone(database, user);
+            if !keep {
+                self.pools.forget(tenant.pool);
+                pools.insert(tenant.pool);
             }
+            keep
         });
         for slot in self.roster.all() {
-            if gone.contains(&slot.pool) {
+            if pools.contains(&slot.pool) {
                 slot.stop();
             }
         }
@@ -194,9 +216,11 @@ impl Worker {
     }
 
     fn database_id(&self, name: &str) -> DatabaseId {
-        let databases = &mut self.ids.borrow_mut().databases;
-        let next = DatabaseId(databases.len() as u32);
-        *databases.entry(name.to_owned()).or_insert(next)
+        let ids = &mut *self.ids.borrow_mut();
+        *ids.databases.entry(name.to_owned()).or_insert_with(|| {
+            ids.last_database += 1;
+            DatabaseId(ids.last_database)
+        })
     }
 
     fn pool(&self, database: &Database, user: &str) -> poolwright_pool::PoolId {
@@ -232,13 +256,16 @@ impl Worker {
         self.dialer.target(self.server_id(&server.name))
     }
 
-    fn take_in(self: &Rc<Worker>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+    async fn take_in(self: &Rc<Worker>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             Ok((tcp, peer)) => {
                 spawn_local(Rc::clone(self).meet(tcp, peer));
             }
             // Out of files, or a peer that left before it was taken in.
-            Err(error) => warn!(%error, "client not accepted"),
+            Err(error) => {
+                warn!(%error, "client not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 

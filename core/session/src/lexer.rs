@@ -293,6 +293,9 @@ fn forbidden_in(head: &[u8], before: Previous<'_>, word: &[u8]) -> Option<Suspic
     if is(head, "set") && before.is("set") && !bounded.iter().any(|b| is(word, b)) {
         return Some(Suspicion::Statement);
     }
+    if is(word, "pg_settings") && !is(head, "select") {
+        return Some(Suspicion::Statement);
+    }
     let explained = ["create", "declare", "execute", "refresh"];
     let suspicious = is(head, "explain") && explained.iter().any(|e| is(word, e));
     suspicious.then_some(Suspicion::Statement)

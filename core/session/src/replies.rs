@@ -65,7 +65,7 @@ pub struct Undo {
     /// A statement that the server was to get.
     pub held: Option<u64>,
     /// A statement that the server was to lose.
-    pub evicted: Option<u64>,
+    pub evicted: Option<Rc<Statement>>,
     /// An unnamed statement that the client was to have, by number.
     pub unnamed: Option<u64>,
     /// An unnamed statement that the server was to get, by number.

@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 
-use poolwright_wire::{Header, TransactionStatus, header, read, server as tag, write};
+use poolwright_wire::{Header, TargetKind, TransactionStatus, header, read, server as tag, write};
 
 use crate::Rest;
 use crate::client::Session;
 use crate::lexer::{Reading, Suspicion};
 use crate::parameters::{Current, Wanted};
 use crate::replies::{Reply, Undo};
-use crate::statements::Held;
+use crate::statements::{Held, NO_STATEMENT};
 
 /// The server sent what the model does not expect: nobody may use the connection again, and the
 /// client that has it must be told and closed. `0` says what, for the log.
@@ -152,11 +152,15 @@ impl Server {
         self.suspicion = None;
     }
 
-    /// Ends the open flight of a client that is gone; false where only closing helps: inside a
-    /// message, or a COPY.
+    /// Ends the open flight of a client that is gone as Postgres would: nothing of it stays. False
+    /// where only closing helps: inside a message, or a COPY.
     pub fn finish_flight(&mut self, to_server: &mut Vec<u8>) -> bool {
         if self.half_sent || self.copy_in {
             return false;
+        }
+        if self.open_flight {
+            write::describe(to_server, TargetKind::Statement, NO_STATEMENT);
+            self.send_extended(Reply::Refuse(Box::default()));
         }
         if self.open_flight || self.skipping {
             self.send_sync();
@@ -374,8 +378,8 @@ impl Server {
             if let Some(id) = held {
                 self.held.remove(id);
             }
-            if let Some(id) = evicted {
-                self.held.restore(id);
+            if let Some(statement) = evicted {
+                self.held.restore(statement);
             }
             if held_unnamed.is_some() && self.unnamed == held_unnamed {
                 self.unnamed = None;

@@ -78,11 +78,18 @@ impl Statements {
 }
 
 /// The statements that one server connection holds, at most `max`, the least recently used evicted.
+/// As long as one holds a statement, clients who prepare its text anew get the same.
 #[derive(Debug)]
 pub struct Held {
     max: usize,
-    used: HashMap<u64, u64>,
+    used: HashMap<u64, Use>,
     clock: u64,
+}
+
+#[derive(Debug)]
+struct Use {
+    statement: Rc<Statement>,
+    last: u64,
 }
 
 impl Held {
@@ -94,27 +101,25 @@ impl Held {
     pub fn touch(&mut self, id: u64) -> bool {
         self.clock += 1;
         let clock = self.clock;
-        self.used.get_mut(&id).map(|used| *used = clock).is_some()
+        self.used.get_mut(&id).map(|held| held.last = clock).is_some()
     }
 
     /// Takes a statement in; answers the one to evict first, if it is full.
-    pub fn insert(&mut self, id: u64) -> Option<u64> {
+    pub fn insert(&mut self, statement: &Rc<Statement>) -> Option<Rc<Statement>> {
         let evicted = if self.used.len() >= self.max { self.oldest() } else { None };
-        if let Some(evicted) = evicted {
-            self.used.remove(&evicted);
-        }
         self.clock += 1;
-        self.used.insert(id, self.clock);
-        evicted
+        let held = Use { statement: Rc::clone(statement), last: self.clock };
+        self.used.insert(statement.id, held);
+        evicted.and_then(|id| self.used.remove(&id)).map(|held| held.statement)
     }
 
     fn oldest(&self) -> Option<u64> {
-        self.used.iter().min_by_key(|&(_, used)| *used).map(|(id, _)| *id)
+        self.used.iter().min_by_key(|(_, held)| held.last).map(|(id, _)| *id)
     }
 
     /// Takes back an eviction that did not happen.
-    pub fn restore(&mut self, id: u64) {
-        self.used.insert(id, 0);
+    pub fn restore(&mut self, statement: Rc<Statement>) {
+        self.used.insert(statement.id, Use { statement, last: 0 });
     }
 
     pub fn remove(&mut self, id: u64) {

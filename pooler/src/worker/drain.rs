@@ -62,7 +62,7 @@ impl Worker {
             let end = quiet_from.min(latest);
             tokio::select! {
                 accepted = listener.accept() => {
-                    self.take_in(accepted);
+                    self.take_in(accepted).await;
                     quiet_from = earliest.max(Instant::now() + QUIET);
                 }
                 () = tokio::time::sleep_until(end) => break,

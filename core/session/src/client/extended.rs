@@ -283,13 +283,13 @@ impl Session {
 /// Prepares a statement on the server, evicting another if it holds too many.
 fn make_known(
     server: &mut Server,
-    statement: &Statement,
+    statement: &Rc<Statement>,
     injected: bool,
     naming: Option<Naming>,
     to_server: &mut Vec<u8>,
 ) {
-    if let Some(evicted) = server.held.insert(statement.id) {
-        write::close(to_server, TargetKind::Statement, format!("pw_{evicted}").as_bytes());
+    if let Some(evicted) = server.held.insert(statement) {
+        write::close(to_server, TargetKind::Statement, &evicted.name);
         let undo = Undo { evicted: Some(evicted), ..Undo::default() };
         server.send_extended(Reply::Close { injected: true, undo });
     }

@@ -60,6 +60,8 @@ fn statements_that_set_something_are_suspect() {
             "CALL f()",
             "CREATE TEMP TABLE t (a int)",
             "EXPLAIN ANALYZE EXECUTE a",
+            "UPDATE pg_settings SET setting = '1' WHERE name = 'work_mem'",
+            "WITH a AS (UPDATE pg_catalog.pg_settings SET setting = '1') SELECT 1",
             "SELECT $a$ $b$ $a$; SET x = 1",
         ],
     );

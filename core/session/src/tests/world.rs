@@ -192,7 +192,8 @@ impl<'a> World<'a> {
         let count = self.choices.piece(connection.to_fake.len());
         let piece: Vec<u8> = connection.to_fake.drain(..count).collect();
         connection.fake.take(&piece);
-        assert!(!connection.fake.lost, "the server's protocol is violated");
+        // What ends a vanished client's flight may meet a COPY: that connection is closed.
+        assert!(!connection.fake.lost || connection.orphan, "the server's protocol is violated");
         count > 0
     }
 
