@@ -4,15 +4,15 @@
 //! [`Effect`]s. It never reads a clock, owns a socket, starts a task or speaks
 //! the wire protocol, and the same events give the same effects.
 //!
-//! In reading order: [`ids`] and [`limits`] name things, [`event`] is what goes
-//! in and out, [`conn`] and [`pool`] hold the state, [`pools`] changes it.
+//! In reading order: `ids` and `limits` name things, `event` is what goes
+//! in and out, `conn` and `pool` hold the state, `pools` changes it.
 //! `deadlines` and `random` are small helpers.
 
-pub mod conn;
+mod conn;
 mod deadlines;
-pub mod event;
-pub mod ids;
-pub mod limits;
+mod event;
+mod ids;
+mod limits;
 mod pool;
 mod pools;
 mod random;

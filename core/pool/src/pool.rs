@@ -120,6 +120,28 @@ impl Pool {
     }
 }
 
+/// Until when a search for a connection to take is known to find nothing, so
+/// that a full cap does not cost each request a look at all that rest.
+#[derive(Debug, Default)]
+pub(crate) struct Barren {
+    /// For a pool that has no connection.
+    pub(crate) for_none: Duration,
+    /// For a pool that has some.
+    pub(crate) for_some: Duration,
+}
+
+impl Barren {
+    pub(crate) fn until(&mut self, has: u32) -> &mut Duration {
+        if has == 0 { &mut self.for_none } else { &mut self.for_some }
+    }
+
+    /// Something may be found from these times on.
+    pub(crate) fn shorten(&mut self, for_none: Duration, for_some: Duration) {
+        self.for_none = self.for_none.min(for_none);
+        self.for_some = self.for_some.min(for_some);
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) limits: DatabaseLimits,
@@ -129,6 +151,7 @@ pub(crate) struct Database {
     pub(crate) hungry: BTreeSet<Hunger>,
     /// Its entry in the server's `hungry`: its first, while it is below its own cap.
     pub(crate) listed: Option<Hunger>,
+    pub(crate) barren: Barren,
     pub(crate) armed: Option<Duration>,
 }
 
@@ -140,6 +163,7 @@ impl Database {
             holders: 0,
             hungry: BTreeSet::new(),
             listed: None,
+            barren: Barren::default(),
             armed: None,
         }
     }
@@ -159,6 +183,7 @@ pub(crate) struct Server {
     /// Pools with idle connections, in no order.
     pub(crate) resting: Vec<PoolId>,
     pub(crate) epoch: u32,
+    pub(crate) barren: Barren,
     pub(crate) armed: Option<Duration>,
 }
 
@@ -171,6 +196,7 @@ impl Server {
             hungry: BTreeSet::new(),
             resting: Vec::new(),
             epoch: 0,
+            barren: Barren::default(),
             armed: None,
         }
     }

@@ -113,10 +113,17 @@ impl Pools {
             let Some(hunger) = self.hungriest(scope) else { continue };
             let database = self.database(self.at(hunger.2).database);
             let server = self.server(database.limits.server);
-            let mut resting = server.resting.iter();
-            let ripens = resting.any(|id| self.ripeness(*id, scope, hunger).is_some());
-            let armed = database.armed.is_some();
-            assert!(!ripens || armed, "{:?} could take an idle connection: {scope:?}", hunger.2);
+            let resting = server.resting.iter();
+            let ripe = resting.filter_map(|id| self.ripeness(*id, scope, hunger));
+            let Some((ripe, ..)) = ripe.min() else { continue };
+            let heir = hunger.2;
+            assert!(database.armed.is_some(), "{heir:?} could take an idle connection: {scope:?}");
+            let barren = match scope {
+                Scope::Server(_) => &server.barren,
+                Scope::Database(id) => &self.database(id).barren,
+            };
+            let until = if hunger.0 == 0 { barren.for_none } else { barren.for_some };
+            assert!(until <= ripe, "{heir:?} would look too late: {scope:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Pools, Turn};
 use crate::conn::State;
 use crate::event::{CloseReason, Effect};
 use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
-use crate::pool::Hunger;
+use crate::pool::{Barren, Hunger};
 
 /// Which cap binds.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +19,7 @@ pub(super) enum Scope {
 /// What the search found.
 enum Victim {
     Now(ConnId),
-    Later(Duration),
-    None,
+    None { until: Duration },
 }
 
 impl Pools {
@@ -28,17 +27,31 @@ impl Pools {
     /// If one will be ripe later, the timer is set for it.
     pub(super) fn make_room(&mut self, turn: &mut Turn, scope: Scope) -> bool {
         let Some(hunger) = self.hungriest(scope) else { return false };
-        let heir = hunger.2;
-        match self.victim(turn.now, scope, hunger) {
+        let (has, _, heir) = hunger;
+        let barren = *self.barren(scope).until(has);
+        let victim = match turn.now < barren {
+            true => Victim::None { until: barren },
+            false => self.victim(turn.now, scope, hunger),
+        };
+        match victim {
             Victim::Now(conn) => {
                 self.close_for(turn, conn, CloseReason::Evicted, Some(heir));
                 true
             }
-            Victim::Later(at) => {
-                self.arm_database(self.at(heir).database, at);
+            Victim::None { until } => {
+                *self.barren(scope).until(has) = until;
+                if until < Duration::MAX {
+                    self.arm_database(self.at(heir).database, until);
+                }
                 false
             }
-            Victim::None => false,
+        }
+    }
+
+    fn barren(&mut self, scope: Scope) -> &mut Barren {
+        match scope {
+            Scope::Server(server) => &mut self.server_mut(server).barren,
+            Scope::Database(database) => &mut self.database_mut(database).barren,
         }
     }
 
@@ -57,7 +70,7 @@ impl Pools {
         };
         self.steps += self.server(server).resting.len() as u64;
         let mut best = None;
-        let mut later: Option<Duration> = None;
+        let mut until = Duration::MAX;
         for id in &self.server(server).resting {
             let Some((ripe, idle_since, conn)) = self.ripeness(*id, scope, hunger) else {
                 continue;
@@ -66,13 +79,12 @@ impl Pools {
                 let rank = (self.at(*id).tally.live(), std::cmp::Reverse(idle_since), conn);
                 best = best.max(Some(rank));
             } else {
-                later = Some(later.map_or(ripe, |other| other.min(ripe)));
+                until = until.min(ripe);
             }
         }
-        match (best, later) {
-            (Some((_, _, conn)), _) => Victim::Now(conn),
-            (None, Some(at)) => Victim::Later(at),
-            (None, None) => Victim::None,
+        match best {
+            Some((_, _, conn)) => Victim::Now(conn),
+            None => Victim::None { until },
         }
     }
 

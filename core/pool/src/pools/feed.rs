@@ -59,10 +59,11 @@ impl Pools {
         }
     }
 
+    /// A pool whose logins fail is not tried until somebody asks for it.
     fn below_min(&self, id: PoolId) -> bool {
         let pool = self.at(id);
-        let probing = pool.failing.is_some() && pool.tally.opening > 0;
-        pool.used && !self.shutting_down && !probing && pool.tally.live() < pool.limits.min
+        let wanted = pool.used && !self.shutting_down && pool.failing.is_none();
+        wanted && pool.tally.live() < pool.limits.min
     }
 
     /// Every cap has room and no other pool is waiting for it.

@@ -49,8 +49,9 @@ impl Pools {
                 } else {
                     idle.retain(|other| *other != id);
                 }
-                if idle.is_empty() {
-                    self.wake_up(pool);
+                match idle.front().copied() {
+                    Some(front) => self.ripen(pool, front),
+                    None => self.wake_up(pool),
                 }
             }
             State::Closing { promised: Some(heir) } => {
@@ -66,6 +67,7 @@ impl Pools {
             State::Idle { .. } => {
                 self.at_mut(pool).idle.push_back(id);
                 self.lie_down(pool);
+                self.ripen(pool, id);
             }
             State::Closing { promised: Some(heir) } => {
                 self.at_mut(heir).promised += 1;
@@ -126,6 +128,7 @@ impl Pools {
             _ => {}
         }
         if from.is_none() || to.is_none() {
+            self.shorten_barren(database, Duration::ZERO, Duration::ZERO);
             self.relist(database);
         }
     }
@@ -146,7 +149,33 @@ impl Pools {
         if let Some(new) = new {
             hungry.insert(new);
         }
+        if let Some((0, since, _)) = new {
+            self.shorten_barren(database, since + self.tuning.cost, Duration::MAX);
+        }
         self.relist(database);
+    }
+
+    /// An idle connection may be taken once it has paid for itself or settled.
+    fn ripen(&mut self, pool: PoolId, id: ConnId) {
+        let Some(&Conn { state: State::Idle { since }, opened, .. }) = self.conns.get(&id) else {
+            return;
+        };
+        let spare = self.at(pool).tally.live() > 1;
+        let settled = if spare { since + self.tuning.settled } else { Duration::MAX };
+        let database = self.at(pool).database;
+        self.shorten_barren(database, opened + self.tuning.cost, settled);
+    }
+
+    /// A search under the database's cap or its server's may succeed from these times on.
+    pub(super) fn shorten_barren(
+        &mut self,
+        database: DatabaseId,
+        for_none: Duration,
+        for_some: Duration,
+    ) {
+        let server = self.server_of(database);
+        self.database_mut(database).barren.shorten(for_none, for_some);
+        self.server_mut(server).barren.shorten(for_none, for_some);
     }
 
     /// Brings the database's place in its server's list up to date.

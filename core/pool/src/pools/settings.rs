@@ -62,6 +62,8 @@ impl Pools {
         }
         pool.limits = limits;
         pool.forgotten = false;
+        let database = pool.database;
+        self.shorten_barren(database, Duration::ZERO, Duration::ZERO);
         self.touch(id);
         self.arm_pool(id, Duration::ZERO);
     }

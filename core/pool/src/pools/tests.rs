@@ -91,6 +91,33 @@ fn ten_thousand_waiting_pools_make_no_request_slower() {
 }
 
 #[test]
+fn ten_thousand_resting_connections_make_no_waiting_request_slower() {
+    let steps = |count: u32| {
+        let mut pools = with_pools(count, count);
+        for pool in (0..count).map(PoolId) {
+            let client = ClientId(u64::from(pool.0));
+            let request = Event::Request { client, pool };
+            let Some(Effect::Open { conn, .. }) = pools.run(Duration::ZERO, request).pop() else {
+                panic!("{pool:?} opens nothing")
+            };
+            pools.run(Duration::ZERO, Event::Opened { conn });
+            pools.run(Duration::from_secs(1), Event::Returned { conn, reuse: true });
+        }
+        // The first holds its connection and finds that it can take no other.
+        for client in 1_000_000..1_000_002 {
+            let request = Event::Request { client: ClientId(client), pool: PoolId(0) };
+            pools.run(Duration::from_secs(2), request);
+        }
+        pools.check();
+        let before = pools.steps;
+        let request = Event::Request { client: ClientId(1_000_002), pool: PoolId(0) };
+        pools.run(Duration::from_secs(3), request);
+        pools.steps - before
+    };
+    assert_eq!(steps(20), steps(10_000));
+}
+
+#[test]
 fn use_leaves_no_deadlines_behind() {
     let mut pools = with_pools(10, 100);
     let client = ClientId;
