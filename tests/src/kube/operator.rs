@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use tokio::sync::OnceCell;
 
 use super::command::{Namespace, run, text};
+use super::manifest;
 use super::wait::{eventually, seconds};
 use crate::pooler::{http_get, sum_of_metric};
 
@@ -86,7 +87,8 @@ async fn install() -> Result<()> {
     let image = format!("image.repository={repository},image.tag={tag}");
     let chart = format!("{ROOT}/charts/poolwright");
     let arguments = ["upgrade", "--install", NAME, &chart, "--namespace", NAME];
-    let more = ["--create-namespace", "--set", &image, "--wait", "--timeout", "120s"];
+    let more = ["--set", &image, "--wait", "--timeout", "120s"];
+    Namespace(NAME.to_owned()).apply(&manifest::namespace(NAME)).await?;
     run("helm", &[&arguments[..], &more[..]].concat(), "").await.context("install the chart")?;
     Ok(())
 }

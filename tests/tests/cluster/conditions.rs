@@ -30,37 +30,54 @@ fn cases() -> Vec<Case> {
     let case = |spec, type_, says| Case { spec, type_, says };
     let authority = json!({"mode": "verify-full", "caSecretRef": {"name": "ca"}});
     vec![
-        case(tenants("none", "a"), "TenantsResolved", &[
-            "spec.databases[0].tenants.configMapKeyRef",
-            "no ConfigMap none",
-            "the ConfigMap that holds the number of tenants",
-            "kubectl create configmap none --from-literal=a=10",
-        ]),
+        case(
+            tenants("none", "a"),
+            "TenantsResolved",
+            &[
+                "spec.databases[0].tenants.configMapKeyRef",
+                "no ConfigMap none",
+                "the ConfigMap that holds the number of tenants",
+                "kubectl create configmap none --from-literal=a=10",
+            ],
+        ),
         case(tenants("tenants", "b"), "TenantsResolved", &["no key b in ConfigMap tenants"]),
-        case(tenants("tenants", "words"), "TenantsResolved", &[
-            "ConfigMap tenants, key words",
-            "\"twenty\"",
-            "a whole number of tenants from 0 to 1000000",
-            "write digits only",
-        ]),
+        case(
+            tenants("tenants", "words"),
+            "TenantsResolved",
+            &[
+                "ConfigMap tenants, key words",
+                "\"twenty\"",
+                "a whole number of tenants from 0 to 1000000",
+                "write digits only",
+            ],
+        ),
         case(tenants("tenants", "negative"), "TenantsResolved", &["\"-1\"", "a whole number"]),
-        case(users("none"), "CredentialsReady", &[
-            "spec.auth.users[0].secretRef.name",
-            "no Secret none",
-            "a Secret whose keys are users",
-            "kubectl create secret generic none",
-        ]),
+        case(
+            users("none"),
+            "CredentialsReady",
+            &[
+                "spec.auth.users[0].secretRef.name",
+                "no Secret none",
+                "a Secret whose keys are users",
+                "kubectl create secret generic none",
+            ],
+        ),
         case(users("odd"), "CredentialsReady", &["key ws_001", "a line break at the end"]),
-        case(json!({"server": {"tls": authority}}), "CredentialsReady", &[
-            "spec.server.tls.caSecretRef.name",
-            "no Secret ca",
-        ]),
+        case(
+            json!({"server": {"tls": authority}}),
+            "CredentialsReady",
+            &["spec.server.tls.caSecretRef.name", "no Secret ca"],
+        ),
         case(json!({"replicas": 9}), "ReplicasAccepted", &["spec.replicas is 9", "3 pods run"]),
-        case(json!({"sizing": {"connectionsPerTenant": "9"}}), "BudgetSatisfied", &[
-            "20 tenants × 9 = 180 > 50 budget",
-            "130 connections more are wanted",
-            "lower sizing.connectionsPerTenant or raise server.budget",
-        ]),
+        case(
+            json!({"sizing": {"connectionsPerTenant": "9"}}),
+            "BudgetSatisfied",
+            &[
+                "20 tenants × 9 = 180 > 50 budget",
+                "130 connections more are wanted",
+                "lower sizing.connectionsPerTenant or raise server.budget",
+            ],
+        ),
     ]
 }
 

@@ -35,12 +35,17 @@ async fn finish(traffic: Traffic, at_least: usize) -> Result<()> {
 /// Scales through the scale subresource, as an autoscaler does, and waits for all of it.
 async fn scale(stage: &Stage, replicas: i64) -> Result<()> {
     stage.namespace.kubectl(&format!("scale poolercluster/{NAME} --replicas {replicas}")).await?;
-    eventually(&format!("{replicas} pods are ready, and no other is left"), seconds(150), async || {
-        let cluster = stage.pooler_cluster(NAME).await?;
-        let all = ["replicas", "readyReplicas"].map(|it| number(&cluster, &format!("/status/{it}")));
-        ensure!(all == [replicas, replicas], "pods and ready ones are {all:?}");
-        Ok(Some(()))
-    })
+    eventually(
+        &format!("{replicas} pods are ready, and no other is left"),
+        seconds(150),
+        async || {
+            let cluster = stage.pooler_cluster(NAME).await?;
+            let all =
+                ["replicas", "readyReplicas"].map(|it| number(&cluster, &format!("/status/{it}")));
+            ensure!(all == [replicas, replicas], "pods and ready ones are {all:?}");
+            Ok(Some(()))
+        },
+    )
     .await
 }
 

@@ -29,29 +29,61 @@ fn bad_values() -> Vec<(Value, &'static [&'static str])> {
     let databases = |list: &[Value]| json!({ "databases": list });
     vec![
         (json!({"drain": {"timeout": "120"}}), &["spec.drain.timeout", "\"120\"", "with its unit"]),
-        (json!({"drain": {"timeout": "2 minutes"}}), &["spec.drain.timeout", "500ms, 5s, 10m"]),
+        (json!({"drain": {"timeout": "2 mins"}}), &["spec.drain.timeout", "500ms, 5s, 10m"]),
         (json!({"drain": {"timeout": "5h"}}), &["spec.drain.timeout", "from 1s to 1h"]),
         (json!({"sizing": {"perTenant": {"reserveTimeout": "1"}}}), &["reserveTimeout", "unit"]),
-        (ratio("2,5"), &["spec.sizing.connectionsPerTenant", "\"2,5\"", "a decimal number above 0"]),
+        (
+            ratio("2,5"),
+            &["spec.sizing.connectionsPerTenant", "\"2,5\"", "a decimal number above 0"],
+        ),
         (ratio("0"), &["spec.sizing.connectionsPerTenant", "write it like \"2.5\""]),
         (ratio("-1"), &["spec.sizing.connectionsPerTenant", "write it like \"2.5\""]),
         (ratio("2.5001"), &["spec.sizing.connectionsPerTenant", "at most three decimals"]),
-        (json!({"sizing": {"perDatabase": {"min": 7, "max": 6}}}), &["spec.sizing.perDatabase", "lower min or raise max"]),
-        (json!({"sizing": {"perTenant": {"min": 6, "poolSize": 5}}}), &["spec.sizing.perTenant", "lower min or raise poolSize"]),
-        (json!({"server": {"budget": {"maxConnections": 7, "reserve": 5}}}), &["spec.server.budget", "at least maxReplicas", "raise the budget or lower maxReplicas"]),
-        (json!({"server": {"endpoints": {"writer": "pg.example:99999"}}}), &["spec.server.endpoints.writer", "port from 1 to 65535"]),
-        (json!({"server": {"tls": {"mode": "verify-full"}}}), &["spec.server.tls", "add caSecretRef"]),
-        (databases(&[database("a", json!({"count": 1})), database("a", json!({"count": 2}))]), &["spec.databases[1]", "Duplicate value"]),
+        (
+            json!({"sizing": {"perDatabase": {"min": 7, "max": 6}}}),
+            &["spec.sizing.perDatabase", "lower min or raise max"],
+        ),
+        (
+            json!({"sizing": {"perTenant": {"min": 6, "poolSize": 5}}}),
+            &["spec.sizing.perTenant", "lower min or raise poolSize"],
+        ),
+        (
+            json!({"server": {"budget": {"maxConnections": 7, "reserve": 5}}}),
+            &[
+                "spec.server.budget",
+                "at least maxReplicas",
+                "raise the budget or lower maxReplicas",
+            ],
+        ),
+        (
+            json!({"server": {"endpoints": {"writer": "pg.example:99999"}}}),
+            &["spec.server.endpoints.writer", "port from 1 to 65535"],
+        ),
+        (
+            json!({"server": {"tls": {"mode": "verify-full"}}}),
+            &["spec.server.tls", "add caSecretRef"],
+        ),
+        (
+            databases(&[database("a", json!({"count": 1})), database("a", json!({"count": 2}))]),
+            &["spec.databases[1]", "Duplicate value"],
+        ),
         (databases(&[database("a", json!({}))]), &["exactly one of count and configMapKeyRef"]),
         (databases(&[]), &["spec.databases"]),
         (json!({"poolMode": "statement"}), &["spec.poolMode", "\"transaction\", \"session\""]),
         (json!({"replicas": -1}), &["spec.replicas", "greater than or equal to 0"]),
-        (json!({"sizing": {"connectionPerTenant": "2.5"}}), &["unknown field \"spec.sizing.connectionPerTenant\""]),
+        (
+            json!({"sizing": {"connectionPerTenant": "2.5"}}),
+            &["unknown field \"spec.sizing.connectionPerTenant\""],
+        ),
     ]
 }
 
 async fn each_bad_value(stage: &Stage) -> Result<()> {
-    stage.namespace.would_apply(&stage.cluster("good", json!({}))?).await.context("the good one")?;
+    stage
+        .namespace
+        .would_apply(&stage.cluster("good", json!({}))?)
+        .await
+        .context("the good one")?;
     for (spec, says) in bad_values() {
         let bad = stage.cluster("bad", json!({ "spec": spec }))?;
         refused(stage, &bad, says).await.with_context(|| format!("{spec}"))?;
@@ -63,9 +95,18 @@ async fn each_bad_change(stage: &Stage) -> Result<()> {
     let good = stage.cluster("good", json!({"spec": {"replicas": 0}}))?;
     stage.namespace.apply(&good).await?;
     let changes: [(Value, &[&str]); 3] = [
-        (json!({"maxReplicas": 4}), &["spec.maxReplicas", "at most what it was", "delete the PoolerCluster"]),
-        (json!({"server": {"budget": {"maxConnections": 54}}}), &["spec.server.budget", "at least what it was"]),
-        (json!({"server": {"budget": {"reserve": 6}}}), &["spec.server.budget", "at least what it was"]),
+        (
+            json!({"maxReplicas": 4}),
+            &["spec.maxReplicas", "at most what it was", "delete the PoolerCluster"],
+        ),
+        (
+            json!({"server": {"budget": {"maxConnections": 54}}}),
+            &["spec.server.budget", "at least what it was"],
+        ),
+        (
+            json!({"server": {"budget": {"reserve": 6}}}),
+            &["spec.server.budget", "at least what it was"],
+        ),
     ];
     for (spec, says) in changes {
         let mut changed = good.clone();

@@ -34,15 +34,26 @@ async fn pods_without_rights(stage: &Stage) -> Result<()> {
         let found = status.lines().find_map(|line| line.strip_prefix(name));
         found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    println!("    user {}, capabilities {}, seccomp {}", line("Uid:"), line("CapBnd:"), line("Seccomp:"));
+    println!(
+        "    user {}, capabilities {}, seccomp {}",
+        line("Uid:"),
+        line("CapBnd:"),
+        line("Seccomp:")
+    );
     ensure!(line("Uid:") == "65532 65532 65532 65532", "{status}");
-    ensure!(line("CapEff:") == "0000000000000000" && line("CapBnd:") == "0000000000000000", "{status}");
+    ensure!(
+        line("CapEff:") == "0000000000000000" && line("CapBnd:") == "0000000000000000",
+        "{status}"
+    );
     ensure!(line("NoNewPrivs:") == "1" && line("Seccomp:") == "2", "{status}");
     for place in ["/", "/etc/poolwright/settings/", "/usr/local/bin/", "/tmp/"] {
         let written = inside(&format!("touch {place}file")).await;
         ensure!(written.is_err(), "{place} may be written to");
     }
-    ensure!(inside("cat /var/run/secrets/kubernetes.io/serviceaccount/token").await.is_err(), "a token");
+    ensure!(
+        inside("cat /var/run/secrets/kubernetes.io/serviceaccount/token").await.is_err(),
+        "a token"
+    );
     Ok(())
 }
 
@@ -59,7 +70,10 @@ async fn follows_the_replicas(stage: &Stage) -> Result<()> {
     })
     .await?;
     let scale = stage.namespace.get(&format!("poolercluster/{NAME} --subresource scale")).await?;
-    ensure!(number(&scale, "/spec/replicas") == 1 && number(&scale, "/status/replicas") == 1, "{scale}");
+    ensure!(
+        number(&scale, "/spec/replicas") == 1 && number(&scale, "/status/replicas") == 1,
+        "{scale}"
+    );
     let selector = text(&scale, "/status/selector");
     let selected = stage.namespace.list(&format!("pods --selector {selector}")).await?;
     ensure!(selected.len() == 1, "{selector} selects {} pods", selected.len());
@@ -88,7 +102,9 @@ async fn leaves_nothing(stage: &Stage) -> Result<()> {
     };
     let owned = names().await?;
     println!("    {}", owned.join(" "));
-    for name in ["StatefulSet/workspaces", "Secret/workspaces-credentials", "Service/workspaces-pods"] {
+    for name in
+        ["StatefulSet/workspaces", "Secret/workspaces-credentials", "Service/workspaces-pods"]
+    {
         ensure!(owned.iter().any(|it| it == name), "{name} is not among {owned:?}");
     }
     stage.namespace.kubectl(&format!("delete poolercluster {NAME}")).await?;

@@ -28,7 +28,9 @@ async fn broken_beside_another(stage: &Stage) -> Result<()> {
     stage.namespace.patch("poolercluster/broken", &users("lost")).await?;
     let condition = stage.condition("broken", "CredentialsReady", "False").await?;
     let message = text(&condition, "/message");
-    for part in ["spec.auth.users[0].secretRef.name", "no Secret lost", "expected", "kubectl create"] {
+    for part in
+        ["spec.auth.users[0].secretRef.name", "no Secret lost", "expected", "kubectl create"]
+    {
         ensure!(message.contains(part), "the condition does not say {part:?}: {message}");
     }
     let stalled = stage.condition("broken", "Stalled", "True").await?;
