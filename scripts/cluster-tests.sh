@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # The tests that need a Kubernetes: brings up one of their own name (or uses the
-# one that POOLWRIGHT_CONTEXT names), loads the image, and takes it down again,
-# however they end.
+# one that POOLWRIGHT_CONTEXT names), loads the image, runs them inside it one at
+# a time, and takes it down again, however they end.
+#
+#   cluster-tests.sh            the installs, then all tests
+#   cluster-tests.sh NAME…      only the tests whose names contain one of these
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,14 +18,23 @@ cd "$root"
 trap '"$cluster/cluster.sh" down' EXIT
 trap 'exit 130' INT TERM
 
+# The test program is built out here: in there is no way to a registry.
+tests=(cargo test --locked -p poolwright-tests --test cluster)
+"${tests[@]}" --no-run
 "$cluster/cluster.sh" up
 "$cluster/cluster.sh" load-image "$root/target/image/poolwright.tar"
-image=${IMAGE:-$(<"$root/target/image/name")}
+IMAGE=${IMAGE:-$(<"$root/target/image/name")}
+export IMAGE
+
+installs() {
+  if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
+    say "skipped on a cluster that is not ours: installs, since they add and remove CRDs"
+  else
+    "$root/scripts/install-test.sh" "$IMAGE"
+  fi
+}
+
 status=0
-if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
-  say "skipped on a cluster that is not ours: installs, since they add and remove CRDs"
-else
-  "$root/scripts/install-test.sh" "$image" || status=1
-fi
-IMAGE=$image cargo test --locked -p poolwright-tests --test cluster -- --nocapture || status=1
+(($#)) || installs || status=1
+"$cluster/cluster.sh" exec -- "${tests[@]}" --offline -- --ignored --nocapture --test-threads 1 "$@" || status=1
 exit "$status"

@@ -54,7 +54,7 @@ shipped() {
   fi
   part image tests/cluster/image.sh
   part chart scripts/chart.sh
-  if passed image; then part cluster limited 1500 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
+  if passed image; then part cluster limited 1800 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
 }
 
 all() {
