@@ -161,6 +161,7 @@ impl Client {
         if let Err(error) = lease.conn.apply(&self.conn.session.wanted).await {
             return Err(self.unprepared(lease, error));
         }
+        lease.conn.model.begin_stay();
         self.slot.attach(&lease.conn.backend);
         let end = self.relay(&mut lease.conn).await;
         self.slot.detach();

@@ -13,11 +13,12 @@ use poolwright_wire::write::ErrorFields;
 use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, write};
 
 use crate::Rest;
-use crate::lexer::{Suspicion, suspect};
+use crate::lexer::{Look, look};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
 use crate::server::Server;
 use crate::statements::{Scope, Statement, Statements};
+use refuse::Refusal;
 
 /// Text longer than this is not looked at and counts as changing anything, in bytes.
 pub const LOOK_LIMIT: u32 = 16 * 1024;
@@ -112,7 +113,7 @@ struct Unnamed {
     number: u64,
     /// The Parse message's body behind the name; `None` if it was too long to keep.
     body: Option<Vec<u8>>,
-    suspicion: Option<Suspicion>,
+    look: Look,
 }
 
 /// What becomes of one message.
@@ -292,9 +293,9 @@ impl Session {
             return Err(Pause::Fatal(Fatal::violation(message)));
         }
         match head.tag {
-            tag::QUERY => Ok(self.query(server, head, body)),
+            tag::QUERY => Ok(self.query(server, head, body, out)),
             tag::FUNCTION_CALL => {
-                server.suspect(Some(Suspicion::Undecidable));
+                server.note(Look::UNDECIDABLE);
                 server.open_flight = false;
                 server.replies.push_back(Reply::Function);
                 Ok(Verdict::Forward)
@@ -312,17 +313,24 @@ impl Session {
         }
     }
 
-    fn query(&mut self, server: &mut Server, head: Header, body: &[u8]) -> Verdict {
+    fn query(
+        &mut self,
+        server: &mut Server,
+        head: Header,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Verdict {
         let whole = body.len() == head.length as usize;
         let text = read::query(body).ok().filter(|_| whole);
-        let suspicion = match text {
-            Some(text) => suspect(text, server.reading()),
-            None => Some(Suspicion::Undecidable),
-        };
+        let look = text.map_or(Look::UNDECIDABLE, |text| look(text, server.reading()));
         self.counts.queries += 1;
         self.unnamed.number = 0;
-        server.send_query(suspicion);
-        Verdict::Forward
+        if server.may_run(look) {
+            server.send_query(look, None);
+            return Verdict::Forward;
+        }
+        Refusal::sequence().send_in_place_of_query(server, &mut out.to_server);
+        Verdict::Skip
     }
 
     pub(crate) fn count_ready(&mut self, status: TransactionStatus) {

@@ -1,4 +1,5 @@
-//! A light look at SQL text: may it change the state of the session that runs it?
+//! A light look at SQL text: may it change the state of the session that runs it, or read what is
+//! left there?
 //!
 //! It answers "no" only for text that it understood whole. It never parses SQL, never asks the
 //! server, and sees no triggers, views, operators or casts (`docs/compatibility.md`).
@@ -47,24 +48,41 @@ impl Suspicion {
     }
 }
 
-/// Looks at `text` (without its final NUL); `None` means that no session state can change.
-pub fn suspect(text: &[u8], reading: Reading) -> Option<Suspicion> {
+/// What a text may do to the session that runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Why session state may change; `None`: it cannot.
+    pub suspicion: Option<Suspicion>,
+    /// It may call nextval.
+    pub advances: bool,
+    /// It calls currval or lastval, which answer from what the session did before.
+    pub reads: bool,
+}
+
+impl Look {
+    /// Of a text that was not looked at.
+    pub const UNDECIDABLE: Look =
+        Look { suspicion: Some(Suspicion::Undecidable), advances: true, reads: false };
+}
+
+/// Looks at `text`, without its final NUL.
+pub fn look(text: &[u8], reading: Reading) -> Look {
     if !reading.ascii_safe && !text.is_ascii() {
-        return Some(Suspicion::Undecidable);
+        return Look::UNDECIDABLE;
     }
     let mut tokens = Tokens::new(text, reading.conforming);
     let mut scan = Scan::default();
+    let mut look = Look::default();
     loop {
-        match tokens.next() {
-            Token::End => return None,
-            Token::Undecidable => return Some(Suspicion::Undecidable),
-            token => {
-                if let Some(found) = scan.see(token, &tokens) {
-                    return Some(found);
-                }
-            }
-        }
+        let found = match tokens.next() {
+            Token::End => break,
+            Token::Undecidable => return Look { reads: look.reads, ..Look::UNDECIDABLE },
+            token => scan.see(token, &tokens, &mut look),
+        };
+        look.suspicion = look.suspicion.or(found);
     }
+    look.advances |= look.suspicion.is_some();
+    look
 }
 
 /// Statements that leave a session as it was, as far as their first word tells.
@@ -100,6 +118,9 @@ const HARMLESS_STATEMENTS: &[&str] = &[
     "values",
     "with",
 ];
+
+/// Statements that may take a sequence's next value for a column.
+const ADVANCING_STATEMENTS: &[&str] = &["copy", "explain", "insert", "merge", "update", "with"];
 
 /// Reserved words that a parenthesis may follow without a call: no function bears such a name
 /// unquoted, but for some that are built in.
@@ -207,13 +228,19 @@ impl Previous<'_> {
 }
 
 impl<'a> Scan<'a> {
-    fn see(&mut self, token: Token<'a>, tokens: &Tokens<'a>) -> Option<Suspicion> {
+    fn see(&mut self, token: Token<'a>, tokens: &Tokens<'a>, look: &mut Look) -> Option<Suspicion> {
         match token {
             Token::Punctuation(b';') => {
                 *self = Scan::default();
                 return None;
             }
-            Token::Word(word) => return self.word(word, tokens.at_parenthesis()),
+            Token::Word(word) => {
+                let call = tokens.at_parenthesis();
+                look.reads |= call && (is(word, "currval") || is(word, "lastval"));
+                look.advances |= call && is(word, "nextval");
+                look.advances |= self.head.is_none() && within(ADVANCING_STATEMENTS, word);
+                return self.word(word, call);
+            }
             Token::Quoted(name) => return self.quoted(name, tokens.at_parenthesis()),
             Token::Punctuation(b'.') => self.previous = Previous::Dot,
             Token::Punctuation(b')') => self.previous = Previous::Close,

@@ -11,8 +11,10 @@ use crate::statements::Statement;
 #[derive(Debug)]
 pub enum Reply {
     /// A simple query: everything up to ReadyForQuery. `edits`: it may drop prepared statements.
+    /// `refusal`: the text was made to fail; this error goes to the client in place of the server's.
     Query {
         edits: bool,
+        refusal: Option<Box<[u8]>>,
     },
     /// A function call: up to ReadyForQuery.
     Function,

@@ -7,7 +7,7 @@ use poolwright_wire::{Header, TargetKind, TransactionStatus, header, read, serve
 
 use crate::Rest;
 use crate::client::Session;
-use crate::lexer::{Reading, Suspicion};
+use crate::lexer::{Look, Reading, Suspicion};
 use crate::parameters::{Current, Wanted};
 use crate::replies::{Reply, Undo};
 use crate::statements::{Held, NO_STATEMENT};
@@ -23,6 +23,8 @@ const LOOK_LIMIT: u32 = 64 * 1024;
 
 /// What the server says of a statement that it does not hold.
 const MISSING: &[u8] = b"26000";
+/// What the server says of a text that is no SQL.
+const SYNTAX_ERROR: &[u8] = b"42601";
 
 #[derive(Debug)]
 pub struct Server {
@@ -45,6 +47,8 @@ pub struct Server {
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
     pub(crate) suspicion: Option<Suspicion>,
+    /// The client may have called nextval since its stay began.
+    advanced: bool,
     /// A message to the server has begun and not ended.
     pub(crate) half_sent: bool,
     parameters: Current,
@@ -81,6 +85,7 @@ impl Server {
             held: Held::new(statements),
             unnamed: None,
             suspicion: None,
+            advanced: false,
             half_sent: false,
             parameters: Current::new(parameters),
             reading: Reading::default(),
@@ -178,13 +183,13 @@ impl Server {
     }
 
     /// A query ends the open flight, as a Sync does, but does not end the skipping after an error.
-    pub(crate) fn send_query(&mut self, suspicion: Option<Suspicion>) {
-        let edits = std::mem::take(&mut self.flight_edits) || suspicion.is_some();
+    pub(crate) fn send_query(&mut self, look: Look, refusal: Option<Box<[u8]>>) {
+        let edits = std::mem::take(&mut self.flight_edits) || look.suspicion.is_some();
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.unnamed = None;
-        self.suspect(suspicion);
-        self.replies.push_back(Reply::Query { edits });
+        self.note(look);
+        self.replies.push_back(Reply::Query { edits, refusal });
     }
 
     pub(crate) fn send_extended(&mut self, reply: Reply) {
@@ -192,8 +197,21 @@ impl Server {
         self.replies.push_back(reply);
     }
 
-    pub(crate) fn suspect(&mut self, suspicion: Option<Suspicion>) {
-        self.suspicion = self.suspicion.or(suspicion);
+    /// Text that is about to run.
+    pub(crate) fn note(&mut self, look: Look) {
+        self.suspicion = self.suspicion.or(look.suspicion);
+        self.advanced |= look.advances;
+    }
+
+    /// Whether what currval and lastval answer can be the client's own doing: some text of this
+    /// stay may have called nextval.
+    pub(crate) fn may_run(&self, look: Look) -> bool {
+        !look.reads || look.advances || self.advanced
+    }
+
+    /// A client begins its stay: what sequences gave before was another's.
+    pub fn begin_stay(&mut self) {
+        self.advanced = false;
     }
 
     /// Takes in what the server sent; answers how many bytes were dealt with. The rest, an
@@ -319,7 +337,7 @@ impl Server {
     fn ready(&mut self, body: &[u8], session: Option<&mut Session>) -> Result<bool, Confused> {
         self.status = read::ready_for_query(body).map_err(|e| Confused(e.to_string()))?;
         let (forward, edits) = match self.replies.pop_front() {
-            Some(Reply::Query { edits } | Reply::Sync { edits }) => (true, edits),
+            Some(Reply::Query { edits, .. } | Reply::Sync { edits }) => (true, edits),
             Some(Reply::Function) => (true, false),
             Some(Reply::Injected) => (false, false),
             other => {
@@ -346,6 +364,14 @@ impl Server {
             self.note_failure(body);
             return Ok(false);
         }
+        let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
+        if let Some(Reply::Query { refusal: Some(refusal), .. }) = self.replies.front() {
+            let expected = sqlstate == SYNTAX_ERROR;
+            if expected && session.is_some() {
+                to_client.extend_from_slice(refusal);
+            }
+            return Ok(!expected);
+        }
         if !self.replies.front().is_some_and(Reply::fails_flight) {
             return Ok(true);
         }
@@ -356,7 +382,7 @@ impl Server {
             self.open_flight = false;
             self.early_data = false;
         }
-        let expected = read::report(body).is_ok_and(|report| report.sqlstate == MISSING);
+        let expected = sqlstate == MISSING;
         let refusal = match failed.first() {
             Some(Reply::Refuse(refusal)) if expected => Some(refusal),
             _ => None,
@@ -371,7 +397,7 @@ impl Server {
 
     /// Undoes what a failed flight was to do, the last first (I4).
     fn take_back(&mut self, failed: Vec<Reply>, mut session: Option<&mut Session>) {
-        let edits = |reply: &&Reply| matches!(reply, Reply::Query { edits: true });
+        let edits = |reply: &&Reply| matches!(reply, Reply::Query { edits: true, .. });
         self.edits_ahead -= failed.iter().filter(edits).count() as u32;
         for undo in failed.into_iter().rev().filter_map(Reply::into_undo) {
             let Undo { naming, held, evicted, unnamed, held_unnamed } = undo;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use crate::lexer::Suspicion;
+use crate::lexer::Look;
 
 /// A named statement as servers know it.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Statement {
     pub name: Box<[u8]>,
     /// The Parse message's body behind the name: text and parameter types.
     pub body: Box<[u8]>,
-    pub suspicion: Option<Suspicion>,
+    pub look: Look,
 }
 
 /// The name of no statement: ids begin at 1.
@@ -39,12 +39,12 @@ pub struct Statements {
 }
 
 impl Statements {
-    /// The statement for this body: an existing one, or a new one whose text `suspect` looks at.
+    /// The statement for this body: an existing one, or a new one whose text `look` looks at.
     pub fn intern(
         &mut self,
         scope: &Scope,
         body: &[u8],
-        suspect: impl FnOnce() -> Option<Suspicion>,
+        look: impl FnOnce() -> Look,
     ) -> Rc<Statement> {
         let key = (scope.clone(), Box::from(body));
         if let Some(statement) = self.known.get(&key).and_then(Weak::upgrade) {
@@ -56,7 +56,7 @@ impl Statements {
             id: self.last_id,
             name: format!("pw_{}", self.last_id).into_bytes().into(),
             body: body.into(),
-            suspicion: suspect(),
+            look: look(),
         });
         self.known.insert(key, Rc::downgrade(&statement));
         statement

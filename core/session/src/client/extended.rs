@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use poolwright_wire::{Header, TargetKind, read, write};
+use poolwright_wire::{Header, TargetKind, TransactionStatus, read, write};
 
 use super::refuse::Refusal;
 use super::{
     Fatal, LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict,
 };
-use crate::lexer::{Suspicion, suspect};
+use crate::lexer::{Look, look};
 use crate::replies::{Answer, Naming, Reply, Undo};
 use crate::server::Server;
 use crate::statements::Statement;
@@ -64,8 +64,8 @@ impl Session {
         }
         let reading = server.reading();
         let look = || match message.query.len() as u32 {
-            ..LOOK_LIMIT => suspect(message.query, reading),
-            _ => Some(Suspicion::Undecidable),
+            ..LOOK_LIMIT => look(message.query, reading),
+            _ => Look::UNDECIDABLE,
         };
         let rest = &body[name.len() + 1..];
         self.scope.settings = self.wanted.meaning().into();
@@ -73,6 +73,9 @@ impl Session {
         self.insert_name(name.clone(), statement.clone());
         server.flight_edits = true;
         let naming = Some(Naming { name, before: None });
+        if server.status() == TransactionStatus::Failed {
+            make_unknown(server, &statement, &mut out.to_server);
+        }
         if server.held.touch(statement.id) {
             let undo = Undo { naming, ..Undo::default() };
             server.send_extended(Reply::Answer(Answer::ParseComplete, undo));
@@ -91,10 +94,10 @@ impl Session {
     ) -> Result<Verdict, Pause> {
         let whole = body.len() == head.length as usize;
         self.unnamed.number = self.statements.borrow_mut().next_unnamed();
-        self.unnamed.suspicion = Some(Suspicion::Undecidable);
+        self.unnamed.look = Look::UNDECIDABLE;
         if whole && head.length <= UNNAMED_LIMIT {
             let message = read::parse(body).map_err(malformed)?;
-            self.unnamed.suspicion = suspect(message.query, server.reading());
+            self.unnamed.look = look(message.query, server.reading());
             let kept = self.unnamed.body.get_or_insert_default();
             kept.clear();
             kept.extend_from_slice(&body[1..]);
@@ -132,10 +135,13 @@ impl Session {
         let Some(statement) = self.known(server, names.statement)? else {
             return Ok(self.refuse(server, Refusal::missing(names.statement), out));
         };
+        if !server.may_run(statement.look) {
+            return Ok(self.refuse(server, Refusal::sequence(), out));
+        }
         self.rely_on(server, &statement, &mut out.to_server);
         let rest = head.length - names.consumed as u32;
         write::bind_head(&mut out.to_server, names.portal, &statement.name, rest);
-        self.note_bind(server, statement.suspicion);
+        self.note_bind(server, statement.look);
         Ok(Verdict::Rewritten(names.consumed as u32))
     }
 
@@ -143,13 +149,16 @@ impl Session {
         if let Some(refusal) = self.rely_on_unnamed(server, &mut out.to_server)? {
             return Ok(self.refuse(server, refusal, out));
         }
-        self.note_bind(server, self.unnamed.suspicion);
+        if !server.may_run(self.unnamed.look) {
+            return Ok(self.refuse(server, Refusal::sequence(), out));
+        }
+        self.note_bind(server, self.unnamed.look);
         Ok(Verdict::Forward)
     }
 
-    fn note_bind(&self, server: &mut Server, suspicion: Option<Suspicion>) {
-        server.suspect(suspicion);
-        server.flight_edits |= suspicion.is_some();
+    fn note_bind(&self, server: &mut Server, look: Look) {
+        server.note(look);
+        server.flight_edits |= look.suspicion.is_some();
         server.send_extended(Reply::Bind);
     }
 
@@ -277,6 +286,17 @@ impl Session {
     fn refuse(&self, server: &mut Server, refusal: Refusal, out: &mut Output) -> Verdict {
         refusal.send(server, &mut out.to_server);
         Verdict::Skip
+    }
+}
+
+/// Closes a statement on the server, so that the server judges its text anew: in a failed
+/// transaction it takes only what ends one.
+fn make_unknown(server: &mut Server, statement: &Rc<Statement>, to_server: &mut Vec<u8>) {
+    if server.held.touch(statement.id) {
+        server.held.remove(statement.id);
+        write::close(to_server, TargetKind::Statement, &statement.name);
+        let undo = Undo { evicted: Some(Rc::clone(statement)), ..Undo::default() };
+        server.send_extended(Reply::Close { injected: true, undo });
     }
 }
 

@@ -4,9 +4,14 @@
 use poolwright_wire::TargetKind;
 use poolwright_wire::write::{self, ErrorFields};
 
+use crate::lexer::Look;
 use crate::replies::Reply;
 use crate::server::Server;
 use crate::statements::NO_STATEMENT;
+
+/// A text that is no SQL, and says in the server's log why it is there.
+const NO_SQL: &[u8] =
+    b"refused by the pooler: currval or lastval outside the transaction of its nextval";
 
 /// An error that the pooler raises as the server would.
 pub struct Refusal {
@@ -35,8 +40,31 @@ impl Refusal {
         Refusal { sqlstate: "54000", message, hint: Some(hint) }
     }
 
+    /// What currval and lastval would answer is another client's.
+    pub fn sequence() -> Refusal {
+        Refusal {
+            sqlstate: "55000",
+            message: "currval and lastval are defined only in the transaction of their nextval"
+                .to_owned(),
+            hint: Some(
+                "Use RETURNING, or read the value in the same transaction, or set pool.mode to session.",
+            ),
+        }
+    }
+
+    /// Sends a text that must fail in place of a simple query's, and gives the client this error.
+    pub fn send_in_place_of_query(self, server: &mut Server, to_server: &mut Vec<u8>) {
+        write::query(to_server, NO_SQL);
+        server.send_query(Look::default(), Some(self.error()));
+    }
+
     /// Sends a message that must fail, and gives the client this error in place of the server's.
     pub fn send(self, server: &mut Server, to_server: &mut Vec<u8>) {
+        write::describe(to_server, TargetKind::Statement, NO_STATEMENT);
+        server.send_extended(Reply::Refuse(self.error()));
+    }
+
+    fn error(self) -> Box<[u8]> {
         let mut error = Vec::new();
         let fields = ErrorFields {
             severity: "ERROR",
@@ -46,8 +74,7 @@ impl Refusal {
             ..ErrorFields::default()
         };
         write::error_response(&mut error, &fields);
-        write::describe(to_server, TargetKind::Statement, NO_STATEMENT);
-        server.send_extended(Reply::Refuse(error.into()));
+        error.into()
     }
 }
 

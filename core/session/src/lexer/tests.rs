@@ -1,4 +1,8 @@
-use super::{HARMLESS_STATEMENTS, KEYWORDS, Reading, Suspicion, suspect};
+use super::{HARMLESS_STATEMENTS, KEYWORDS, Reading, Suspicion, look};
+
+fn suspect(text: &[u8], reading: Reading) -> Option<Suspicion> {
+    look(text, reading).suspicion
+}
 
 fn check(expected: Option<Suspicion>, texts: &[&str]) {
     for text in texts {
@@ -82,7 +86,6 @@ fn calls_of_unknown_functions_are_suspect() {
             "SELECT DISTINCT ON (a) mine(a) FROM t",
             "SELECT a FROM t AS x JOIN mine(1) ON true",
             "SELECT setseed(0.5)",
-            "SELECT currval('s')",
             "SELECT DISTINCT ON (a) filter(a) FROM t",
             "SELECT explain(1), set(1)",
             "UPDATE t SET a = 1 RETURNING set(1)",
@@ -119,6 +122,21 @@ fn strings_that_do_not_conform_and_unsafe_encodings_are_undecidable() {
     let sjis = Reading { conforming: true, ascii_safe: false };
     assert_eq!(suspect(b"SELECT '\x83\x5c'", sjis), Some(Suspicion::Undecidable));
     assert_eq!(suspect(b"SELECT 1", sjis), None);
+}
+
+#[test]
+fn reading_a_sequence_and_advancing_one_are_told_apart() {
+    let cases = [
+        ("SELECT currval('s'), LASTVAL()", (false, true)),
+        ("SELECT nextval('s'); SELECT lastval()", (true, true)),
+        ("INSERT INTO t DEFAULT VALUES", (true, false)),
+        ("SELECT 'lastval()', lastval FROM t -- lastval()", (false, false)),
+        ("SET x = 1; SELECT lastval()", (true, true)),
+    ];
+    for (text, expected) in cases {
+        let look = look(text.as_bytes(), Reading::default());
+        assert_eq!((look.advances, look.reads), expected, "{text}");
+    }
 }
 
 proptest::proptest! {
