@@ -22,7 +22,7 @@ limited() {
 cargo_test() {
   local seconds=$1
   shift
-  limited "$seconds" cargo test --locked "$@"
+  limited "$seconds" cargo test --locked --no-fail-fast "$@"
 }
 
 rust_lints() {
