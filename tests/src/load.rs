@@ -31,6 +31,8 @@ pub struct Plan {
     pub duration: Duration,
     /// Of each client between two transactions.
     pub pause: Duration,
+    /// Transactions after which a client leaves and connects anew; `u64::MAX` for never.
+    pub per_connection: u64,
     /// Make the table of marks first, as each account.
     pub setup: bool,
     /// A line on the standard error this often; zero for never.
@@ -49,6 +51,7 @@ impl Plan {
 struct Until {
     deadline: Instant,
     told: Arc<AtomicBool>,
+    per_connection: u64,
 }
 
 impl Until {
@@ -68,7 +71,8 @@ pub async fn run_until(plan: Plan, told: Arc<AtomicBool>, live: Arc<Progress>) -
         set_up(&plan).await?;
     }
     let start = Instant::now();
-    let until = Until { deadline: start + plan.duration, told };
+    let until =
+        Until { deadline: start + plan.duration, told, per_connection: plan.per_connection };
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..plan.clients {
         let account = &plan.accounts[number % plan.accounts.len()];

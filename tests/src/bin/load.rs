@@ -43,6 +43,9 @@ struct Arguments {
     /// The pause of each client between two transactions, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pause: u64,
+    /// Transactions after which a client leaves and connects anew; 0 for never.
+    #[arg(long, default_value_t = 0)]
+    per_connection: u64,
     /// Leave the table of marks as it is instead of making it first.
     #[arg(long)]
     no_setup: bool,
@@ -78,6 +81,7 @@ impl Arguments {
             accounts: self.accounts()?,
             duration: Duration::try_from_secs_f64(self.seconds)?,
             pause: Duration::from_millis(self.pause),
+            per_connection: if self.per_connection == 0 { u64::MAX } else { self.per_connection },
             setup: !self.no_setup,
             progress: Duration::try_from_secs_f64(self.progress)?,
         })

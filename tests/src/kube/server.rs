@@ -36,6 +36,8 @@ impl Server {
         let databases = DATABASES.map(str::to_owned);
         let accounts = accounts::from_template("ws_{001..020}", &databases, "secret-of-{user}")?;
         let server = Server { folder: folder.to_owned(), port, budget, accounts };
+        // What an earlier run on the same cluster left.
+        let _ = std::fs::remove_dir_all(folder);
         let limits = [port.into(), budget + RESERVE, RESERVE - 1].map(|n| n.to_string());
         let [port, most, reserved] = limits.each_ref().map(String::as_str);
         server.script(&["start", &server.path(), "0.0.0.0", port, most, reserved], "").await?;
@@ -108,5 +110,6 @@ impl Drop for Server {
         let mut stop = std::process::Command::new(SCRIPT);
         stop.args(["stop", &self.path()]).stdin(Stdio::null());
         let _ = stop.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = std::fs::remove_dir_all(self.folder.join("data"));
     }
 }

@@ -57,15 +57,22 @@ impl Stage {
         let folder = state()?.join("tests").join(name);
         let operator = Operator::installed().await?;
         let namespace = Namespace(name.to_owned());
-        namespace.apply(&manifest::namespace(name)).await?;
-        let server = match budget {
-            0 => None,
-            budget => Some(Server::start(&folder, budget).await?),
-        };
         let name = name.to_owned();
-        let stage = Stage { namespace, operator, server, name, start, done: false, _turn: turn };
+        let (server, done) = (None, false);
+        let mut stage = Stage { namespace, operator, server, name, start, done, _turn: turn };
+        stage.make_namespace().await?;
+        if budget > 0 {
+            stage.server = Some(Server::start(&folder, budget).await?);
+        }
         stage.namespace.apply(&manifest::users(USERS, &stage.accounts())).await?;
         Ok(stage)
+    }
+
+    /// A new one: what an earlier run on the same cluster left goes first.
+    async fn make_namespace(&self) -> Result<()> {
+        let gone = format!("delete namespace {} --ignore-not-found --timeout 120s", self.name);
+        self.namespace.kubectl(&gone).await?;
+        self.namespace.apply(&manifest::namespace(&self.name)).await.map(drop)
     }
 
     /// The PostgreSQL of this test.

@@ -18,6 +18,8 @@ use crate::sampler::{Peaks, Sampler};
 
 /// Between two samples of the server's connections.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+/// Clients come and go, so that all pods get some and many connects meet what is done.
+const PER_CONNECTION: u64 = 60;
 /// More than any test's bounds together.
 const LONGEST: Duration = Duration::from_secs(900);
 
@@ -48,6 +50,7 @@ impl Traffic {
             accounts: server.accounts.clone(),
             duration: LONGEST,
             pause,
+            per_connection: PER_CONNECTION,
             setup: true,
             progress: Duration::ZERO,
         };
@@ -111,11 +114,11 @@ impl Seen {
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Seen { report, peaks, pods, cut, budget } = self;
-        let Report { clients, seconds, transactions, reconnects, .. } = report;
+        let Report { clients, seconds, transactions, connects, reconnects, .. } = report;
         writeln!(
             f,
-            "    {clients} clients, {seconds} s: {transactions} transactions, {reconnects} \
-             reconnects, {} refused, {} cut, {} foreign, {} failed",
+            "    {clients} clients, {seconds} s: {transactions} transactions, {connects} connects, \
+             {reconnects} asked for by pods, {} refused, {} cut, {} foreign, {} failed",
             report.refused, report.cut, report.wrong, report.failed
         )?;
         write!(

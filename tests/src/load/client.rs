@@ -52,7 +52,10 @@ async fn connect(
 ) -> Option<Client> {
     loop {
         match target.connect().await {
-            Ok(client) => return Some(client),
+            Ok(client) => {
+                tally.connects += 1;
+                return Some(client);
+            }
             Err(error) => {
                 tally.refused += 1;
                 live.errors.fetch_add(1, Ordering::Relaxed);
@@ -66,8 +69,8 @@ async fn connect(
     }
 }
 
-/// Runs transactions on one connection until the end of the run (false) or of the connection
-/// (true: the last request is to be repeated).
+/// Runs transactions on one connection until the client leaves by itself (false) or the connection
+/// ends (true: the last request is to be repeated).
 async fn transact(
     client: &mut Client,
     marks: &mut Marks,
@@ -77,7 +80,8 @@ async fn transact(
     tally: &mut Tally,
     live: &Progress,
 ) -> bool {
-    while !until.is_reached() {
+    let mut left = until.per_connection;
+    while !until.is_reached() && left > 0 {
         let flight = if repeat { marks.again() } else { marks.step_forward() };
         let start = Instant::now();
         match request(client, &flight).await {
@@ -85,6 +89,7 @@ async fn transact(
                 tally.latency.record(start.elapsed());
                 judge(marks.check(&messages), &messages, tally, live);
                 repeat = false;
+                left -= 1;
             }
             Outcome::AskedToLeave => {
                 tally.asked_to_leave += 1;

@@ -14,6 +14,7 @@ use super::latency::Latency;
 /// One client's counts.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    pub(super) connects: u64,
     pub(super) transactions: u64,
     pub(super) asked_to_leave: u64,
     pub(super) refused: u64,
@@ -42,6 +43,8 @@ pub struct Report {
     pub p50_us: u64,
     pub p99_us: u64,
     pub max_us: u64,
+    /// Connections that were made.
+    pub connects: u64,
     /// Reconnects after a clean 57P01 that came instead of an answer: no error.
     pub reconnects: u64,
     /// Connects or logins that failed.
@@ -69,6 +72,7 @@ impl Report {
 
     pub(super) fn add(&mut self, tally: Tally) {
         self.transactions += tally.transactions;
+        self.connects += tally.connects;
         self.reconnects += tally.asked_to_leave;
         self.refused += tally.refused;
         self.cut += tally.cut;
@@ -97,7 +101,7 @@ impl fmt::Display for Report {
             "{clients} clients, {seconds} s: {transactions} transactions, {tps} per second"
         )?;
         writeln!(f, "latency   p50 {p50_us} us, p99 {p99_us} us, longest {} us", self.max_us)?;
-        writeln!(f, "asked to reconnect {}", self.reconnects)?;
+        writeln!(f, "connects  {}, asked to reconnect {}", self.connects, self.reconnects)?;
         let Report { refused, cut, wrong, failed, .. } = self;
         write!(f, "errors    refused {refused}, cut {cut}, wrong marks {wrong}, failed {failed}")?;
         for (reason, count) in &self.reasons {

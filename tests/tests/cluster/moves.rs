@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use poolwright_tests::kube::command::{number, text};
+use poolwright_tests::kube::counters;
 use poolwright_tests::kube::stage::Stage;
 use poolwright_tests::kube::traffic::Traffic;
 use poolwright_tests::kube::wait::{eventually, seconds};
@@ -29,6 +30,7 @@ async fn finish(traffic: Traffic, at_least: usize) -> Result<()> {
     traffic.goes_on().await?;
     let seen = traffic.stop().await?;
     ensure!(seen.pods >= at_least, "expected {at_least} pods to be seen, not {}", seen.pods);
+    ensure!(seen.report.reconnects > 0, "no pod asked a client to leave");
     seen.is_clean()
 }
 
@@ -52,9 +54,23 @@ async fn scale(stage: &Stage, replicas: i64) -> Result<()> {
 async fn scale_and_back(stage: &Stage) -> Result<()> {
     let traffic = begin(stage, 1).await?;
     scale(stage, 3).await?;
+    clients_are_on_all_pods(stage).await?;
     traffic.goes_on().await?;
     scale(stage, 1).await?;
     finish(traffic, 3).await
+}
+
+async fn clients_are_on_all_pods(stage: &Stage) -> Result<()> {
+    eventually("each pod has clients", seconds(60), async || {
+        let mut clients = Vec::new();
+        for pod in stage.pods(NAME).await? {
+            let metric = "poolwright_client_connections";
+            clients.push(counters::read(text(&pod, "/status/podIP"), metric).await?);
+        }
+        ensure!(clients.iter().all(|count| *count > 0.0), "clients of each pod: {clients:?}");
+        Ok(Some(()))
+    })
+    .await
 }
 
 async fn restart(stage: &Stage) -> Result<()> {

@@ -25,6 +25,7 @@ fn plan(port: u16, site: &Site) -> Plan {
         accounts: vec![account("alice")],
         duration: Duration::from_millis(700),
         pause: Duration::ZERO,
+        per_connection: 20,
         setup: true,
         progress: Duration::ZERO,
     }
