@@ -562,6 +562,56 @@ fn a_server_cap_is_shared_by_its_databases() {
 }
 
 #[test]
+fn a_slot_promised_across_databases_is_not_lost_when_its_heir_is_full_by_then() {
+    check(
+        "server 2 8
+         database a 2
+         database b 1
+         pool ann a
+         pool bob b
+         pool eve b
+         0ms request c1 ann    => open #0 ann
+         0ms request c2 ann    => open #1 ann
+         5ms opened #0         => assign c1 #0
+         5ms opened #1         => assign c2 #1
+         6ms returned #0
+         6ms returned #1
+         900ms request c3 bob  => close #0 evicted
+         901ms request c4 eve
+         1401ms timer          => close #1 evicted
+         1402ms closed #1      => open #2 eve
+         1410ms opened #2      => assign c4 #2
+         1420ms returned #2
+         2s closed #0          => close #2 evicted
+         3s closed #2          => open #3 bob",
+    );
+}
+
+#[test]
+fn what_rests_behind_a_broken_connection_is_seen_in_time() {
+    check(
+        "server 3 8
+         database a 3
+         pool ann a
+         pool bob a
+         pool eve a
+         0ms request c1 ann    => open #0 ann
+         0ms request c2 ann    => open #1 ann
+         0ms request c3 ann    => open #2 ann
+         5ms opened #0         => assign c1 #0
+         5ms opened #1         => assign c2 #1
+         400ms opened #2       => assign c3 #2
+         410ms returned #2
+         420ms returned #0
+         421ms returned #1
+         430ms request c4 bob
+         431ms request c5 eve
+         440ms broken #2
+         505ms timer           => close #0 evicted",
+    );
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let down = Refusal::BackendDown { reason: "no route".into(), since: Duration::ZERO };
     assert!(down.to_string().contains("no route"));

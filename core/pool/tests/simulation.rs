@@ -86,3 +86,18 @@ fn a_tenant_fifty_times_hotter_does_not_slow_the_others() {
     let most = (before * 3).max(Duration::from_millis(50));
     assert!(after <= most, "{after:?} beside a hot tenant, {before:?} without");
 }
+
+#[test]
+fn tenants_that_come_back_get_in_beside_a_hot_one() {
+    // The others lose their connections between bursts and find them all in the hot one's hands.
+    let mut plan = workspaces(1000, 1, Duration::from_secs(30));
+    plan.limits = PoolLimits { size: 20, min: 0, idle_timeout: Duration::from_secs(1), ..limits() };
+    plan.tenants.iter_mut().for_each(|tenant| tenant.every = Duration::from_secs(3));
+    plan.tenants[0].every = Duration::from_millis(10);
+    plan.tenants[0].burst = 50;
+    let outcome = World::run(plan);
+    let neighbours = (2..20).step_by(2).map(|tenant| outcome.wait(tenant, 990));
+    let worst = neighbours.max().unwrap();
+    println!("worst p99 wait of tenants that come back: {worst:?}");
+    assert!(worst <= Duration::from_millis(200), "{worst:?}");
+}
