@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -206,8 +207,8 @@ impl ServerConn {
 
     /// Reads once, with no client to hear it.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        let mut fresh = [0; 4096];
-        let mut buf = ReadBuf::new(&mut fresh);
+        let mut fresh = [MaybeUninit::uninit(); 4096];
+        let mut buf = ReadBuf::uninit(&mut fresh);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
         if buf.filled().is_empty() {
             return Poll::Ready(Err(Lost::Closed));

@@ -23,7 +23,7 @@ pub trait Connector: 'static {
     /// [`OpenError`], after the server has hung up on the attempt.
     fn open(&self, pool: PoolId) -> impl Future<Output = Result<Self::Conn, OpenError>>;
 
-    /// Says goodbye and waits for the server's end of the connection. Bounded in time.
+    /// Says goodbye and waits for the server's end of the connection: until then the slot is taken.
     fn close(&self, conn: Self::Conn) -> impl Future<Output = ()>;
 
     /// Watches a resting connection: ready, with a fixed metric label, when it must be closed.

@@ -1,6 +1,7 @@
 //! Real server connections for the shell: the dialer opens them, the connection itself knows how to
 //! end. It decides nothing.
 
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use super::{Connector, OpenError};
 use crate::conn::ServerConn;
 use crate::dialer::Dialer;
 
-/// How long a server may take to end a connection after our goodbye. Longer than the system takes
-/// to give up a peer that acknowledges nothing.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a server may take to end a connection after our goodbye before somebody is told. Longer
+/// than the system takes to give up a peer that acknowledges nothing.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Connector for Dialer {
     type Conn = ServerConn;
@@ -29,8 +30,10 @@ impl Connector for Dialer {
 
     async fn close(&self, conn: ServerConn) {
         let (addr, process_id) = (conn.backend.addr, conn.backend.process_id);
-        if timeout(GOODBYE_TIMEOUT, conn.close()).await.is_err() {
-            warn!(%addr, process_id, "the server has not ended a connection: its slot is reused");
+        let mut closing = pin!(conn.close());
+        if timeout(GOODBYE_PATIENCE, &mut closing).await.is_err() {
+            warn!(%addr, process_id, "the server has not ended a connection: its slot stays taken");
+            closing.await;
         }
     }
 
