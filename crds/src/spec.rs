@@ -160,7 +160,7 @@ pub struct Budget {
 #[serde(rename_all = "camelCase")]
 pub struct Sizing {
     /// Server connections for each tenant, as a decimal number in quotes: "2.5".
-    #[schemars(length(min = 1, max = 8))]
+    #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = rules::ratio())]
     pub connections_per_tenant: String,
     /// Bounds for each database, all pods together.
@@ -202,7 +202,7 @@ pub struct PerTenant {
     #[schemars(range(min = 0, max = 10000))]
     pub reserve: i32,
     #[serde(default = "defaults::reserve_timeout")]
-    #[schemars(length(min = 1, max = 8))]
+    #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = rules::duration())]
     pub reserve_timeout: String,
 }
@@ -268,7 +268,7 @@ pub struct SecretRef {
 pub struct Drain {
     /// How long a pod that is told to end waits for its clients' transactions; 1s to 1h.
     #[serde(default = "defaults::drain_timeout")]
-    #[schemars(length(min = 1, max = 8))]
+    #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = rules::duration())]
     #[x_kube(validation = rules::drain_within_an_hour())]
     pub timeout: String,

@@ -16,6 +16,8 @@ pub struct Demand {
     pub tenants: u32,
     /// Connections: ⌈tenants × ratio⌉ inside the bounds.
     pub wanted: u32,
+    /// The same before it is rounded, in thousandths of a connection.
+    pub exact: u64,
     /// The part of `wanted` that comes before the others' fair share: the lower bound.
     pub min: u32,
 }
@@ -36,9 +38,17 @@ impl Bounds {
 impl Demand {
     /// The demand of a database with so many tenants. A sum beyond `u32::MAX` stays there.
     pub fn of(tenants: u32, ratio: Ratio, bounds: Bounds) -> Demand {
-        let raw = ratio.times(tenants).div_ceil(1000);
-        let wanted = bounds.clamp(u32::try_from(raw).unwrap_or(u32::MAX));
-        Demand { tenants, wanted, min: bounds.min.min(wanted) }
+        let raw = ratio.times(tenants);
+        let whole = u32::try_from(raw.div_ceil(1000)).unwrap_or(u32::MAX);
+        let wanted = bounds.clamp(whole);
+        let exact = if wanted == whole { raw } else { u64::from(wanted) * 1000 };
+        Demand { tenants, wanted, exact, min: bounds.min.min(wanted) }
+    }
+
+    /// What all want together, in whole connections: rounded once, not for each.
+    pub fn total(demands: &[Demand]) -> u64 {
+        let exact = demands.iter().map(|demand| demand.exact);
+        exact.fold(0, u64::saturating_add).div_ceil(1000)
     }
 }
 
@@ -70,6 +80,13 @@ mod tests {
     #[test]
     fn an_absurd_number_of_tenants_does_not_overflow() {
         check(u32::MAX, "9999.999", (0, u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn what_all_want_is_rounded_once() {
+        let demand = |tenants| Demand::of(tenants, "2.5".parse().unwrap(), Bounds::NONE);
+        assert_eq!(Demand::total(&[demand(25), demand(25)]), 125);
+        assert_eq!(Demand::total(&[demand(25), demand(24)]), 123);
     }
 
     #[test]

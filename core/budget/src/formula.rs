@@ -10,7 +10,7 @@ use crate::{
 /// change the sum, it says so: `3 tenants × 2.5 = 7.5, 8 within bounds ≤ 10 budget`.
 pub fn text(ratio: Ratio, demands: &[Demand], budget: u32) -> String {
     let tenants: u64 = demands.iter().map(|demand| u64::from(demand.tenants)).sum();
-    let wanted: u64 = demands.iter().map(|demand| u64::from(demand.wanted)).sum();
+    let wanted = Demand::total(demands);
     let raw: u64 = demands.iter().map(|demand| ratio.times(demand.tenants)).sum();
     let noun = if tenants == 1 { "tenant" } else { "tenants" };
     let mut text = format!("{tenants} {noun} × {ratio} = {}", decimal(raw));

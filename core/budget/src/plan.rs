@@ -67,7 +67,7 @@ pub fn plan(
     if budget < shares || shares == 0 {
         return Err(BudgetTooSmall { budget, shares });
     }
-    let wanted: u64 = demands.iter().map(|demand| u64::from(demand.wanted)).sum();
+    let wanted = Demand::total(demands);
     let granted = u32::try_from(wanted).unwrap_or(u32::MAX).min(budget).max(shares);
     let per_pod = granted / shares;
     Ok(Plan {
