@@ -31,7 +31,7 @@ pub struct Plan {
     pub duration: Duration,
     /// Of each client between two transactions.
     pub pause: Duration,
-    /// Transactions after which a client leaves and connects anew; `u64::MAX` for never.
+    /// Transactions after which a client leaves and connects anew; 0 for never.
     pub per_connection: u64,
     /// Make the table of marks first, as each account.
     pub setup: bool,
@@ -51,7 +51,7 @@ impl Plan {
 struct Until {
     deadline: Instant,
     told: Arc<AtomicBool>,
-    per_connection: u64,
+    per_connection: Option<u64>,
 }
 
 impl Until {
