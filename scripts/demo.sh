@@ -196,14 +196,17 @@ end_background() {
   unset "background[$1]"
 }
 
+# What still runs in the background lives in the cluster's network, but for the
+# watcher; `down` ends what is in there.
 remove() {
-  local name
-  for name in "${!background[@]}"; do end_background "$name"; done
+  [[ -z ${background[metrics]:-} ]] || kill "${background[metrics]}" 2>/dev/null || true
   "$cluster/cluster.sh" down
 }
 
+# The signal may come while a step's output goes to its log.
 interrupted() {
   trap '' INT TERM
+  exec >&3 2>&3
   stop_ticker
   echo
   say "interrupted: removing the demo"
@@ -229,6 +232,7 @@ main() {
   say "all of it worked: no error, and never more than $budget server connections"
 }
 
+exec 3>&1
 declare -A background=()
 problems=()
 accounts=$state/demo/accounts

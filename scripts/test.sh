@@ -85,7 +85,7 @@ summary() {
   ((failed || ${#failed_parts[@]} == 0)) || failed=${#failed_parts[@]}
   ((${#failed_parts[@]} == 0)) || say "failed: ${failed_parts[*]}"
   say "logs: $logs"
-  echo "$passed passed, $failed failed"
+  ((passed + failed == 0)) || echo "$passed passed, $failed failed"
   ((failed == 0))
 }
 
