@@ -71,8 +71,8 @@ pub async fn run_until(plan: Plan, told: Arc<AtomicBool>, live: Arc<Progress>) -
         set_up(&plan).await?;
     }
     let start = Instant::now();
-    let until =
-        Until { deadline: start + plan.duration, told, per_connection: plan.per_connection };
+    let per_connection = Some(plan.per_connection).filter(|most| *most > 0);
+    let until = Until { deadline: start + plan.duration, told, per_connection };
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..plan.clients {
         let account = &plan.accounts[number % plan.accounts.len()];

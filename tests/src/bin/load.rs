@@ -81,7 +81,7 @@ impl Arguments {
             accounts: self.accounts()?,
             duration: Duration::try_from_secs_f64(self.seconds)?,
             pause: Duration::from_millis(self.pause),
-            per_connection: if self.per_connection == 0 { u64::MAX } else { self.per_connection },
+            per_connection: self.per_connection,
             setup: !self.no_setup,
             progress: Duration::try_from_secs_f64(self.progress)?,
         })

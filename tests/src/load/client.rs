@@ -80,7 +80,7 @@ async fn transact(
     tally: &mut Tally,
     live: &Progress,
 ) -> bool {
-    let mut left = until.per_connection;
+    let mut left = until.per_connection.unwrap_or(u64::MAX);
     while !until.is_reached() && left > 0 {
         let flight = if repeat { marks.again() } else { marks.step_forward() };
         let start = Instant::now();

@@ -27,14 +27,14 @@ fn from_config_map() -> Value {
 }
 
 async fn twenty_become_fifty(stage: &Stage) -> Result<()> {
-    let tenants = |one: &str, two: &str| json!({"cloud_01": one, "cloud_02": two});
-    stage.namespace.apply(&config_map("tenants", &tenants("10", "10"))).await?;
+    let tenants = |each: &str| json!({"cloud_01": each, "cloud_02": each});
+    stage.namespace.apply(&config_map("tenants", &tenants("10"))).await?;
     stage.serve(NAME, from_config_map()).await?;
     pods_hold(stage, 25.0).await?;
     let before = stage.identities(NAME).await?;
 
     let traffic = Traffic::start(stage, NAME, 40, Duration::from_millis(5)).await?;
-    stage.namespace.patch("configmap/tenants", &json!({"data": tenants("24", "26")})).await?;
+    stage.namespace.patch("configmap/tenants", &json!({"data": tenants("25")})).await?;
     eventually("status counts 50 tenants", seconds(20), async || {
         let cluster = stage.pooler_cluster(NAME).await?;
         let [tenants, granted, pod] = ["tenants", "granted", "perPod"]
