@@ -107,7 +107,7 @@ async fn a_drain_under_load_cuts_no_request() {
         accounts: ["alice", "bob"].map(account).to_vec(),
         duration: Duration::from_secs(4),
         pause: Duration::from_millis(1),
-        per_connection: 0,
+        per_connection: u64::MAX,
         setup: false,
         progress: Duration::ZERO,
     };
