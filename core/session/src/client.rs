@@ -83,6 +83,8 @@ pub struct Counts {
 /// One client after login.
 pub struct Session {
     pub wanted: Wanted,
+    /// What RESET goes back to.
+    startup: Wanted,
     pub counts: Counts,
     scope: Scope,
     statements: Rc<RefCell<Statements>>,
@@ -132,6 +134,7 @@ impl Session {
     pub fn new(pool: u32, wanted: Wanted, statements: Rc<RefCell<Statements>>) -> Session {
         let settings = wanted.meaning().into();
         Session {
+            startup: wanted.clone(),
             wanted,
             counts: Counts::default(),
             scope: Scope { pool, settings },
@@ -153,6 +156,16 @@ impl Session {
             Some(&(tag::QUERY | tag::FUNCTION_CALL)) => Refused::Message,
             _ => Refused::Flight,
         };
+    }
+
+    /// This startup parameter is what servers have by themselves: it need not be set.
+    pub fn drop_startup(&mut self, name: &str) {
+        self.wanted.remove(name);
+        self.startup.remove(name);
+    }
+
+    pub(crate) fn startup_value(&self, name: &str) -> Option<Box<str>> {
+        self.startup.get(&name.to_ascii_lowercase()).map(Box::from)
     }
 
     /// Nothing of a message has been dealt with whose rest is to come.

@@ -34,6 +34,11 @@ impl Wanted {
         self.0.get(name).map(|value| &**value)
     }
 
+    /// Wants this value from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_ascii_lowercase().into(), value.into());
+    }
+
     /// Wants this no longer.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);

@@ -49,6 +49,9 @@ pub struct Server {
     pub(crate) suspicion: Option<Suspicion>,
     /// The client may have called nextval since its stay began.
     advanced: bool,
+    /// A RESET or DISCARD ALL went through, whose ParameterStatus messages come before
+    /// ReadyForQuery (since PostgreSQL 14).
+    resetting: bool,
     /// A message to the server has begun and not ended.
     pub(crate) half_sent: bool,
     parameters: Current,
@@ -86,6 +89,7 @@ impl Server {
             unnamed: None,
             suspicion: None,
             advanced: false,
+            resetting: false,
             half_sent: false,
             parameters: Current::new(parameters),
             reading: Reading::default(),
@@ -258,7 +262,7 @@ impl Server {
             tag::DATA_ROW | tag::COPY_DATA | tag::COPY_DONE => self.within_result(head.tag),
             tag::READY_FOR_QUERY => self.ready(body, session),
             tag::ERROR_RESPONSE => self.error(body, session, to_client),
-            tag::PARAMETER_STATUS => self.parameter(body, session),
+            tag::PARAMETER_STATUS => self.parameter(body, session, to_client),
             tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => Ok(!self.is_injected()),
             tag::COMMAND_COMPLETE => self.complete(head, body, session),
             tag::COPY_IN_RESPONSE if session.is_none() => Err(Confused(
@@ -322,6 +326,7 @@ impl Server {
         if matches!(self.replies.front(), Some(Reply::Execute)) {
             self.replies.pop_front();
         }
+        self.resetting |= matches!(body, b"RESET\0" | b"DISCARD ALL\0");
         if body == b"DISCARD ALL\0" {
             self.parameters.set_reset();
         }
@@ -346,6 +351,7 @@ impl Server {
         };
         self.edits_ahead -= u32::from(edits);
         self.copy_in = false;
+        self.resetting = false;
         if let Some(session) = session.filter(|_| forward) {
             session.count_ready(self.status);
         }
@@ -426,12 +432,26 @@ impl Server {
             Some(Failure { sqlstate: text(report.sqlstate), message: text(report.message) });
     }
 
-    fn parameter(&mut self, body: &[u8], session: Option<&mut Session>) -> Result<bool, Confused> {
+    /// A client that resets a parameter goes back to its own startup value, which it is told; the
+    /// server gets it at the next difference.
+    fn parameter(
+        &mut self,
+        body: &[u8],
+        session: Option<&mut Session>,
+        to_client: &mut Vec<u8>,
+    ) -> Result<bool, Confused> {
         let (name, value) = read::parameter_status(body).map_err(|e| Confused(e.to_string()))?;
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        let forward = !self.is_injected();
+        let mut forward = !self.is_injected();
         match session.filter(|_| forward) {
-            Some(session) => self.parameters.report_to(&name, &value, &mut session.wanted),
+            Some(session) => {
+                self.parameters.report_to(&name, &value, &mut session.wanted);
+                if let Some(own) = session.startup_value(&name).filter(|_| self.resetting) {
+                    write::parameter_status(to_client, name.as_bytes(), own.as_bytes());
+                    session.wanted.set(&name, &own);
+                    forward = false;
+                }
+            }
             None => self.parameters.report(&name, &value),
         }
         self.read_settings();
@@ -495,7 +515,7 @@ impl Server {
 fn looked_into(head: &Header) -> bool {
     let whole = match head.tag {
         tag::READY_FOR_QUERY | tag::ERROR_RESPONSE | tag::PARAMETER_STATUS => true,
-        tag::COMMAND_COMPLETE => matches!(head.length, 12 | 15),
+        tag::COMMAND_COMPLETE => matches!(head.length, 6 | 12 | 15),
         _ => false,
     };
     whole && head.length <= LOOK_LIMIT

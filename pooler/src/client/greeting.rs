@@ -52,14 +52,15 @@ impl Client {
 
     /// What equals the server's own setting need not be set.
     fn drop_defaults(&mut self) {
-        let wanted = &mut self.conn.session.wanted;
-        let names: Vec<String> = wanted
+        let session = &mut self.conn.session;
+        let names: Vec<String> = session
+            .wanted
             .iter()
             .filter(|&(name, value)| self.tenant.known(name, value) == Some(Known::Default))
             .map(|(name, _)| name.to_owned())
             .collect();
         for name in names {
-            wanted.remove(&name);
+            session.drop_startup(&name);
         }
     }
 }
