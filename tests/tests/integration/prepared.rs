@@ -1,6 +1,6 @@
 //! Named and unnamed prepared statements, kept for a client whichever server it gets.
 
-use poolwright_tests::pg::{Client, Flight};
+use poolwright_tests::pg::{Client, Flight, message::transcript};
 use poolwright_tests::site::Site;
 
 three_ways!(1:
@@ -15,6 +15,7 @@ three_ways!(1:
     a_query_forgets_the_unnamed_statement,
     a_statement_that_fails_at_its_second_use_says_so_once,
     many_statements_all_stay_usable,
+    a_long_statement_that_comes_in_pieces_is_prepared,
     the_types_given_at_parse_are_kept,
     a_parse_in_a_failed_transaction_is_refused,
     equal_texts_mean_what_the_settings_of_each_client_say,
@@ -161,6 +162,17 @@ async fn many_statements_all_stay_usable(site: &Site) {
     for number in (0..300).rev() {
         gives(&mut client, &format!("s{number}"), &number.to_string()).await;
     }
+}
+
+async fn a_long_statement_that_comes_in_pieces_is_prepared(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let sql = format!("SELECT length('{}')", "x".repeat(500_000));
+    let flight = Flight::new().parse("s", &sql).sync();
+    for piece in flight.bytes().chunks(100_000) {
+        client.send(piece).await.unwrap();
+    }
+    assert_eq!(transcript(&client.until_ready().await.unwrap()), ["Parsed", "Ready(I)"]);
+    gives(&mut client, "s", "500000").await;
 }
 
 async fn the_types_given_at_parse_are_kept(site: &Site) {

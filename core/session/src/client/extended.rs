@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use poolwright_wire::{Header, TargetKind, TransactionStatus, read, write};
+use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
 use super::refuse::Refusal;
 use super::{
@@ -317,6 +317,23 @@ fn make_known(
     to_server.extend_from_slice(&statement.body);
     let undo = Undo { naming, held: Some(statement.id), ..Undo::default() };
     server.send_extended(Reply::Parse { injected, undo });
+}
+
+/// How much of the body of a Parse or Bind must be there before it can be dealt with, if that is
+/// more than there is. A server connection is asked for only then: one that must wait for the rest
+/// would be free all the while.
+pub(super) fn more_of(head: Header, body: &[u8]) -> Result<Option<u32>, Pause> {
+    let needed = match head.tag {
+        tag::PARSE => match read::parse_name(body, head.length).map_err(malformed)? {
+            Some(name) if !name.name.is_empty() && head.length <= STATEMENT_LIMIT => head.length,
+            _ => 0,
+        },
+        _ => match read::bind_names(body, head.length).map_err(malformed)? {
+            Some(_) => 0,
+            None => head.length.min(LOOK_LIMIT),
+        },
+    };
+    Ok((body.len() < needed as usize).then_some(needed))
 }
 
 fn malformed(error: poolwright_wire::WireError) -> Pause {

@@ -1,8 +1,10 @@
 //! Prepared statements: sent ahead, shared, evicted, taken back.
 
 use super::super::pair::Pair;
-use super::super::script::Message::{CloseStatement, Execute, Sync};
+use super::super::script::Message::{Bind, CloseStatement, Execute, Sync};
+use super::super::script::bytes;
 use super::{parse, query, run};
+use crate::{Output, Pause};
 
 #[test]
 fn a_statement_follows_its_client_to_another_server_and_its_reply_is_swallowed() {
@@ -145,4 +147,24 @@ fn another_clients_unnamed_statement_is_never_run() {
     pair.ask(&[parse("", "SELECT 'one'"), Sync]);
     pair.change_client(&[]);
     assert_eq!(pair.ask(&run("")), "E:26000 Z:I");
+}
+
+/// Else it would be given a server, give it back unused, and ask again, for ever.
+#[test]
+fn who_asks_for_a_server_has_a_message_for_it() {
+    let long = format!("SELECT '{}'", "x".repeat(100_000));
+    let name: &'static str = "n".repeat(5000).leak();
+    for message in [query(&long), parse("a", &long), parse("", &long), Bind("p", name)] {
+        let bytes = bytes(&[message]);
+        for came in (0..bytes.len()).step_by(100).chain([bytes.len()]) {
+            let mut pair = Pair::new(3);
+            let alone = pair.session.send(None, &bytes[..came], &mut Output::default());
+            if alone.pause == Pause::NeedServer {
+                let (_, left) = pair.send_bytes(&bytes[..came]);
+                assert!(left < came, "{came} of {} bytes", bytes.len());
+            } else {
+                assert!(came < bytes.len());
+            }
+        }
+    }
 }
