@@ -44,14 +44,14 @@ integration() { part integration cargo_test 900 -p poolwright-tests; }
 
 # The shipped binaries in their image, on a real cluster.
 shipped() {
+  local name
   part build scripts/build.sh
   part cluster-parts tests/cluster/parts.sh
   if ! passed build || ! passed cluster-parts; then
-    skip image "a part before it failed"
-    skip chart "a part before it failed"
-    skip cluster "a part before it failed"
+    for name in cluster-check image chart cluster; do skip "$name" "a part before it failed"; done
     return
   fi
+  part cluster-check limited 300 tests/cluster/check.sh
   part image tests/cluster/image.sh
   part chart scripts/chart.sh
   if passed image; then part cluster limited 1800 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
