@@ -17,6 +17,7 @@ export POOLWRIGHT_LINK_RANGE=${POOLWRIGHT_LINK_RANGE:-10.86.0.0/24}
 cd "$root"
 
 # What the tests installed goes with the cluster, or by itself from one that stays.
+# shellcheck disable=SC2317 # the trap below calls it
 finish() {
   if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
     "$cluster/cluster.sh" exec -- helm uninstall poolwright-tests --namespace poolwright-tests --ignore-not-found || true

@@ -11,8 +11,8 @@ use super::manifest;
 use super::wait::{eventually, seconds};
 use crate::pooler::{http_get, sum_of_metric};
 
-/// Release, namespace, Deployment and ServiceAccount.
-const NAME: &str = "poolwright";
+/// Release, namespace, Deployment and ServiceAccount: a name that no user's own install has.
+const NAME: &str = "poolwright-tests";
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 use super::command::run;
 use crate::load::{Account, accounts};
 use crate::pg::Target;
+use crate::postgres::free_port;
 
 /// The name by which pods know node 1, where the server runs.
 pub const HOST: &str = "postgres.poolwright.test";
@@ -31,8 +31,7 @@ pub struct Server {
 impl Server {
     /// Starts one under `folder` with a role, a password and a schema for each workspace.
     pub async fn start(folder: &Path, budget: u32) -> Result<Server> {
-        static NEXT: AtomicU16 = AtomicU16::new(5440);
-        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = free_port()?;
         let databases = DATABASES.map(str::to_owned);
         let accounts = accounts::from_template("ws_{001..020}", &databases, "secret-of-{user}")?;
         let server = Server { folder: folder.to_owned(), port, budget, accounts };

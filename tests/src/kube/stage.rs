@@ -54,7 +54,6 @@ impl Stage {
         let turn = TURN.lock().await;
         let start = Instant::now();
         println!("\n{name}");
-        let folder = state()?.join("tests").join(name);
         let operator = Operator::installed().await?;
         let namespace = Namespace(name.to_owned());
         let name = name.to_owned();
@@ -62,6 +61,7 @@ impl Stage {
         let mut stage = Stage { namespace, operator, server, name, start, done, _turn: turn };
         stage.make_namespace().await?;
         if budget > 0 {
+            let folder = state()?.join("tests").join(&stage.name);
             stage.server = Some(Server::start(&folder, budget).await?);
         }
         stage.namespace.apply(&manifest::users(USERS, &stage.accounts())).await?;
@@ -178,7 +178,7 @@ const QUESTIONS: [&str; 7] = [
     "describe pods -n {}",
     "logs -n {} --selector app.kubernetes.io/name=poolwright-pooler --prefix --tail 200",
     "get statefulsets -n {} -o yaml",
-    "logs -n poolwright deployment/poolwright --tail 100",
+    "logs -n poolwright-tests deployment/poolwright-tests --tail 100",
     "get poolerclusters -n {} -o yaml",
 ];
 
