@@ -33,6 +33,16 @@ fn tell(what: &str, writes: &BTreeMap<Write, usize>) {
     println!("    {what}: writes by user {users:?}");
 }
 
+/// Waits until ours is ready and those of tests before this one are gone with their namespaces.
+async fn alone(stage: &Stage) -> Result<()> {
+    eventually("no other PoolerCluster is left", seconds(90), async || {
+        let all = stage.namespace.list("poolerclusters --all-namespaces").await?;
+        Ok((all.len() == 1).then_some(()))
+    })
+    .await?;
+    stage.ready(NAME).await
+}
+
 /// A window of sixty seconds, under load, since what follows the load must not be written.
 async fn a_quiet_minute(stage: &Stage) -> Result<()> {
     let begun = Mark::now()?;
@@ -40,7 +50,7 @@ async fn a_quiet_minute(stage: &Stage) -> Result<()> {
     let first = by_operator(begun.since()?);
     ensure!(!first.is_empty(), "the audit log does not show the operator's own first writes");
     let traffic = Traffic::start(stage, NAME, 40, Duration::from_millis(20)).await?;
-    stage.ready(NAME).await?;
+    alone(stage).await?;
 
     let (mark, start) = (Mark::now()?, Instant::now());
     let minute = async || Ok((start.elapsed() >= seconds(60)).then_some(()));
@@ -59,6 +69,7 @@ async fn a_new_operator(stage: &Stage) -> Result<()> {
     let databases = json!([{"name": "cloud_01", "tenants": tenants}]);
     stage.namespace.apply(&config_map("tenants", &json!({"cloud_01": "20"}))).await?;
     stage.serve(NAME, json!({"spec": {"databases": databases}})).await?;
+    alone(stage).await?;
 
     let mark = Mark::now()?;
     let killed = stage.operator.kill().await?;
