@@ -33,6 +33,9 @@ pub async fn cancel_backend(worker: &Worker, database: &str, backend: &Rc<Backen
     backend.cancel_sent();
     match send_cancel(&target, backend.addr, backend.process_id, &backend.secret).await {
         Ok(()) => backend.cancel_confirmed(),
-        Err(error) => warn!(database, %error, "cancel request not delivered"),
+        Err(error) => {
+            warn!(database, %error, "cancel request not delivered");
+            backend.cancel_lost();
+        }
     }
 }

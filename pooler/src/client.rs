@@ -10,12 +10,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use poolwright_pool::{ClientId, ConnId, Refusal};
+use poolwright_pool::{ClientId, Refusal};
 use poolwright_session::{Fatal, Output, Session};
 use poolwright_wire::write::{self, ErrorFields};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::conn::{RunError, ServerConn};
 use crate::login::LoggedIn;
@@ -23,9 +23,9 @@ use crate::relay::{ClientConn, End, Pair};
 use crate::roster::Slot;
 use crate::stream::Stream;
 use crate::tenant::Tenant;
-use crate::worker::Worker;
+use crate::worker::{Lease, Worker};
 
-/// How long a client may take to hear the end.
+/// How long a client may take to hear the end, and then to hang up.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client, from its greeting to its end.
@@ -80,24 +80,32 @@ impl From<Refusal> for Over {
     }
 }
 
-/// A server connection and its number in the pools.
-struct Lease {
-    id: ConnId,
-    conn: ServerConn,
+/// A client's place among the others, which it leaves even if its task panics.
+struct Seat {
+    worker: Rc<Worker>,
+    slot: Rc<Slot>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.worker.roster.leave(&self.slot);
+    }
 }
 
 /// Serves a client until it leaves or must go.
 pub async fn serve(worker: Rc<Worker>, login: LoggedIn) {
     let LoggedIn { mut stream, user, database, parameters, leftover, pending_out, peer } = login;
-    let Some(tenant) = worker.tenant(&database, &user) else { return };
-    let wanted = match greeting::wanted(&parameters) {
-        Ok(wanted) => wanted,
+    let known = worker.tenant(&database, &user).ok_or_else(shutdown);
+    let known = known.and_then(|tenant| Ok((tenant, greeting::wanted(&parameters)?)));
+    let (tenant, wanted) = match known {
+        Ok(known) => known,
         Err(over) => {
-            say_farewell(&mut stream, &over).await;
-            return;
+            say_farewell(&mut stream, Vec::new(), &over).await;
+            return hang_up(stream, &over).await;
         }
     };
     let slot = worker.roster.enter(&tenant.database, tenant.pool);
+    let seat = Seat { worker: Rc::clone(&worker), slot: Rc::clone(&slot) };
     let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
     let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };
     let mut client = Client { worker, tenant, slot, conn, prelude: pending_out };
@@ -114,22 +122,40 @@ pub async fn serve(worker: Rc<Worker>, login: LoggedIn) {
         }
         Over::Lost(why) => info!(%peer, user, database, why, "client lost"),
     }
-    let Client { worker, slot, mut conn, .. } = client;
-    worker.roster.leave(&slot);
-    say_farewell(&mut conn.stream, &over).await;
+    let ClientConn { mut stream, output, .. } = client.conn;
+    say_farewell(&mut stream, output, &over).await;
+    drop(seat);
+    hang_up(stream, &over).await;
 }
 
-/// The end of a connection, with the reason where there is one to tell.
-async fn say_farewell(stream: &mut Stream, over: &Over) {
-    let mut out = Vec::new();
-    if let Over::Told(Farewell { sqlstate, message }) = over {
-        let fields = ErrorFields { severity: "FATAL", sqlstate, message, ..ErrorFields::default() };
-        write::error_response(&mut out, &fields);
+/// The end of what is sent, behind what is still to be sent, with the reason where there is one to
+/// tell.
+async fn say_farewell(stream: &mut Stream, mut out: Vec<u8>, over: &Over) {
+    match over {
+        Over::Told(Farewell { sqlstate, message }) => {
+            let severity = "FATAL";
+            let fields = ErrorFields { severity, sqlstate, message, ..ErrorFields::default() };
+            write::error_response(&mut out, &fields);
+        }
+        Over::Left | Over::Lost(_) => out.clear(),
     }
     // A peer that is gone hears nothing.
     let _ = timeout(FAREWELL_TIMEOUT, async {
         stream.write_all(&out).await?;
         stream.shutdown().await
+    })
+    .await;
+}
+
+/// Lets a client that was told read it: a close with something unread would make the system throw
+/// away what the client has not read yet.
+async fn hang_up(mut stream: Stream, over: &Over) {
+    if !matches!(over, Over::Told(_)) {
+        return;
+    }
+    let _ = timeout(FAREWELL_TIMEOUT, async {
+        let mut unread = vec![0; 4096];
+        while stream.read(&mut unread).await.is_ok_and(|count| count > 0) {}
     })
     .await;
 }
@@ -158,46 +184,59 @@ impl Client {
 
     /// One stay with a server connection: a transaction, or the whole session.
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
-        if let Err(error) = lease.conn.apply(&self.conn.session.wanted).await {
+        if let Err(error) = lease.apply(&self.conn.session.wanted).await {
             return Err(self.unprepared(lease, error));
         }
-        lease.conn.model.begin_stay();
-        self.slot.attach(&lease.conn.backend);
-        let end = self.relay(&mut lease.conn).await;
+        lease.model.begin_stay();
+        self.slot.attach(&lease.backend);
+        let end = self.relay(&mut lease).await;
         self.slot.detach();
         self.count();
-        let clean = lease.conn.is_free();
+        let torn = lease.model.is_half_forwarded();
+        match self.part(lease, end) {
+            Err(Over::Told(Farewell { message, .. })) if torn => Err(Over::Lost(message)),
+            parted => parted,
+        }
+    }
+
+    /// What becomes of both when the client can have the connection no longer.
+    fn part(&mut self, lease: Lease, end: End) -> Result<(), Over> {
+        let clean = lease.is_free();
         match end {
             End::Free => {
-                self.worker.release(&self.tenant, lease.id, lease.conn);
+                self.worker.release(&self.tenant, lease);
                 Ok(())
             }
             End::ServerLost(lost) => {
-                let quiet = lease.conn.model.is_quiet();
-                if !quiet {
-                    self.tenant.counts.requests_cut.add(1);
-                }
-                warn!(database = %self.tenant.database, error = %lost, "server connection lost");
+                self.count_cut(&lease);
+                info!(database = %self.tenant.database, error = %lost, "server connection lost");
                 let message = format!("server connection lost: {lost}");
-                self.worker.discard(lease.id, lease.conn, lost.label());
+                lease.discard(lost.label());
                 Err(farewell("08006", message))
             }
-            End::Terminated if clean => {
-                self.worker.release(&self.tenant, lease.id, lease.conn);
-                Err(Over::Left)
-            }
             End::Terminated => {
-                self.worker.finish(&self.tenant, lease.id, lease.conn);
+                self.worker.release(&self.tenant, lease);
                 Err(Over::Left)
             }
             End::ClientLost(error) => {
-                self.worker.finish(&self.tenant, lease.id, lease.conn);
+                self.worker.finish(&self.tenant, lease);
                 Err(if clean { Over::Left } else { Over::Lost(error.to_string()) })
             }
             End::Fatal(fatal) => {
-                self.worker.finish(&self.tenant, lease.id, lease.conn);
+                self.worker.finish(&self.tenant, lease);
                 Err(fatal.into())
             }
+            End::Cut => {
+                self.count_cut(&lease);
+                self.worker.finish(&self.tenant, lease);
+                Err(shutdown())
+            }
+        }
+    }
+
+    fn count_cut(&self, server: &ServerConn) {
+        if !server.model.is_quiet() {
+            self.tenant.counts.requests_cut.add(1);
         }
     }
 
@@ -205,11 +244,11 @@ impl Client {
     fn unprepared(&self, lease: Lease, error: RunError) -> Over {
         match error {
             RunError::Refused(failure) => {
-                self.worker.release(&self.tenant, lease.id, lease.conn);
+                self.worker.release(&self.tenant, lease);
                 farewell(failure.sqlstate, failure.message)
             }
             RunError::Lost(lost) => {
-                self.worker.discard(lease.id, lease.conn, lost.label());
+                lease.discard(lost.label());
                 farewell("08006", format!("server connection lost: {lost}"))
             }
         }
@@ -223,6 +262,9 @@ impl Client {
         poll_fn(|cx| {
             slot.register(cx);
             let end = pair.poll(&mut begin, cx);
+            if end.is_pending() && slot.is_cut() {
+                return Poll::Ready(End::Cut);
+            }
             if end.is_pending() && slot.is_stopping() && pair.is_idle() {
                 return Poll::Ready(End::Free);
             }

@@ -41,6 +41,8 @@ pub struct Backend {
     pub secret: Vec<u8>,
     /// Cancels sent that Postgres has not confirmed by closing their connection (invariant I5).
     unconfirmed: Cell<u32>,
+    /// A cancel was sent, or may have been, that nobody will confirm.
+    lost_cancel: Cell<bool>,
     waiter: RefCell<Option<Waker>>,
 }
 
@@ -57,6 +59,8 @@ pub enum Lost {
     Reset(Failure),
     #[error("the session could not be ended in order")]
     Unfinished,
+    #[error("a cancel request was not confirmed, and may still hit")]
+    Cancel,
 }
 
 impl Lost {
@@ -68,6 +72,7 @@ impl Lost {
             Lost::Confused(_) => "protocol",
             Lost::Reset(_) => "reset_failed",
             Lost::Unfinished => "client_vanished",
+            Lost::Cancel => "cancel_unconfirmed",
         }
     }
 }
@@ -87,26 +92,42 @@ impl Backend {
     }
 
     pub fn cancel_confirmed(&self) {
+        self.cancel_ended();
+    }
+
+    pub fn cancel_lost(&self) {
+        self.lost_cancel.set(true);
+        self.cancel_ended();
+    }
+
+    fn cancel_ended(&self) {
         self.unconfirmed.set(self.unconfirmed.get() - 1);
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
         }
     }
 
+    /// A cancel may still hit: nobody else may have the connection.
     pub fn awaits_cancel(&self) -> bool {
-        self.unconfirmed.get() > 0
+        self.unconfirmed.get() > 0 || self.lost_cancel.get()
     }
 
     /// Waits until every cancel is confirmed.
-    pub async fn cancels_confirmed(&self) {
+    ///
+    /// # Errors
+    /// [`Lost::Cancel`]: one never will be.
+    pub async fn cancels_confirmed(&self) -> Result<(), Lost> {
         poll_fn(|cx| {
-            if !self.awaits_cancel() {
-                return Poll::Ready(());
+            if self.lost_cancel.get() {
+                return Poll::Ready(Err(Lost::Cancel));
+            }
+            if self.unconfirmed.get() == 0 {
+                return Poll::Ready(Ok(()));
             }
             self.waiter.replace(Some(cx.waker().clone()));
             Poll::Pending
         })
-        .await;
+        .await
     }
 }
 
@@ -118,6 +139,7 @@ impl ServerConn {
             process_id: connected.process_id,
             secret: connected.secret,
             unconfirmed: Cell::new(0),
+            lost_cancel: Cell::new(false),
             waiter: RefCell::new(None),
         };
         ServerConn {
@@ -269,10 +291,10 @@ pub fn poll_drain(
         }
     };
     output.drain(..written);
-    if stream.is_tls() && done.is_ready() {
-        return Pin::new(stream).poll_flush(cx);
+    match done {
+        Poll::Ready(Ok(())) if stream.is_tls() => Pin::new(stream).poll_flush(cx),
+        done => done,
     }
-    done
 }
 
 /// Gives `process` what is left of earlier input and what came anew, and keeps what it leaves.

@@ -1,7 +1,7 @@
 //! Moves bytes between a client and the server connection it has, both ways at once, until the
 //! connection is free again. What may pass is for `poolwright_session` to say.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -33,6 +33,8 @@ pub enum End {
     /// The client broke the protocol.
     Fatal(Fatal),
     ServerLost(Lost),
+    /// The process ends.
+    Cut,
 }
 
 /// Buffers that one poll uses and leaves empty; one for each thread.
@@ -42,10 +44,18 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        read: vec![0; READ_SIZE].into(),
-        out: Output::default(),
-    });
+    /// Taken while in use: a poll that panics takes what it has written along.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let new = || Box::new(Scratch { read: vec![0; READ_SIZE].into(), out: Output::default() });
+    let mut scratch = SCRATCH.take().unwrap_or_else(new);
+    let done = work(&mut scratch);
+    scratch.out.to_client.clear();
+    scratch.out.to_server.clear();
+    SCRATCH.set(Some(scratch));
+    done
 }
 
 /// What one attempt to move bytes came to.
@@ -73,7 +83,7 @@ impl<'a> Pair<'a> {
     /// Moves bytes until the pair parts. `begin` at the first call: what the client has sent
     /// already goes first.
     pub fn poll(&mut self, begin: &mut bool, cx: &mut Context<'_>) -> Poll<End> {
-        SCRATCH.with_borrow_mut(|scratch| match self.run(std::mem::take(begin), scratch, cx) {
+        with_scratch(|scratch| match self.run(std::mem::take(begin), scratch, cx) {
             Ok(Step::Moved) => Poll::Ready(End::Free),
             Ok(Step::Stuck) => Poll::Pending,
             Err(end) => Poll::Ready(end),
@@ -136,14 +146,15 @@ impl<'a> Pair<'a> {
         Ok(Step::Moved)
     }
 
-    /// From the client to the server, unless the server is slow to take what it has.
+    /// From the client to the server, unless the server is slow to take what it has, or the client
+    /// leaves the pooler's own answers unread.
     fn pump_client(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<Step, End> {
         match self.server.poll_output(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => return Err(End::ServerLost(error.into())),
             Poll::Pending => return Ok(Step::Stuck),
         }
-        if self.held {
+        if self.held || self.client.output.len() > READ_SIZE {
             return Ok(Step::Stuck);
         }
         let mut buf = ReadBuf::new(&mut scratch.read);
@@ -178,10 +189,11 @@ impl<'a> Pair<'a> {
             Ok::<_, std::convert::Infallible>(taken.consumed)
         });
         self.server.output.append(&mut scratch.out.to_server);
-        if let Poll::Ready(Err(error)) = self.server.poll_output(cx) {
+        let sent = self.server.poll_output(cx);
+        self.flush_to_client(scratch, cx)?;
+        if let Poll::Ready(Err(error)) = sent {
             return Err(End::ServerLost(error.into()));
         }
-        self.flush_to_client(scratch, cx)?;
         match pause {
             Pause::More(_) | Pause::NeedServer => Ok(()),
             Pause::Hold => {
@@ -212,7 +224,7 @@ impl<'a> Pair<'a> {
 
 /// Reads from a client that has no server connection; answers how many bytes came, 0 at its end.
 pub fn poll_client(client: &mut ClientConn, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-    SCRATCH.with_borrow_mut(|scratch| {
+    with_scratch(|scratch| {
         let mut buf = ReadBuf::new(&mut scratch.read);
         match Pin::new(&mut client.stream).poll_read(cx, &mut buf) {
             Poll::Pending => Poll::Pending,

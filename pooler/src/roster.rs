@@ -25,6 +25,7 @@ pub struct Slot {
     waiting: Cell<bool>,
     cancelled: Cell<bool>,
     stopping: Cell<bool>,
+    cut: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -86,6 +87,16 @@ impl Slot {
         self.wake();
     }
 
+    /// Ends the client wherever it stands.
+    pub fn cut(&self) {
+        self.cut.set(true);
+        self.stop();
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
@@ -125,6 +136,7 @@ impl Roster {
             waiting: Cell::new(false),
             cancelled: Cell::new(false),
             stopping: Cell::new(false),
+            cut: Cell::new(false),
             waker: RefCell::default(),
         });
         slots.insert(process_id, Rc::clone(&slot));

@@ -3,6 +3,7 @@
 
 mod drain;
 mod gauges;
+mod lease;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use poolwright_pool::{ConnId, DatabaseId, DatabaseLimits, PoolLimits, ServerId, ServerLimits};
+use poolwright_pool::{DatabaseId, DatabaseLimits, PoolLimits, ServerId, ServerLimits};
 use poolwright_session::Statements;
 use poolwright_settings::{Database, PoolMode, PoolSettings};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,8 @@ const PARALLEL_LOGINS: u32 = 8;
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failure to accept, which may last.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+pub use lease::Lease;
 
 pub struct Worker {
     pub pools: Rc<PoolShell<Dialer>>,
@@ -149,8 +152,11 @@ impl Worker {
 
     /// A database that is elsewhere now is another: its clients end, its connections are closed.
     fn follow_databases(&self, old: &Config, new: &Config) {
-        for (name, after) in &new.databases {
-            let Some(before) = old.databases.get(name) else { continue };
+        for (name, before) in &old.databases {
+            let Some(after) = new.databases.get(name) else {
+                self.ids.borrow_mut().databases.remove(name);
+                continue;
+            };
             let server =
                 |config: &Config, database: &Database| config.servers[database.server].name.clone();
             if (server(old, before), &before.dbname) != (server(new, after), &after.dbname) {
@@ -231,7 +237,7 @@ impl Worker {
         pool
     }
 
-    /// The tenant of a login; `None` if the settings have lost its database meanwhile.
+    /// The tenant of a login; `None` if the settings have lost its database or user meanwhile.
     pub fn tenant(&self, database: &str, user: &str) -> Option<Rc<Tenant>> {
         let key = (database.to_owned(), user.to_owned());
         if let Some(tenant) = self.tenants.borrow().get(&key) {
@@ -239,6 +245,7 @@ impl Worker {
         }
         let config = Arc::clone(&self.config.borrow());
         let settings = config.databases.get(database)?;
+        config.users.get(user)?;
         let tenant = Rc::new(Tenant::new(
             database.into(),
             self.pool(settings, user),
@@ -288,39 +295,35 @@ impl Worker {
     }
 
     /// Takes a connection back from a client that is done with it.
-    pub fn release(self: &Rc<Worker>, tenant: &Rc<Tenant>, id: ConnId, conn: ServerConn) {
-        let clean = conn.model.suspicion().is_none();
-        if clean && conn.is_free() && !conn.backend.awaits_cancel() {
-            self.pools.give_back(id, conn);
+    pub fn release(self: &Rc<Worker>, tenant: &Rc<Tenant>, lease: Lease) {
+        let clean = lease.model.suspicion().is_none();
+        if clean && lease.is_free() && !lease.backend.awaits_cancel() {
+            lease.give_back();
         } else {
-            self.finish(tenant, id, conn);
+            self.finish(tenant, lease);
         }
     }
 
     /// Takes a connection back in whatever state a client left it.
-    pub fn finish(self: &Rc<Worker>, tenant: &Rc<Tenant>, id: ConnId, mut conn: ServerConn) {
+    pub fn finish(self: &Rc<Worker>, tenant: &Rc<Tenant>, mut lease: Lease) {
         let (worker, tenant) = (Rc::clone(self), Rc::clone(tenant));
         spawn_local(async move {
-            match timeout(CLEANING_TIMEOUT, clean(&mut conn)).await {
-                Ok(Ok(())) => worker.pools.give_back(id, conn),
+            match timeout(CLEANING_TIMEOUT, clean(&mut lease)).await {
+                Ok(Ok(())) => lease.give_back(),
                 Ok(Err(lost)) => {
                     debug!(database = %tenant.database, error = %lost, "connection not kept");
-                    worker.discard(id, conn, lost.label());
+                    lease.discard(lost.label());
                 }
                 Err(_) => {
                     let database = &tenant.database;
-                    warn!(%database, "connection not fit for reuse in time: cancelled, closed");
-                    cancel_backend(&worker, database, &Rc::clone(&conn.backend)).await;
-                    worker.discard(id, conn, "not_clean");
+                    warn!(%database, "connection not fit for reuse in time: closed");
+                    if !lease.is_free() {
+                        cancel_backend(&worker, database, &Rc::clone(&lease.backend)).await;
+                    }
+                    lease.discard("not_clean");
                 }
             }
         });
-    }
-
-    /// Closes a connection that nobody may use again.
-    pub fn discard(self: &Rc<Worker>, id: ConnId, conn: ServerConn, reason: &'static str) {
-        self.metrics.server_disconnected(reason);
-        self.pools.discard(id, conn);
     }
 }
 
@@ -331,7 +334,7 @@ async fn clean(conn: &mut ServerConn) -> Result<(), Lost> {
     if !conn.is_free() {
         conn.finish().await?;
     }
-    backend.cancels_confirmed().await;
+    backend.cancels_confirmed().await?;
     if conn.model.suspicion().is_some() {
         conn.reset().await?;
     }

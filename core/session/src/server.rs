@@ -131,6 +131,11 @@ impl Server {
             && self.rest == Rest::Header
     }
 
+    /// The client has got the beginning of a message and not its end.
+    pub fn is_half_forwarded(&self) -> bool {
+        matches!(self.rest, Rest::Forward(_))
+    }
+
     /// A simple query of the pooler's own; the connection must be quiet. Its replies reach nobody.
     pub fn inject(&mut self, sql: &str, to_server: &mut Vec<u8>) {
         debug_assert!(self.is_quiet());

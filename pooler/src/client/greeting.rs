@@ -7,7 +7,7 @@ use poolwright_session::parameters::Wanted;
 use poolwright_wire::{CancelKey, TransactionStatus, write};
 use tokio::io::AsyncWriteExt;
 
-use super::{Client, Lease, Over, farewell};
+use super::{Client, Over, farewell};
 use crate::tenant::Known;
 
 /// What the startup message asks to be set.
@@ -39,14 +39,14 @@ impl Client {
 
     /// Tries the wanted settings on a server, which knows better than we what they mean.
     async fn ask_server(&mut self) -> Result<BTreeMap<String, String>, Over> {
-        let Some(Lease { id, mut conn }) = self.wait().await? else {
+        let Some(mut lease) = self.wait().await? else {
             return Err(farewell("57014", "canceling authentication due to user request"));
         };
-        if let Err(error) = conn.apply(&self.conn.session.wanted).await {
-            return Err(self.unprepared(Lease { id, conn }, error));
+        if let Err(error) = lease.apply(&self.conn.session.wanted).await {
+            return Err(self.unprepared(lease, error));
         }
-        let learnt = self.tenant.learn(conn.model.parameters(), &self.conn.session.wanted);
-        self.worker.release(&self.tenant, id, conn);
+        let learnt = self.tenant.learn(lease.model.parameters(), &self.conn.session.wanted);
+        self.worker.release(&self.tenant, lease);
         Ok(learnt)
     }
 

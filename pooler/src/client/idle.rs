@@ -17,18 +17,21 @@ impl Client {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
         self.slot.register(cx);
         loop {
-            match self.look() {
-                Ok(true) => return Poll::Ready(Ok(())),
-                Ok(false) => {}
-                Err(over) => return Poll::Ready(Err(over)),
-            }
             self.poll_output(cx)?;
-            if self.slot.is_stopping() && self.conn.output.is_empty() {
+            let heard = self.conn.output.is_empty();
+            if self.slot.is_cut() || self.slot.is_stopping() && heard {
                 return Poll::Ready(Err(shutdown()));
             }
-            if self.conn.input.is_empty() {
-                self.conn.input = Vec::new();
+            if !heard {
+                return Poll::Pending;
             }
+            if self.look()? {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.conn.output.is_empty() {
+                continue;
+            }
+            self.free_buffers();
             match poll_client(&mut self.conn, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.hung_up())),
@@ -37,6 +40,13 @@ impl Client {
                     return Poll::Ready(Err(Over::Lost(error.to_string())));
                 }
             }
+        }
+    }
+
+    fn free_buffers(&mut self) {
+        self.conn.output = Vec::new();
+        if self.conn.input.is_empty() {
+            self.conn.input = Vec::new();
         }
     }
 

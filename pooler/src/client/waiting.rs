@@ -11,7 +11,8 @@ use poolwright_session::Output;
 use poolwright_wire::write::ErrorFields;
 use tokio::io::ReadBuf;
 
-use super::{Client, Lease, Over};
+use super::{Client, Over};
+use crate::worker::Lease;
 
 impl Client {
     /// Waits for a server connection; `None` if the request was cancelled meanwhile (I6).
@@ -34,7 +35,8 @@ impl Client {
         poll_fn(|cx| {
             self.slot.register(cx);
             if let Poll::Ready(done) = acquire.as_mut().poll(cx) {
-                let lease = done.map(|(id, conn)| Some(Lease { id, conn }));
+                let worker = Rc::clone(&self.worker);
+                let lease = done.map(|(id, conn)| Some(Lease::new(worker, id, conn)));
                 return Poll::Ready(lease.map_err(Over::from));
             }
             if self.slot.take_cancelled() {

@@ -21,6 +21,8 @@ const QUIET: Duration = Duration::from_secs(2);
 const LOGINS_END: Duration = Duration::from_secs(20);
 /// Clients are sent away in so many groups, one after the other.
 const GROUPS: u32 = 20;
+/// Clients that are cut have so long to hear it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often the last clients are looked for.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -47,9 +49,9 @@ impl Worker {
             () = stopped => {}
             () = orderly => {}
         }
-        let left = self.roster.len();
-        info!(clients = left, "clients are gone, or their time is over");
+        info!(clients = self.roster.len(), "clients are gone, or their time is over");
         self.pools.shutdown();
+        let _ = timeout(LAST_WORDS, self.cut_all()).await;
         let _ = timeout(Duration::from_secs(1), self.pools.closed()).await;
     }
 
@@ -84,6 +86,13 @@ impl Worker {
                     slot.stop();
                 }
             }
+        }
+    }
+
+    async fn cut_all(&self) {
+        while self.roster.len() > 0 {
+            self.roster.all().iter().for_each(|slot| slot.cut());
+            sleep(LOOK).await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poolwright_tests::load::{self, Account, Plan};
 use poolwright_tests::marks::Protocol;
-use poolwright_tests::pg::{Client, Fields};
+use poolwright_tests::pg::{Client, Fields, Flight};
 use poolwright_tests::postgres::password_of;
 use poolwright_tests::site::Site;
 
@@ -59,7 +59,7 @@ async fn a_running_query_is_answered_first() {
          WHERE datname = '{}' AND state = 'active' AND query LIKE '%pg_sleep%'",
         site.database
     );
-    let flight = poolwright_tests::pg::Flight::new().query("SELECT pg_sleep(1), 'answered'");
+    let flight = Flight::new().query("SELECT pg_sleep(1), 'answered'");
     client.send(flight.bytes()).await.unwrap();
     site.eventually(&sql, "2").await;
     site.pooler().signal("TERM");
@@ -75,8 +75,13 @@ async fn a_transaction_that_never_ends_is_cut_at_the_drain_timeout() {
     site.expect_complaint("drain");
     let mut client = site.connect("alice").await;
     client.run("BEGIN").await;
+    let mut busy = site.connect("alice").await;
+    busy.send(Flight::new().query("SELECT pg_sleep(5)").bytes()).await.unwrap();
+    site.metric_reaches("poolwright_client_connections", "state=\"active\"", |n| n == 2.0).await;
     site.pooler().signal("TERM");
-    client.end_of_stream().await.unwrap();
+    for client in [&mut client, &mut busy] {
+        assert_eq!(goodbye(client).await.code, "57P01");
+    }
     let status = site.pooler.as_mut().unwrap().wait(Duration::from_secs(30));
     assert!(status.is_some(), "it must end");
     let sql = format!(
