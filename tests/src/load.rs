@@ -31,7 +31,7 @@ pub struct Plan {
     pub duration: Duration,
     /// Of each client between two transactions.
     pub pause: Duration,
-    /// Transactions after which a client leaves and connects anew; 0 for never.
+    /// Transactions after which every second client leaves and connects anew; 0 for never.
     pub per_connection: u64,
     /// Make the table of marks first, as each account.
     pub setup: bool,
@@ -46,8 +46,8 @@ impl Plan {
     }
 }
 
-/// When clients end.
-#[derive(Clone, Debug)]
+/// When a client ends, and when it only leaves.
+#[derive(Debug)]
 struct Until {
     deadline: Instant,
     told: Arc<AtomicBool>,
@@ -71,8 +71,7 @@ pub async fn run_until(plan: Plan, told: Arc<AtomicBool>, live: Arc<Progress>) -
         set_up(&plan).await?;
     }
     let start = Instant::now();
-    let per_connection = Some(plan.per_connection).filter(|most| *most > 0);
-    let until = Until { deadline: start + plan.duration, told, per_connection };
+    let deadline = start + plan.duration;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..plan.clients {
         let account = &plan.accounts[number % plan.accounts.len()];
@@ -81,7 +80,10 @@ pub async fn run_until(plan: Plan, told: Arc<AtomicBool>, live: Arc<Progress>) -
         let protocol = plan.protocols[round % plan.protocols.len()];
         let marks = Marks::new(&format!("client {number}"), &account.user, protocol);
         let target = plan.target(account);
-        tasks.spawn(client::live(target, marks, plan.pause, until.clone(), live.clone()));
+        let leaves = plan.per_connection > 0 && number % 2 == 1;
+        let per_connection = leaves.then_some(plan.per_connection);
+        let until = Until { deadline, told: told.clone(), per_connection };
+        tasks.spawn(client::live(target, marks, plan.pause, until, live.clone()));
     }
     let telling = tokio::spawn(live.clone().tell(plan.progress, start));
     let mut report = Report::of(plan.clients);

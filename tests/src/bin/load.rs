@@ -43,7 +43,7 @@ struct Arguments {
     /// The pause of each client between two transactions, in milliseconds.
     #[arg(long, default_value_t = 0)]
     pause: u64,
-    /// Transactions after which a client leaves and connects anew; 0 for never.
+    /// Transactions after which every second client leaves and connects anew; 0 for never.
     #[arg(long, default_value_t = 0)]
     per_connection: u64,
     /// Leave the table of marks as it is instead of making it first.

@@ -18,7 +18,8 @@ use crate::sampler::{Peaks, Sampler};
 
 /// Between two samples of the server's connections.
 const SAMPLE_EVERY: Duration = Duration::from_millis(50);
-/// Clients come and go, so that all pods get some and many connects meet what is done.
+/// Half of the clients come and go, so that many connects meet what is done; the others stay
+/// until a pod asks them to leave.
 const PER_CONNECTION: u64 = 60;
 /// More than any test's bounds together.
 const LONGEST: Duration = Duration::from_secs(900);

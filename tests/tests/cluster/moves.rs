@@ -23,6 +23,10 @@ const NAME: &str = "workspaces";
 
 async fn begin(stage: &Stage, replicas: u32) -> Result<Traffic> {
     stage.serve(NAME, json!({"spec": {"replicas": replicas}})).await?;
+    load(stage).await
+}
+
+async fn load(stage: &Stage) -> Result<Traffic> {
     Traffic::start(stage, NAME, 40, Duration::from_millis(5)).await
 }
 
@@ -56,6 +60,9 @@ async fn scale_and_back(stage: &Stage) -> Result<()> {
     scale(stage, 3).await?;
     clients_are_on_all_pods(stage).await?;
     traffic.goes_on().await?;
+    traffic.stop().await?.is_clean()?;
+    // Those who stay are still on the first pod, so others come that begin on all three.
+    let traffic = load(stage).await?;
     scale(stage, 1).await?;
     finish(traffic, 3).await
 }
