@@ -12,6 +12,7 @@ three_ways!(1:
     gone_while_its_query_runs,
     gone_before_it_reads_a_big_result,
     gone_after_a_parse_without_sync,
+    gone_after_a_query_behind_a_failed_flight,
     gone_at_any_byte_of_a_conversation,
 );
 
@@ -108,6 +109,17 @@ async fn gone_after_a_parse_without_sync(site: &Site) {
         assert_eq!(answered.receive().await.unwrap().tag, tag);
     }
     drop(answered);
+    nothing_is_left(site).await;
+}
+
+/// Postgres skips the query, since the flight before it failed and no Sync came between.
+async fn gone_after_a_query_behind_a_failed_flight(site: &Site) {
+    table(site).await;
+    for query in ["SELECT 2", "INSERT INTO t VALUES (1)"] {
+        let flight = Flight::new().unnamed("SELECT $1::no_type", &["0"]).query(query);
+        drop(started(site, flight).await);
+        assert_eq!(site.connect("alice").await.cell("SELECT 'served'").await, "served");
+    }
     nothing_is_left(site).await;
 }
 
