@@ -172,14 +172,15 @@ impl Drop for Stage {
     }
 }
 
+/// The last ones are seen without opening the file.
 const QUESTIONS: [&str; 7] = [
-    "get all,configmaps,poddisruptionbudgets,endpointslices -n {} -o wide",
-    "get events -n {} --sort-by .lastTimestamp",
-    "describe pods -n {}",
-    "logs -n {} --selector app.kubernetes.io/name=poolwright-pooler --prefix --tail 200",
     "get statefulsets -n {} -o yaml",
-    "logs -n poolwright-tests deployment/poolwright-tests --tail 100",
     "get poolerclusters -n {} -o yaml",
+    "describe pods -n {}",
+    "get events -n {} --sort-by .lastTimestamp",
+    "logs -n poolwright-tests deployment/poolwright-tests --tail 100",
+    "logs -n {} --selector app.kubernetes.io/name=poolwright-pooler --prefix --tail 40",
+    "get poolerclusters,pods,endpointslices -n {} -o wide",
 ];
 
 fn answer(arguments: &str) -> String {
