@@ -1,8 +1,10 @@
 //! A real PostgreSQL of our own, started on demand and gone when we are.
 //! Never touches a PostgreSQL that it did not start; keeps nothing on disk but an empty template.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -152,13 +154,17 @@ pub fn password_of(user: &str) -> String {
 }
 
 /// A port on 127.0.0.1 that nobody listens on, below the range that outgoing connections use.
+/// Never the same one twice, since who asked may not listen on it yet.
 pub fn free_port() -> Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut bytes = [0u8; 2];
     for _ in 0..200 {
         let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
         filled.ok().context("draw a port")?;
         let port = 18_000 + u16::from_be_bytes(bytes) % 14_000;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let free = std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if free && given.insert(port) {
             return Ok(port);
         }
     }
