@@ -40,7 +40,10 @@ lints() {
 drifts() { part drift scripts/generate.sh --check; }
 docs() { RUSTDOCFLAGS='-D warnings' part docs cargo doc --locked --workspace --no-deps; }
 units() { part unit cargo_test 900 --workspace --exclude poolwright-tests; }
-integration() { part integration cargo_test 900 -p poolwright-tests; }
+integration() {
+  part build-pooler cargo build --locked -p poolwright-pooler
+  part integration cargo_test 900 -p poolwright-tests
+}
 
 # The shipped binaries in their image, on a real cluster.
 shipped() {

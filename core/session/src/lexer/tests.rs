@@ -1,3 +1,5 @@
+//! Texts and what the lexer makes of them.
+
 use super::{HARMLESS_STATEMENTS, KEYWORDS, Reading, Suspicion, look};
 
 fn suspect(text: &[u8], reading: Reading) -> Option<Suspicion> {
