@@ -1,0 +1,88 @@
+//! Errors that the server reports: what is no longer owed, and what is taken back (I1, I4).
+
+use poolwright_wire::read;
+
+use super::{Confused, Failure, Server};
+use crate::client::Session;
+use crate::replies::{Reply, Undo};
+
+/// What the server says of a statement that it does not hold.
+const MISSING: &[u8] = b"26000";
+/// What the server says of a text that is no SQL.
+const SYNTAX_ERROR: &[u8] = b"42601";
+
+impl Server {
+    /// An error ends what is owed for one message, and in a flight all that follows up to Sync (I1).
+    pub(super) fn error(
+        &mut self,
+        body: &[u8],
+        session: Option<&mut Session>,
+        to_client: &mut Vec<u8>,
+    ) -> Result<bool, Confused> {
+        self.copy_in = false;
+        if self.is_injected() {
+            self.note_failure(body);
+            return Ok(false);
+        }
+        let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
+        if let Some(Reply::Query { refusal: Some(refusal), .. }) = self.replies.front() {
+            let expected = sqlstate == SYNTAX_ERROR;
+            if expected && session.is_some() {
+                to_client.extend_from_slice(refusal);
+            }
+            return Ok(!expected);
+        }
+        if !self.replies.front().is_some_and(Reply::fails_flight) {
+            return Ok(true);
+        }
+        let end = self.replies.iter().position(|reply| matches!(reply, Reply::Sync { .. }));
+        let failed: Vec<Reply> = self.replies.drain(..end.unwrap_or(self.replies.len())).collect();
+        if end.is_none() {
+            self.skipping = true;
+            self.open_flight = false;
+            self.early_data = false;
+        }
+        let expected = sqlstate == MISSING;
+        let refusal = match failed.first() {
+            Some(Reply::Refuse(refusal)) if expected => Some(refusal),
+            _ => None,
+        };
+        if let Some(refusal) = refusal.filter(|_| session.is_some()) {
+            to_client.extend_from_slice(refusal);
+        }
+        let forward = refusal.is_none();
+        self.take_back(failed, session);
+        Ok(forward)
+    }
+
+    /// Undoes what a failed flight was to do, the last first (I4).
+    fn take_back(&mut self, failed: Vec<Reply>, mut session: Option<&mut Session>) {
+        let edits = |reply: &&Reply| matches!(reply, Reply::Query { edits: true, .. });
+        self.edits_ahead -= failed.iter().filter(edits).count() as u32;
+        for undo in failed.into_iter().rev().filter_map(Reply::into_undo) {
+            let Undo { naming, held, evicted, unnamed, held_unnamed } = undo;
+            if let Some(id) = held {
+                self.held.remove(id);
+            }
+            if let Some(statement) = evicted {
+                self.held.restore(statement);
+            }
+            if held_unnamed.is_some() && self.unnamed == held_unnamed {
+                self.unnamed = None;
+            }
+            if let Some(session) = session.as_deref_mut() {
+                session.take_back(naming, unnamed);
+            }
+        }
+    }
+
+    fn note_failure(&mut self, body: &[u8]) {
+        if self.failure.is_some() {
+            return;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let report = read::report(body).unwrap_or_default();
+        self.failure =
+            Some(Failure { sqlstate: text(report.sqlstate), message: text(report.message) });
+    }
+}
