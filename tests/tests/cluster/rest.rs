@@ -33,7 +33,7 @@ fn tell(what: &str, writes: &BTreeMap<Write, usize>) {
     println!("    {what}: writes by user {users:?}");
 }
 
-/// Waits until ours is ready and those of tests before this one are gone with their namespaces.
+/// Waits until ours is ready and those of tests before this one are gone.
 async fn alone(stage: &Stage) -> Result<()> {
     eventually("no other PoolerCluster is left", seconds(90), async || {
         let all = stage.namespace.list("poolerclusters --all-namespaces").await?;
