@@ -214,6 +214,9 @@ impl ServerConn {
 
     fn poll_settle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         loop {
+            if self.model.awaits_sync() && !self.model.finish_flight(&mut self.output) {
+                return Poll::Ready(Err(Lost::Unfinished));
+            }
             let wrote = self.poll_output(cx)?;
             if wrote.is_ready() && self.model.is_quiet() {
                 return Poll::Ready(Ok(()));

@@ -4,7 +4,7 @@
 //! a clock, a file or a socket, and never uses a floating point number.
 //!
 //! Reading order: [`ratio`] (a decimal in thousandths), [`demand`] (what databases want),
-//! [`share`] (max-min fair division), [`plan`] (all of it for one server), [`formula`]
+//! [`share`] (max-min fair division), [`plan`](mod@plan) (all of it for one server), [`formula`]
 //! (the same in words).
 
 #![forbid(unsafe_code)]

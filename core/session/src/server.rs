@@ -177,6 +177,12 @@ impl Server {
         true
     }
 
+    /// Nothing is owed, and only a Sync ends the skipping: what a client that is gone leaves when
+    /// its flight fails after it.
+    pub fn awaits_sync(&self) -> bool {
+        self.skipping && self.replies.is_empty()
+    }
+
     pub(crate) fn send_sync(&mut self) {
         let edits = std::mem::take(&mut self.flight_edits);
         self.edits_ahead += u32::from(edits);

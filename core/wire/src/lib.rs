@@ -5,9 +5,9 @@
 //! make it panic. In reading order:
 //!
 //! - [`client`] and [`server`]: the tag of each message, by who sends it;
-//! - [`header`]: where a message ends, from its first five bytes;
-//! - [`read`]: bodies → fields that borrow from them;
-//! - [`write`]: fields → bytes, appended to a buffer;
+//! - [`header`](mod@header): where a message ends, from its first five bytes;
+//! - [`read`](mod@read): bodies → fields that borrow from them;
+//! - [`write`](mod@write): fields → bytes, appended to a buffer;
 //! - [`startup`]: the packets that have no tag: startup, TLS request, cancel request;
 //! - [`scram`]: SCRAM-SHA-256, both sides.
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::command::{Namespace, number, text};
@@ -102,10 +103,16 @@ impl Stage {
         manifest::pooler_cluster(&[&ours, &json!({"spec": {"server": server}}), &changes])
     }
 
-    /// Applies [`Stage::cluster`] and waits until all its pods are ready.
+    /// Applies [`Stage::cluster`] and waits until all its pods are ready and the news of them has
+    /// reached the Service.
     pub async fn serve(&self, name: &str, changes: Value) -> Result<()> {
         self.namespace.apply(&self.cluster(name, changes)?).await?;
-        self.ready(name).await
+        self.ready(name).await?;
+        eventually("the Service answers", seconds(30), async || {
+            Ok(Some(TcpStream::connect((self.host(name), 5432)).await?))
+        })
+        .await
+        .map(drop)
     }
 
     /// Waits until Ready is said of the newest spec.
