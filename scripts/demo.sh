@@ -90,7 +90,10 @@ apply_workspaces() {
   kubectl create namespace "$namespace" || return
   users_secret "$accounts" users | ours apply --filename - || return
   pooler_cluster | ours apply --filename - || return
-  ours wait --for=condition=Ready poolercluster/workspaces --timeout 90s --request-timeout 100s
+  ours wait --for=condition=Ready poolercluster/workspaces --timeout 90s --request-timeout 100s || return
+  # kube-proxy learns of ready pods a moment after the operator does.
+  # shellcheck disable=SC2016
+  in_cluster timeout 30 bash -c 'until (: >"/dev/tcp/$0/5432") 2>/dev/null; do sleep 0.2; done' "workspaces.$namespace"
 }
 
 set_up() {
