@@ -5,8 +5,10 @@
 //! server, and sees no triggers, views, operators or casts (`docs/compatibility.md`).
 
 mod token;
+mod word;
 
 use token::{Token, Tokens};
+use word::{Word, sorted};
 
 /// What decides how text is read, as the client set it.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +88,7 @@ pub fn look(text: &[u8], reading: Reading) -> Look {
 }
 
 /// Statements that leave a session as it was, as far as their first word tells.
-const HARMLESS_STATEMENTS: &[&str] = &[
+const HARMLESS_STATEMENTS: [Word; 30] = sorted([
     "abort",
     "analyze",
     "begin",
@@ -117,14 +119,15 @@ const HARMLESS_STATEMENTS: &[&str] = &[
     "vacuum",
     "values",
     "with",
-];
+]);
 
 /// Statements that may take a sequence's next value for a column.
-const ADVANCING_STATEMENTS: &[&str] = &["copy", "explain", "insert", "merge", "update", "with"];
+const ADVANCING_STATEMENTS: [Word; 6] =
+    sorted(["copy", "explain", "insert", "merge", "update", "with"]);
 
 /// Reserved words that a parenthesis may follow without a call: no function bears such a name
 /// unquoted, but for some that are built in.
-const KEYWORDS: &[&str] = &[
+const KEYWORDS: [Word; 50] = sorted([
     "all",
     "and",
     "any",
@@ -175,7 +178,29 @@ const KEYWORDS: &[&str] = &[
     "where",
     "window",
     "with",
-];
+]);
+
+/// What makes a relation temporary behind INTO.
+const TEMPORARY: [Word; 4] = sorted(["temp", "temporary", "local", "global"]);
+/// What SET changes until the transaction ends, and no longer.
+const BOUNDED: [Word; 3] = sorted(["local", "transaction", "constraints"]);
+/// What EXPLAIN ANALYZE may run that leaves something.
+const EXPLAINED: [Word; 4] = sorted(["create", "declare", "execute", "refresh"]);
+/// Words behind which a relation's name comes.
+const BEFORE_RELATION: [Word; 4] = sorted(["into", "copy", "analyze", "vacuum"]);
+/// Words that BY follows.
+const BEFORE_BY: [Word; 3] = sorted(["order", "group", "partition"]);
+
+/// The single words that the rules name.
+mod words {
+    use super::Word;
+
+    macro_rules! words {
+        ($($name:ident),*) => { $(pub const $name: Word = Word::new(stringify!($name).as_bytes());)* };
+    }
+    words!(AS, BY, CONFLICT, CURRVAL, DECLARE, DISTINCT, EXPLAIN, FILTER, HOLD, INTO, LASTVAL);
+    words!(NEXTVAL, ON, OVER, PG_CATALOG, PG_SETTINGS, SELECT, SET, WITH);
+}
 
 fn harmless_function(name: &[u8]) -> bool {
     static LIST: std::sync::LazyLock<Vec<&'static str>> =
@@ -189,15 +214,11 @@ fn within(list: &[&str], word: &[u8]) -> bool {
     list.binary_search_by(|entry| entry.bytes().cmp(lower.clone())).is_ok()
 }
 
-fn is(word: &[u8], keyword: &str) -> bool {
-    word.eq_ignore_ascii_case(keyword.as_bytes())
-}
-
 /// What has been seen of the statement that is being read.
 #[derive(Default)]
-struct Scan<'a> {
-    head: Option<&'a [u8]>,
-    previous: Previous<'a>,
+struct Scan {
+    head: Option<Word>,
+    previous: Previous,
     /// The name just read belongs to a relation, which a column list may follow.
     target: bool,
     /// The name just read is `pg_catalog`.
@@ -206,41 +227,32 @@ struct Scan<'a> {
     distinct_on: bool,
 }
 
-#[derive(Clone, Copy, Default)]
-enum Previous<'a> {
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Previous {
     #[default]
     Nothing,
-    Word(&'a [u8]),
+    Word(Word),
     Quoted,
     Dot,
     Close,
     Other,
 }
 
-impl Previous<'_> {
-    fn is(self, keyword: &str) -> bool {
-        matches!(self, Previous::Word(word) if is(word, keyword))
+impl Previous {
+    fn is(self, word: Word) -> bool {
+        self == Previous::Word(word)
     }
 
-    fn is_any(self, keywords: &[&str]) -> bool {
-        keywords.iter().any(|keyword| self.is(keyword))
+    fn is_any<const N: usize>(self, words: &[Word; N]) -> bool {
+        matches!(self, Previous::Word(word) if word.is_any(words))
     }
 }
 
-impl<'a> Scan<'a> {
-    fn see(&mut self, token: Token<'a>, tokens: &Tokens<'a>, look: &mut Look) -> Option<Suspicion> {
+impl Scan {
+    fn see(&mut self, token: Token<'_>, tokens: &Tokens<'_>, look: &mut Look) -> Option<Suspicion> {
         match token {
-            Token::Punctuation(b';') => {
-                *self = Scan::default();
-                return None;
-            }
-            Token::Word(word) => {
-                let call = tokens.at_parenthesis();
-                look.reads |= call && (is(word, "currval") || is(word, "lastval"));
-                look.advances |= call && is(word, "nextval");
-                look.advances |= self.head.is_none() && within(ADVANCING_STATEMENTS, word);
-                return self.word(word, call);
-            }
+            Token::Punctuation(b';') => *self = Scan::default(),
+            Token::Word(text) => return self.word(text, tokens.at_parenthesis(), look),
             Token::Quoted(name) => return self.quoted(name, tokens.at_parenthesis()),
             Token::Punctuation(b'.') => self.previous = Previous::Dot,
             Token::Punctuation(b')') => self.previous = Previous::Close,
@@ -249,51 +261,60 @@ impl<'a> Scan<'a> {
         None
     }
 
-    fn word(&mut self, word: &'a [u8], call: bool) -> Option<Suspicion> {
+    fn word(&mut self, text: &[u8], call: bool, look: &mut Look) -> Option<Suspicion> {
+        let word = Word::new(text);
         let before = std::mem::replace(&mut self.previous, Previous::Word(word));
+        if call {
+            look.reads |= word == words::CURRVAL || word == words::LASTVAL;
+            look.advances |= word == words::NEXTVAL;
+        }
         let Some(head) = self.head else {
             self.head = Some(word);
-            return (!within(HARMLESS_STATEMENTS, word)).then_some(Suspicion::Statement);
+            look.advances |= word.within(&ADVANCING_STATEMENTS);
+            return (!word.within(&HARMLESS_STATEMENTS)).then_some(Suspicion::Statement);
         };
-        if let Some(found) = forbidden_in(head, before, word) {
+        if let Some(found) = forbidden_in(head, before, word, text) {
             return Some(found);
         }
         let catalog = self.catalog;
         let qualified = self.begin_name(before);
-        self.catalog = !qualified && is(word, "pg_catalog");
-        self.distinct_on |= before.is("distinct") && is(word, "on");
+        self.catalog = !qualified && word == words::PG_CATALOG;
+        self.distinct_on |= word == words::ON && before.is(words::DISTINCT);
+        if !call || self.target {
+            return None;
+        }
         let harmless = match qualified {
-            true => catalog && harmless_function(word),
-            false => self.may_precede_list(before, word) || harmless_function(word),
+            true => catalog && harmless_function(text),
+            false => self.may_precede_list(before, word) || harmless_function(text),
         };
-        (call && !self.target && !harmless).then_some(Suspicion::Function)
+        (!harmless).then_some(Suspicion::Function)
     }
 
     /// Notes whether a relation's name goes on or begins; answers whether a dot came before.
-    fn begin_name(&mut self, before: Previous<'a>) -> bool {
-        let qualified = matches!(before, Previous::Dot);
+    fn begin_name(&mut self, before: Previous) -> bool {
+        let qualified = before == Previous::Dot;
         if !qualified {
-            self.target = before.is_any(&["into", "copy", "analyze", "vacuum"]);
+            self.target = before.is_any(&BEFORE_RELATION);
         }
         qualified
     }
 
     /// Whether `word`, with a parenthesis behind it, is no call: a keyword, or an alias.
-    fn may_precede_list(&self, before: Previous<'a>, word: &[u8]) -> bool {
-        let name = matches!(before, Previous::Word(word) if !within(KEYWORDS, word));
-        let closed = matches!(before, Previous::Close) && !self.distinct_on;
-        within(KEYWORDS, word)
-            || before.is("as")
-            || is(word, "by") && before.is_any(&["order", "group", "partition"])
-            || is(word, "conflict") && before.is("on")
-            || is(word, "set") && (name || matches!(before, Previous::Quoted))
-            || closed && (is(word, "filter") || is(word, "over"))
+    fn may_precede_list(&self, before: Previous, word: Word) -> bool {
+        let name = matches!(before, Previous::Word(word) if !word.within(&KEYWORDS));
+        let closed = before == Previous::Close && !self.distinct_on;
+        word.within(&KEYWORDS)
+            || before.is(words::AS)
+            || word == words::BY && before.is_any(&BEFORE_BY)
+            || word == words::CONFLICT && before.is(words::ON)
+            || word == words::SET && (name || before == Previous::Quoted)
+            || closed && (word == words::FILTER || word == words::OVER)
     }
 
     fn quoted(&mut self, name: &[u8], call: bool) -> Option<Suspicion> {
         let before = std::mem::replace(&mut self.previous, Previous::Quoted);
-        if self.head.is_none() || self.head.is_some_and(|head| is(head, "set")) && before.is("set")
-        {
+        let sets = self.head == Some(words::SET) && before.is(words::SET);
+        if self.head.is_none() || sets {
             return Some(Suspicion::Statement);
         }
         if name.starts_with(b"pg_temp") {
@@ -306,25 +327,23 @@ impl<'a> Scan<'a> {
 }
 
 /// What the words after the first make of a statement that begins harmlessly.
-fn forbidden_in(head: &[u8], before: Previous<'_>, word: &[u8]) -> Option<Suspicion> {
-    if word.len() >= 7 && word[..7].eq_ignore_ascii_case(b"pg_temp") {
+fn forbidden_in(head: Word, before: Previous, word: Word, text: &[u8]) -> Option<Suspicion> {
+    if text.len() >= 7 && text[..7].eq_ignore_ascii_case(b"pg_temp") {
         return Some(Suspicion::Temporary);
     }
-    if before.is("into") && ["temp", "temporary", "local", "global"].iter().any(|t| is(word, t)) {
+    if before.is(words::INTO) && word.is_any(&TEMPORARY) {
         return Some(Suspicion::Temporary);
     }
-    if is(head, "declare") && is(word, "hold") && before.is("with") {
+    if head == words::DECLARE && word == words::HOLD && before.is(words::WITH) {
         return Some(Suspicion::Temporary);
     }
-    let bounded = ["local", "transaction", "constraints"];
-    if is(head, "set") && before.is("set") && !bounded.iter().any(|b| is(word, b)) {
+    if head == words::SET && before.is(words::SET) && !word.is_any(&BOUNDED) {
         return Some(Suspicion::Statement);
     }
-    if is(word, "pg_settings") && !is(head, "select") {
+    if word == words::PG_SETTINGS && head != words::SELECT {
         return Some(Suspicion::Statement);
     }
-    let explained = ["create", "declare", "execute", "refresh"];
-    let suspicious = is(head, "explain") && explained.iter().any(|e| is(word, e));
+    let suspicious = head == words::EXPLAIN && word.is_any(&EXPLAINED);
     suspicious.then_some(Suspicion::Statement)
 }
 

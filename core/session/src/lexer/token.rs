@@ -58,9 +58,12 @@ impl<'a> Tokens<'a> {
     /// Passes white space and comments; false for a comment without an end.
     fn skip_blank(&mut self) -> bool {
         loop {
+            let blank = |byte: &u8| KINDS[*byte as usize] == Kind::Blank;
+            while self.text.get(self.at).is_some_and(blank) {
+                self.at += 1;
+            }
             let rest = self.rest();
             match rest {
-                [b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, ..] => self.at += 1,
                 [b'-', b'-', ..] => {
                     let line = rest.iter().position(|&b| b == b'\n' || b == b'\r');
                     self.at += line.unwrap_or(rest.len());
@@ -181,13 +184,41 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 }
 
 fn starts_word(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    KINDS[byte as usize] == Kind::Letter
 }
 
 fn continues_word(byte: u8) -> bool {
-    starts_word(byte) || byte.is_ascii_digit() || byte == b'$'
+    matches!(KINDS[byte as usize], Kind::Letter | Kind::Digit | Kind::Dollar)
 }
 
 fn in_tag(byte: u8) -> bool {
-    starts_word(byte) || byte.is_ascii_digit()
+    matches!(KINDS[byte as usize], Kind::Letter | Kind::Digit)
+}
+
+/// What a byte may be part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Letter,
+    Digit,
+    Dollar,
+    Blank,
+    Other,
+}
+
+static KINDS: [Kind; 256] = kinds();
+
+const fn kinds() -> [Kind; 256] {
+    let mut kinds = [Kind::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Kind::Letter,
+            b'0'..=b'9' => Kind::Digit,
+            b'$' => Kind::Dollar,
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Kind::Blank,
+            _ => Kind::Other,
+        };
+        byte += 1;
+    }
+    kinds
 }
