@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing (apt, cargo-deny); prints its plan
 	@scripts/setup.sh
@@ -52,4 +52,7 @@ demo-down: ## remove the demo
 bench-quick: ## CPU cost of a transaction beside a bare TCP relay
 	@scripts/setup.sh && benches/quick.sh
 
-.PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench-quick
+bench-instructions: ## instructions of a transaction beside the recorded ones (RECORD=1 writes them)
+	@scripts/setup.sh && benches/instructions.sh
+
+.PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench-quick bench-instructions

@@ -37,6 +37,7 @@ openssl                   openssl
 util-linux                nsenter
 buildah                   buildah
 mmdebstrap                mmdebstrap
+valgrind                  valgrind
 TABLE
 }
 

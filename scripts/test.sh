@@ -60,6 +60,12 @@ shipped() {
   if passed image; then part cluster limited 1800 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
 }
 
+# Of the binary that ships, so after its build.
+instructions() {
+  passed build || { skip instructions "there is no release build"; return; }
+  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part instructions limited 600 benches/instructions.sh
+}
+
 all() {
   scripts/setup.sh
   lints
@@ -67,6 +73,7 @@ all() {
   docs
   units
   shipped
+  instructions
   integration
 }
 

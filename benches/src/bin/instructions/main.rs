@@ -1,0 +1,89 @@
+//! `poolwright-instructions`: how many instructions the pooler itself spends on one transaction,
+//! counted by callgrind, beside the figures recorded earlier. Never measures time, and never
+//! counts what the kernel does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use poolwright_tests::pooler::Settings;
+use poolwright_tests::postgres::{Options, Postgres};
+
+mod callgrind;
+mod load;
+mod profile;
+mod record;
+
+use callgrind::Watched;
+use load::Protocol;
+use profile::Profile;
+use record::Record;
+
+/// Instructions per transaction, for one client that sends one after the other.
+#[derive(Parser)]
+#[command(name = "poolwright-instructions", version)]
+struct Arguments {
+    /// The transactions that are counted, for each protocol.
+    #[arg(long, default_value_t = 1000)]
+    transactions: u32,
+    /// Write the counts down as the new figures instead of comparing them.
+    #[arg(long)]
+    record: bool,
+    /// The figures to compare with.
+    #[arg(long, default_value = "benches/instructions.tsv")]
+    figures: PathBuf,
+    /// A folder for the lists of functions.
+    #[arg(long, default_value = "target/logs")]
+    lists: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let postgres = Postgres::start(Options::default()).await?;
+    let settings = load::prepare(&postgres).await?;
+    let counts = measure(&settings, &arguments).await?;
+    if arguments.record {
+        record::write(&arguments.figures, &counts).context("write the figures")?;
+        println!("recorded in {}", arguments.figures.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let figures = record::read(&arguments.figures).context("read the figures")?;
+    let verdicts = counts.iter().map(|count| record::compare(count, &figures));
+    let grown = verdicts.map(|verdict| verdict.tell()).filter(|fine| !fine).count();
+    Ok(if grown == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Two lives of the pooler for each figure, which differ in nothing but the counted transactions:
+/// what start, login and end cost falls out of the difference.
+async fn measure(settings: &Settings, arguments: &Arguments) -> Result<Vec<Record>> {
+    let base = life(settings, None).await.context("count without transactions")?;
+    let mut counts = Vec::new();
+    for protocol in Protocol::ALL {
+        let more = Some((protocol, arguments.transactions));
+        let spent = life(settings, more).await.with_context(|| format!("count {protocol}"))?;
+        let each = spent.per(&base, arguments.transactions);
+        let list = arguments.lists.join(format!("instructions-{protocol}.txt"));
+        std::fs::create_dir_all(&arguments.lists)?;
+        std::fs::write(&list, each.lists()).context("write the list of functions")?;
+        println!("{protocol}: {:.0} instructions each, see {}", each.total(), list.display());
+        counts.push(Record { name: protocol.to_string(), count: each.total().round() as u64 });
+    }
+    Ok(counts)
+}
+
+/// One life of the pooler: login, some transactions of every kind that are not counted, and those
+/// that are.
+async fn life(settings: &Settings, counted: Option<(Protocol, u32)>) -> Result<Profile> {
+    let pooler = Watched::start(settings).await?;
+    let mut client = load::login(pooler.port).await?;
+    for protocol in Protocol::ALL {
+        load::run(&mut client, protocol, load::WARM_UP).await?;
+    }
+    if let Some((protocol, transactions)) = counted {
+        load::run(&mut client, protocol, transactions).await?;
+    }
+    client.terminate().await?;
+    pooler.end()
+}
