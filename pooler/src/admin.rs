@@ -1,5 +1,5 @@
 //! The admin address: /healthz, /readyz and /metrics over HTTP.
-//! Never reads a worker's state itself: it asks over a channel, so a worker that hangs is unhealthy.
+//! Never reads a worker's state itself: it asks, so a worker that hangs is unhealthy.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::crew::Crew;
 use crate::metrics::{Metrics, Snapshot};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,9 +28,13 @@ type Ask = oneshot::Sender<Snapshot>;
 ///
 /// # Errors
 /// The listening socket fails.
-pub async fn serve(listener: TcpListener, metrics: Rc<Metrics>) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Rc<Metrics>,
+    crew: Rc<Crew>,
+) -> std::io::Result<()> {
     let (asks, inbox) = mpsc::channel(16);
-    tokio::task::spawn_local(answer(inbox, metrics));
+    tokio::task::spawn_local(answer(inbox, metrics, crew));
     let routes = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -38,11 +43,13 @@ pub async fn serve(listener: TcpListener, metrics: Rc<Metrics>) -> std::io::Resu
     axum::serve(listener, routes).await
 }
 
-/// Runs beside the worker, on its thread.
-async fn answer(mut inbox: mpsc::Receiver<Ask>, metrics: Rc<Metrics>) {
+/// Runs on the front's thread. A worker that does not answer keeps all who ask waiting.
+async fn answer(mut inbox: mpsc::Receiver<Ask>, metrics: Rc<Metrics>, crew: Rc<Crew>) {
     while let Some(ask) = inbox.recv().await {
+        let Some(mut whole) = crew.snapshot().await else { return };
+        whole.add(metrics.snapshot());
         // Whoever asked may have left.
-        let _ = ask.send(metrics.snapshot());
+        let _ = ask.send(whole);
     }
 }
 
@@ -52,7 +59,7 @@ async fn ask(asks: &mpsc::Sender<Ask>) -> Result<Snapshot, Response> {
         asks.send(ask).await.ok()?;
         reply.await.ok()
     });
-    let silent = || (StatusCode::SERVICE_UNAVAILABLE, "the worker does not answer\n");
+    let silent = || (StatusCode::SERVICE_UNAVAILABLE, "a worker does not answer\n");
     answered.await.ok().flatten().ok_or_else(|| silent().into_response())
 }
 

@@ -1,29 +1,27 @@
 //! A client's cancel request: it hits that client's running query, or takes its request out of the
-//! queue, and nothing else. The requester's connection closes when the cancel has been delivered.
+//! queue, and nothing else. Who asked hears when the cancel has been delivered.
 
 use std::rc::Rc;
 
-use tokio::io::AsyncWriteExt;
-use tracing::{debug, warn};
+use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::conn::Backend;
 use crate::roster::Standing;
 use crate::server::send_cancel;
-use crate::stream::Stream;
-use crate::worker::Worker;
+use crate::worker::{CancelKey, Worker};
 
-/// Delivers a cancel request, then closes its connection. An unknown key is ignored, as Postgres
-/// does.
-pub async fn deliver(worker: Rc<Worker>, process_id: i32, secret: Vec<u8>, mut stream: Stream) {
-    match worker.roster.find(process_id, &secret) {
-        None => debug!(process_id, "cancel request with an unknown key"),
-        Some(slot) => match slot.standing() {
-            Standing::Idle => {}
-            Standing::Waiting => slot.cancel(),
-            Standing::Active(backend) => cancel_backend(&worker, &slot.database, &backend).await,
-        },
+/// Delivers a cancel request to this worker's client with that key, then says that it is done. An
+/// unknown key is ignored, as Postgres does.
+pub async fn deliver(worker: Rc<Worker>, key: CancelKey, done: oneshot::Sender<()>) {
+    let Some(slot) = worker.roster.find(key.process_id, &key.secret) else { return };
+    match slot.standing() {
+        Standing::Idle => {}
+        Standing::Waiting => slot.cancel(),
+        Standing::Active(backend) => cancel_backend(&worker, &slot.database, &backend).await,
     }
-    let _ = stream.shutdown().await;
+    // Who sent the request may have hung up.
+    let _ = done.send(());
 }
 
 /// Cancels what the backend runs. Until Postgres confirms, nobody else gets the connection (I5); a

@@ -18,9 +18,11 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::conn::{RunError, ServerConn};
+use crate::door::Place;
+use crate::homes::Part;
 use crate::login::LoggedIn;
 use crate::relay::{ClientConn, End, Pair};
-use crate::roster::Slot;
+use crate::roster::{Slot, Standing};
 use crate::stream::Stream;
 use crate::tenant::Tenant;
 use crate::worker::{Lease, Worker};
@@ -84,6 +86,7 @@ impl From<Refusal> for Over {
 struct Seat {
     worker: Rc<Worker>,
     slot: Rc<Slot>,
+    _place: Place,
 }
 
 impl Drop for Seat {
@@ -93,9 +96,10 @@ impl Drop for Seat {
 }
 
 /// Serves a client until it leaves or must go.
-pub async fn serve(worker: Rc<Worker>, login: LoggedIn) {
-    let LoggedIn { mut stream, user, database, parameters, leftover, pending_out, peer } = login;
-    let known = worker.tenant(&database, &user).ok_or_else(shutdown);
+pub async fn serve(worker: Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
+    let LoggedIn { mut stream, user, database, parameters, leftover, pending_out, peer, place } =
+        login;
+    let known = worker.tenant(&database, &user, part).ok_or_else(shutdown);
     let known = known.and_then(|tenant| Ok((tenant, greeting::wanted(&parameters)?)));
     let (tenant, wanted) = match known {
         Ok(known) => known,
@@ -104,8 +108,8 @@ pub async fn serve(worker: Rc<Worker>, login: LoggedIn) {
             return hang_up(stream, &over).await;
         }
     };
-    let slot = worker.roster.enter(&tenant.database, tenant.pool);
-    let seat = Seat { worker: Rc::clone(&worker), slot: Rc::clone(&slot) };
+    let slot = worker.roster.enter(&tenant);
+    let seat = Seat { worker: Rc::clone(&worker), slot: Rc::clone(&slot), _place: place };
     let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
     let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };
     let mut client = Client { worker, tenant, slot, conn, prelude: pending_out };
@@ -188,9 +192,9 @@ impl Client {
             return Err(self.unprepared(lease, error));
         }
         lease.model.begin_stay();
-        self.slot.attach(&lease.backend);
+        self.slot.stand(Standing::Active(Rc::clone(&lease.backend)));
         let end = self.relay(&mut lease).await;
-        self.slot.detach();
+        self.slot.stand(Standing::Idle);
         self.count();
         let torn = lease.model.is_half_forwarded();
         match self.part(lease, end) {

@@ -30,6 +30,12 @@ impl Deref for Config {
 }
 
 impl Config {
+    /// Settings without files.
+    #[cfg(test)]
+    pub fn in_memory(settings: Settings, client_tls: ClientTls) -> Config {
+        Config { settings, client_tls, server_tls: Vec::new(), pem: Vec::new() }
+    }
+
     /// Whether both were read from the same certificates.
     pub fn has_certificates_of(&self, other: &Self) -> bool {
         self.pem == other.pem

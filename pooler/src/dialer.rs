@@ -11,8 +11,9 @@ use tracing::warn;
 
 use crate::config::Config;
 use crate::conn::ServerConn;
+use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::server::{ClientKeyCache, ConnectError, Identity, ServerTarget, connect};
+use crate::server::{ConnectError, Identity, ServerTarget};
 use crate::tls::ServerTls;
 
 pub struct Dialer {
@@ -20,7 +21,7 @@ pub struct Dialer {
     pools: RefCell<HashMap<PoolId, Rc<Login>>>,
     passwords: RefCell<HashMap<String, Option<Secret>>>,
     statements: Cell<usize>,
-    keys: ClientKeyCache,
+    desk: Desk,
     pub metrics: Rc<Metrics>,
 }
 
@@ -34,13 +35,13 @@ struct Login {
 }
 
 impl Dialer {
-    pub fn new(metrics: Rc<Metrics>) -> Dialer {
+    pub fn new(desk: Desk, metrics: Rc<Metrics>) -> Dialer {
         Dialer {
             targets: RefCell::default(),
             pools: RefCell::default(),
             passwords: RefCell::default(),
             statements: Cell::new(0),
-            keys: ClientKeyCache::default(),
+            desk,
             metrics,
         }
     }
@@ -86,7 +87,7 @@ impl Dialer {
         let password = self.passwords.borrow().get(&login.user).cloned().flatten();
         let identity =
             Identity { database: &login.dbname, user: &login.user, password: password.as_ref() };
-        match connect(&target, identity, &self.keys).await {
+        match self.desk.connect(target, identity).await {
             Ok(connected) => {
                 self.metrics.database(&login.name).server_connects.add(1);
                 Ok(ServerConn::new(connected, self.statements.get()))

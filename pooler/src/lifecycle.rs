@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -10,6 +11,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::config::Config;
+
+/// How long the news of a pod's end takes to reach whoever sends it clients.
+pub const NEWS_TRAVELS: Duration = Duration::from_secs(5);
 
 /// Where the process stands. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

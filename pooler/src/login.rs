@@ -7,19 +7,21 @@ mod negotiation;
 mod request;
 mod scram;
 
-use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use poolwright_settings::Settings;
+use poolwright_settings::ListenAuth;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::config::Config;
+use crate::door::{Door, Place};
 use crate::stream::{Framed, Stream, tune};
-use crate::tls::ClientTls;
 
 pub use error::LoginError;
 pub use keys::Verifiers;
@@ -29,29 +31,19 @@ use request::Request;
 /// How long a client may take to log in, as Postgres's `authentication_timeout`.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What logins are judged by. One for each generation of settings; `verifiers` and `admission`
-/// outlive it.
+/// What logins are judged by. One for each generation of settings; `verifiers` and `door` outlive it.
 #[derive(Clone)]
 pub struct LoginContext {
-    pub settings: Rc<Settings>,
-    pub tls: ClientTls,
+    pub config: Arc<Config>,
     pub verifiers: Rc<Verifiers>,
-    pub admission: Rc<Cell<Admission>>,
+    pub door: Arc<Door>,
     pub timeout: Duration,
-}
-
-/// Whether new clients may come in. Cancel requests always may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    Open,
-    Full,
-    Stopping,
 }
 
 /// How a connection's beginning ended well.
 #[derive(Debug)]
 pub enum Arrival {
-    Client(LoggedIn),
+    Client(LoggedIn<Stream>),
     /// The stream is to be closed when the cancel has been delivered, and not before.
     Cancel {
         process_id: i32,
@@ -64,8 +56,8 @@ pub enum Arrival {
 
 /// A client that has shown who it is.
 #[derive(Debug)]
-pub struct LoggedIn {
-    pub stream: Stream,
+pub struct LoggedIn<S> {
+    pub stream: S,
     pub user: String,
     /// A name in the settings' databases.
     pub database: String,
@@ -77,6 +69,20 @@ pub struct LoggedIn {
     /// To be sent before AuthenticationOk.
     pub pending_out: Vec<u8>,
     pub peer: SocketAddr,
+    pub place: Place,
+}
+
+impl<S> LoggedIn<S> {
+    /// The same client over another form of its stream.
+    ///
+    /// # Errors
+    /// The change of form fails; the client is lost.
+    pub fn try_map<T>(self, change: impl FnOnce(S) -> io::Result<T>) -> io::Result<LoggedIn<T>> {
+        let LoggedIn { stream, user, database, parameters, leftover, pending_out, peer, place } =
+            self;
+        let stream = change(stream)?;
+        Ok(LoggedIn { stream, user, database, parameters, leftover, pending_out, peer, place })
+    }
 }
 
 /// Takes a new connection through its login. On an error the client has been told, where it could
@@ -99,19 +105,20 @@ async fn log_in(
     context: &LoginContext,
 ) -> Result<Arrival, LoginError> {
     let framed = Framed::new(Stream::Tcp(tcp));
-    let (mut framed, packet) = match negotiation::negotiate(framed, &context.tls).await? {
-        Opening::Start(framed, packet) => (framed, packet),
-        Opening::Gone => return Ok(Arrival::Gone),
-        Opening::Cancel { process_id, secret, stream } => {
-            return Ok(Arrival::Cancel { process_id, secret, stream });
-        }
-        Opening::Refused(mut framed, error) => {
-            tell(&mut framed, &error).await;
-            return Err(error);
-        }
-    };
+    let (mut framed, packet) =
+        match negotiation::negotiate(framed, &context.config.client_tls).await? {
+            Opening::Start(framed, packet) => (framed, packet),
+            Opening::Gone => return Ok(Arrival::Gone),
+            Opening::Cancel { process_id, secret, stream } => {
+                return Ok(Arrival::Cancel { process_id, secret, stream });
+            }
+            Opening::Refused(mut framed, error) => {
+                tell(&mut framed, &error).await;
+                return Err(error);
+            }
+        };
     match identify(&mut framed, &packet, context).await {
-        Ok(request) => Ok(Arrival::Client(logged_in(framed, request, peer))),
+        Ok((request, place)) => Ok(Arrival::Client(logged_in(framed, request, peer, place))),
         Err(LoginError::Left) => Ok(Arrival::Gone),
         Err(error) => {
             tell(&mut framed, &error).await;
@@ -125,27 +132,43 @@ async fn identify(
     framed: &mut Framed,
     packet: &[u8],
     context: &LoginContext,
-) -> Result<Request, LoginError> {
+) -> Result<(Request, Place), LoginError> {
+    let LoginContext { config, door, .. } = context;
     let request = request::read(packet, &mut framed.output)?;
-    if context.tls.is_required() && !framed.stream.is_tls() {
+    if config.client_tls.is_required() && !framed.stream.is_tls() {
         return Err(LoginError::TlsRequired);
     }
-    match context.admission.get() {
-        Admission::Open => {}
-        Admission::Full => return Err(LoginError::Full),
-        Admission::Stopping => return Err(LoginError::Stopping),
+    if door.is_stopping() {
+        return Err(LoginError::Stopping);
     }
-    scram::authenticate(framed, &request.user, context).await?;
-    if !context.settings.databases.contains_key(&request.database) {
+    if door.is_full(config.max_clients) {
+        return Err(LoginError::Full);
+    }
+    match config.listen.auth {
+        ListenAuth::ScramSha256 => scram::authenticate(framed, &request.user, context).await?,
+        ListenAuth::Trust if config.users.contains_key(&request.user) => {}
+        ListenAuth::Trust => return Err(LoginError::Role { name: request.user }),
+    }
+    if !config.databases.contains_key(&request.database) {
         return Err(LoginError::Database { name: request.database });
     }
-    Ok(request)
+    let place = door.enter(config.max_clients).ok_or(LoginError::Full)?;
+    Ok((request, place))
 }
 
-fn logged_in(framed: Framed, request: Request, peer: SocketAddr) -> LoggedIn {
+fn logged_in(framed: Framed, request: Request, peer: SocketAddr, place: Place) -> LoggedIn<Stream> {
     let Framed { stream, input, output } = framed;
     let Request { user, database, parameters } = request;
-    LoggedIn { stream, user, database, parameters, leftover: input, pending_out: output, peer }
+    LoggedIn {
+        stream,
+        user,
+        database,
+        parameters,
+        leftover: input,
+        pending_out: output,
+        peer,
+        place,
+    }
 }
 
 /// Tells the client why it may not come in; whether it hears is its own affair.

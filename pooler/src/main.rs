@@ -1,12 +1,17 @@
-//! The pooler's process: reads its settings, starts the worker and what stands around it, and ends
-//! when the worker has. Never touches a client or a server connection.
+//! The pooler's process: reads its settings, starts the workers and what stands around them, and
+//! ends when they have. Never touches a client or a server connection.
 
 mod admin;
 mod cancel;
 mod client;
 mod config;
 mod conn;
+mod crew;
+mod desk;
 mod dialer;
+mod door;
+mod front;
+mod homes;
 mod lifecycle;
 mod login;
 mod metrics;
@@ -29,12 +34,16 @@ use std::rc::Rc;
 use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Seen};
+use crate::crew::{Crew, Kit};
+use crate::desk::Desk;
+use crate::homes::Part;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
@@ -86,11 +95,11 @@ fn start_log() {
 }
 
 fn run(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .context("start the runtime")?;
-    let served = LocalSet::new().block_on(&runtime, serve(path, config, seen));
+    let served = runtime.block_on(serve(path, config, seen));
     // Key derivations still under way are of no use to anyone.
     runtime.shutdown_background();
     served
@@ -106,12 +115,25 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let (reloader, config) = Reloader::new(path.to_owned(), config, seen, Rc::clone(&metrics));
     let (lifecycle, stage) = watch::channel(Lifecycle::Serving);
 
-    let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics)));
+    let (desk, jobs) = Desk::new();
+    spawn_local(desk::run(jobs));
+    let workers = config.borrow().workers.unwrap_or(1);
+    let kit = Kit {
+        config: config.clone(),
+        lifecycle: stage.clone(),
+        desk,
+        part: Part { place: 0, count: workers },
+    };
+    let (crew, ends) = Crew::start(workers, &kit)?;
+    let crew = Rc::new(crew);
+
+    let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics), Rc::clone(&crew)));
     let reloads = spawn_local(reloader.run());
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
-    let worker = worker::run(config, stage, metrics);
+    let front = front::run(config, stage, crew, metrics);
+    let served = async { tokio::try_join!(front, ends.all()).map(|_| ()) };
     tokio::select! {
-        ended = worker => ended,
+        ended = served => ended,
         ended = admin => ended.context("run the admin address")?.context("serve the admin address"),
         ended = reloads => ended.context("run reloads")?.context("follow the settings"),
     }

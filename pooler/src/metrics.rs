@@ -25,6 +25,24 @@ impl Count {
     }
 }
 
+/// A number of things that there are now.
+#[derive(Debug, Default)]
+pub struct Level(Cell<u64>);
+
+impl Level {
+    pub fn rise(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+
+    pub fn fall(&self) {
+        self.0.set(self.0.get() - 1);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
 /// Time that only grows.
 #[derive(Debug, Default)]
 pub struct Elapsed(Cell<Duration>);
@@ -66,6 +84,10 @@ pub struct DatabaseCounts {
     pub server_connects: Count,
     /// Requests cut after a byte of them had been forwarded.
     pub requests_cut: Count,
+    /// Clients by where they stand.
+    pub clients_active: Level,
+    pub clients_waiting: Level,
+    pub clients_idle: Level,
 }
 
 /// What is counted anew at each scrape, by whoever holds the lists.
@@ -77,6 +99,17 @@ pub struct Gauges {
     pub server_connections: BTreeMap<(String, &'static str), u64>,
     /// By server: the cap.
     pub server_connections_max: BTreeMap<String, u64>,
+}
+
+impl DatabaseCounts {
+    /// By fixed metric label.
+    fn clients(&self) -> [(&'static str, &Level); 3] {
+        [
+            ("active", &self.clients_active),
+            ("waiting", &self.clients_waiting),
+            ("idle", &self.clients_idle),
+        ]
+    }
 }
 
 impl Metrics {
@@ -107,6 +140,11 @@ impl Metrics {
         let mut gauges = Gauges::default();
         if let Some(source) = self.source.borrow().as_ref() {
             source(&mut gauges);
+        }
+        for (name, counts) in &*self.databases.borrow() {
+            for (state, level) in counts.clients() {
+                gauges.client_connections.insert((name.clone(), state), level.get());
+            }
         }
         Snapshot {
             databases: self.databases.borrow().iter().map(snapshot::copy).collect(),

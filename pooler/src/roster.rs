@@ -10,6 +10,8 @@ use poolwright_pool::{ClientId, PoolId};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::conn::Backend;
+use crate::metrics::{DatabaseCounts, Level};
+use crate::tenant::Tenant;
 
 /// One client's entry.
 #[derive(Debug)]
@@ -21,8 +23,8 @@ pub struct Slot {
     pub secret: u32,
     pub database: Rc<str>,
     pub pool: PoolId,
-    backend: RefCell<Option<Rc<Backend>>>,
-    waiting: Cell<bool>,
+    counts: Rc<DatabaseCounts>,
+    standing: RefCell<Standing>,
     cancelled: Cell<bool>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
@@ -30,6 +32,7 @@ pub struct Slot {
 }
 
 /// Where a client stands, for cancels and gauges.
+#[derive(Clone, Debug)]
 pub enum Standing {
     Idle,
     Waiting,
@@ -45,17 +48,23 @@ impl Slot {
         }
     }
 
-    pub fn attach(&self, backend: &Rc<Backend>) {
-        self.backend.replace(Some(Rc::clone(backend)));
+    /// The one mover: the gauges follow.
+    pub fn stand(&self, standing: Standing) {
+        if matches!(standing, Standing::Waiting) {
+            self.cancelled.set(false);
+        }
+        let mut place = self.standing.borrow_mut();
+        self.level(&place).fall();
+        self.level(&standing).rise();
+        *place = standing;
     }
 
-    pub fn detach(&self) {
-        self.backend.replace(None);
-    }
-
-    pub fn set_waiting(&self, waiting: bool) {
-        self.waiting.set(waiting);
-        self.cancelled.set(false);
+    fn level(&self, standing: &Standing) -> &Level {
+        match standing {
+            Standing::Idle => &self.counts.clients_idle,
+            Standing::Waiting => &self.counts.clients_waiting,
+            Standing::Active(_) => &self.counts.clients_active,
+        }
     }
 
     /// Whether a cancel came while the client waited.
@@ -68,11 +77,7 @@ impl Slot {
     }
 
     pub fn standing(&self) -> Standing {
-        match &*self.backend.borrow() {
-            Some(backend) => Standing::Active(Rc::clone(backend)),
-            None if self.waiting.get() => Standing::Waiting,
-            None => Standing::Idle,
-        }
+        self.standing.borrow().clone()
     }
 
     /// Takes the waiting client out of its queue.
@@ -117,7 +122,7 @@ impl Roster {
     }
 
     /// A new client.
-    pub fn enter(&self, database: &Rc<str>, pool: PoolId) -> Rc<Slot> {
+    pub fn enter(&self, tenant: &Tenant) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let process_id = loop {
             let candidate = (self.random_u32() & 0x7fff_ffff).cast_signed();
@@ -130,21 +135,24 @@ impl Roster {
             id: ClientId(self.last.get()),
             process_id,
             secret: self.random_u32(),
-            database: Rc::clone(database),
-            pool,
-            backend: RefCell::default(),
-            waiting: Cell::new(false),
+            database: Rc::clone(&tenant.database),
+            pool: tenant.pool,
+            counts: Rc::clone(&tenant.counts),
+            standing: RefCell::new(Standing::Idle),
             cancelled: Cell::new(false),
             stopping: Cell::new(false),
             cut: Cell::new(false),
             waker: RefCell::default(),
         });
+        slot.counts.clients_idle.rise();
         slots.insert(process_id, Rc::clone(&slot));
         slot
     }
 
     pub fn leave(&self, slot: &Slot) {
-        self.slots.borrow_mut().remove(&slot.process_id);
+        if self.slots.borrow_mut().remove(&slot.process_id).is_some() {
+            slot.level(&slot.standing()).fall();
+        }
     }
 
     /// The client that a cancel request names, if it knows the secret.

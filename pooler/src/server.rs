@@ -7,6 +7,7 @@ mod error;
 mod keys;
 mod login;
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -47,8 +48,8 @@ pub struct Identity<'a> {
 
 /// A server connection that is ready for its first query.
 #[derive(Debug)]
-pub struct Connected {
-    pub stream: Stream,
+pub struct Connected<S = Stream> {
+    pub stream: S,
     /// The server's ParameterStatus messages, in the order sent.
     pub parameters: Vec<(String, String)>,
     pub process_id: i32,
@@ -58,6 +59,18 @@ pub struct Connected {
     pub addr: SocketAddr,
     /// Read beyond ReadyForQuery.
     pub leftover: Vec<u8>,
+}
+
+impl<S> Connected<S> {
+    /// The same connection over another form of its stream.
+    ///
+    /// # Errors
+    /// The change of form fails; the connection is lost.
+    pub fn try_map<T>(self, change: impl FnOnce(S) -> io::Result<T>) -> io::Result<Connected<T>> {
+        let Connected { stream, parameters, process_id, secret, addr, leftover } = self;
+        let stream = change(stream)?;
+        Ok(Connected { stream, parameters, process_id, secret, addr, leftover })
+    }
 }
 
 /// Opens a server connection and logs in.

@@ -2,6 +2,7 @@
 //! knows a message.
 
 mod framed;
+mod socket;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 pub use framed::{FrameError, Framed, Message};
+pub use socket::Socket;
 
 /// A peer that answers no probe is given up after idle + count × interval: 30 seconds.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
@@ -26,7 +28,37 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// A connection on its way to another thread: it belongs to no runtime.
+#[derive(Debug)]
+pub struct Parked(ParkedKind);
+
+#[derive(Debug)]
+enum ParkedKind {
+    Tcp(std::net::TcpStream),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Parked {
+    /// Takes the connection over into this thread's runtime.
+    ///
+    /// # Errors
+    /// The runtime cannot take it.
+    pub fn revive(self) -> io::Result<Stream> {
+        Ok(match self.0 {
+            ParkedKind::Tcp(tcp) => Stream::Tcp(TcpStream::from_std(tcp)?),
+            ParkedKind::Tls(mut tls) => {
+                socket_of(&mut tls).revive()?;
+                Stream::Tls(tls)
+            }
+        })
+    }
+}
+
+fn socket_of(tls: &mut TlsStream<Socket>) -> &mut Socket {
+    tls.get_mut().0
 }
 
 impl Stream {
@@ -35,11 +67,28 @@ impl Stream {
     }
 
     /// The socket below.
-    pub fn tcp(&self) -> &TcpStream {
+    ///
+    /// # Errors
+    /// It was lost between two threads.
+    pub fn tcp(&self) -> io::Result<&TcpStream> {
         match self {
-            Stream::Tcp(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Tcp(tcp) => Ok(tcp),
+            Stream::Tls(tls) => tls.get_ref().0.live(),
         }
+    }
+
+    /// Takes the connection out of this thread's runtime, so that another thread may have it.
+    ///
+    /// # Errors
+    /// The runtime cannot let go of it.
+    pub fn park(self) -> io::Result<Parked> {
+        Ok(Parked(match self {
+            Stream::Tcp(tcp) => ParkedKind::Tcp(tcp.into_std()?),
+            Stream::Tls(mut tls) => {
+                socket_of(&mut tls).park()?;
+                ParkedKind::Tls(tls)
+            }
+        }))
     }
 }
 

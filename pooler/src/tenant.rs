@@ -8,6 +8,7 @@ use std::rc::Rc;
 use poolwright_pool::PoolId;
 use poolwright_session::parameters::{Current, Wanted};
 
+use crate::homes::Part;
 use crate::metrics::DatabaseCounts;
 
 /// Answers kept for one tenant; past it, all are asked anew.
@@ -17,6 +18,8 @@ pub struct Tenant {
     /// The name in the settings.
     pub database: Rc<str>,
     pub pool: PoolId,
+    /// This worker's part in the database.
+    pub part: Part,
     pub counts: Rc<DatabaseCounts>,
     keeps_connection: Cell<bool>,
     /// ParameterStatus of a fresh server connection.
@@ -40,12 +43,14 @@ impl Tenant {
     pub fn new(
         database: Rc<str>,
         pool: PoolId,
+        part: Part,
         counts: Rc<DatabaseCounts>,
         keeps_connection: bool,
     ) -> Tenant {
         Tenant {
             database,
             pool,
+            part,
             counts,
             keeps_connection: Cell::new(keeps_connection),
             base: RefCell::default(),

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use verify::Verifier;
 
+use crate::stream::Socket;
+
 /// PEM that is not what its setting needs.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -104,9 +106,9 @@ impl ServerTls {
     ///
     /// # Errors
     /// The handshake fails, or the certificate does not pass the mode's checks.
-    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<Socket>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        self.connector.connect(name, tcp).await.map(TlsStream::from)
+        self.connector.connect(name, Socket::Live(tcp)).await.map(TlsStream::from)
     }
 }
 

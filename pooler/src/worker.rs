@@ -1,5 +1,5 @@
-//! One worker thread: all its clients, tenants and pools, and the settings they live by. It accepts
-//! clients and wires the rooms together; it decides nothing about messages or connections.
+//! One worker thread: all its clients, tenants and pools, and the settings they live by. It wires
+//! the rooms together; it decides nothing about messages or connections.
 
 mod drain;
 mod gauges;
@@ -7,40 +7,39 @@ mod lease;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use poolwright_pool::{DatabaseId, DatabaseLimits, PoolLimits, ServerId, ServerLimits};
+use poolwright_pool::{DatabaseId, DatabaseLimits, PoolId, PoolLimits, ServerId, ServerLimits};
 use poolwright_session::Statements;
 use poolwright_settings::{Database, PoolMode, PoolSettings};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::cancel::{self, cancel_backend};
 use crate::client;
 use crate::config::Config;
 use crate::conn::{Lost, ServerConn};
+use crate::crew::Kit;
+use crate::desk::Desk;
 use crate::dialer::Dialer;
+use crate::homes::Part;
 use crate::lifecycle::Lifecycle;
-use crate::login::{Admission, Arrival, LOGIN_TIMEOUT, LoginContext, Verifiers, accept};
-use crate::metrics::Metrics;
+use crate::login::LoggedIn;
+use crate::metrics::{Metrics, Snapshot};
 use crate::pools::PoolShell;
 use crate::roster::Roster;
 use crate::server::ServerTarget;
+use crate::stream::Parked;
 use crate::tenant::Tenant;
 
 /// Logins at one server at a time.
 const PARALLEL_LOGINS: u32 = 8;
 /// How long a connection may take to become fit for the next client.
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
-/// After a failure to accept, which may last.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub use lease::Lease;
 
@@ -49,10 +48,12 @@ pub struct Worker {
     pub roster: Roster,
     pub statements: Rc<RefCell<Statements>>,
     config: RefCell<Arc<Config>>,
-    login: RefCell<LoginContext>,
     dialer: Rc<Dialer>,
     tenants: RefCell<HashMap<(String, String), Rc<Tenant>>>,
     ids: RefCell<Ids>,
+    /// Of each server's connections.
+    part: Part,
+    no_more_clients: Cell<bool>,
     metrics: Rc<Metrics>,
 }
 
@@ -64,26 +65,37 @@ struct Ids {
     last_database: u32,
 }
 
+/// What a worker is told.
+pub enum Message {
+    /// A client that has logged in, and this worker's part in its database.
+    Client(Box<LoggedIn<Parked>>, Part),
+    /// Nobody comes after this.
+    NoMoreClients,
+    /// A cancel request. The answer comes when it has been delivered; none if the key is unknown.
+    Cancel(CancelKey, oneshot::Sender<()>),
+    /// Somebody wants the counts.
+    Count(oneshot::Sender<Snapshot>),
+}
+
+/// What a cancel request names.
+#[derive(Clone, Debug)]
+pub struct CancelKey {
+    pub process_id: i32,
+    pub secret: Box<[u8]>,
+}
+
 /// Serves clients until the process is to end.
 ///
 /// # Errors
-/// The address cannot be listened on, or the system gives no random bytes.
-pub async fn run(
-    mut config: watch::Receiver<Arc<Config>>,
-    mut lifecycle: watch::Receiver<Lifecycle>,
-    metrics: Rc<Metrics>,
-) -> anyhow::Result<()> {
+/// None today; a worker that cannot go on ends the process.
+pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::Result<()> {
+    let Kit { mut config, mut lifecycle, desk, part } = kit;
     let first = config.borrow_and_update().clone();
-    let address = SocketAddr::new(first.listen.address, first.listen.port);
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    let worker = Worker::new(first, metrics)?;
+    let worker = Worker::new(first, desk, part);
     worker.show_gauges();
-    worker.metrics.accepting.set(true);
-    info!(%address, "clients are let in");
+    spawn_local(Rc::clone(&worker).listen(inbox));
     loop {
         tokio::select! {
-            accepted = listener.accept() => worker.take_in(accepted).await,
             Ok(()) = config.changed() => {
                 let next = config.borrow_and_update().clone();
                 worker.follow(next);
@@ -96,55 +108,63 @@ pub async fn run(
             }
         }
     }
-    worker.drain(listener, lifecycle).await;
+    worker.drain(lifecycle).await;
     Ok(())
 }
 
 impl Worker {
-    fn new(config: Arc<Config>, metrics: Rc<Metrics>) -> anyhow::Result<Rc<Worker>> {
-        let verifiers = Verifiers::new().context("prepare logins")?;
-        let login = LoginContext {
-            settings: Rc::new(config.settings.clone()),
-            tls: config.client_tls.clone(),
-            verifiers: Rc::new(verifiers),
-            admission: Rc::new(Cell::new(Admission::Open)),
-            timeout: LOGIN_TIMEOUT,
-        };
-        let dialer = Rc::new(Dialer::new(Rc::clone(&metrics)));
+    fn new(config: Arc<Config>, desk: Desk, part: Part) -> Rc<Worker> {
+        let metrics = Rc::new(Metrics::default());
+        let dialer = Rc::new(Dialer::new(desk, Rc::clone(&metrics)));
         let worker = Rc::new(Worker {
             pools: PoolShell::new(Rc::clone(&dialer)),
             roster: Roster::new(),
             statements: Rc::default(),
             config: RefCell::new(Arc::clone(&config)),
-            login: RefCell::new(login),
             dialer,
             tenants: RefCell::default(),
             ids: RefCell::default(),
+            part,
+            no_more_clients: Cell::new(false),
             metrics,
         });
         worker.follow(config);
-        Ok(worker)
+        worker
+    }
+
+    async fn listen(self: Rc<Worker>, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        while let Some(message) = inbox.recv().await {
+            match message {
+                Message::Client(login, part) => self.take_in(*login, part),
+                Message::NoMoreClients => self.no_more_clients.set(true),
+                Message::Cancel(key, done) => {
+                    spawn_local(cancel::deliver(Rc::clone(&self), key, done));
+                }
+                // Whoever asked may have left.
+                Message::Count(answer) => drop(answer.send(self.metrics.snapshot())),
+            }
+        }
+    }
+
+    fn take_in(self: &Rc<Worker>, login: LoggedIn<Parked>, part: Part) {
+        let peer = login.peer;
+        match login.try_map(Parked::revive) {
+            Ok(login) => drop(spawn_local(client::serve(Rc::clone(self), login, part))),
+            Err(error) => info!(%peer, %error, "client lost"),
+        }
     }
 
     /// Takes over new settings, all of them at once.
     fn follow(&self, config: Arc<Config>) {
         let old = self.config.replace(Arc::clone(&config));
         self.follow_databases(&old, &config);
-        {
-            let mut login = self.login.borrow_mut();
-            login.settings = Rc::new(config.settings.clone());
-            login.tls = config.client_tls.clone();
-        }
         self.dialer.follow(&config);
         for (server, tls) in config.servers.iter().zip(&config.server_tls) {
             let id = self.server_id(&server.name);
             self.dialer.set_target(id, server, tls);
-            let limits = ServerLimits { max: server.max_connections, logins: PARALLEL_LOGINS };
+            let max = self.part.of(server.max_connections);
+            let limits = ServerLimits { max, logins: PARALLEL_LOGINS };
             self.pools.set_server(id, limits);
-        }
-        for database in config.databases.values() {
-            let limits = self.database_limits(&config, database);
-            self.pools.set_database(self.database_id(&database.name), limits);
         }
         self.follow_servers(&old, &config);
         self.follow_tenants(&config);
@@ -188,7 +208,7 @@ impl Worker {
         });
         for ((database, user), tenant) in &*self.tenants.borrow() {
             let database = &config.databases[database];
-            self.pool(database, user);
+            self.pool(database, user, tenant.part);
             tenant.set_keeps_connection(database.pool.mode == PoolMode::Session);
         }
     }
@@ -210,9 +230,10 @@ impl Worker {
         }
     }
 
-    fn database_limits(&self, config: &Config, database: &Database) -> DatabaseLimits {
-        let server = &config.servers[database.server];
-        DatabaseLimits { server: self.server_id(&server.name), max: database.max_connections }
+    fn database_limits(&self, database: &Database, part: Part) -> DatabaseLimits {
+        let server = &self.config.borrow().servers[database.server];
+        let max = part.of(database.max_connections);
+        DatabaseLimits { server: self.server_id(&server.name), max }
     }
 
     fn server_id(&self, name: &str) -> ServerId {
@@ -229,16 +250,19 @@ impl Worker {
         })
     }
 
-    fn pool(&self, database: &Database, user: &str) -> poolwright_pool::PoolId {
-        let limits = pool_limits(&database.pool);
-        let pool = self.pools.pool(self.database_id(&database.name), user, limits);
-        let server = &self.config.borrow().servers[database.server];
-        self.dialer.set_pool(pool, self.server_id(&server.name), database, user);
+    /// The pool of a tenant, its database and both their limits as the settings say today.
+    fn pool(&self, database: &Database, user: &str, part: Part) -> PoolId {
+        let id = self.database_id(&database.name);
+        let limits = self.database_limits(database, part);
+        let server = limits.server;
+        self.pools.set_database(id, limits);
+        let pool = self.pools.pool(id, user, pool_limits(&database.pool, part));
+        self.dialer.set_pool(pool, server, database, user);
         pool
     }
 
     /// The tenant of a login; `None` if the settings have lost its database or user meanwhile.
-    pub fn tenant(&self, database: &str, user: &str) -> Option<Rc<Tenant>> {
+    pub fn tenant(&self, database: &str, user: &str, part: Part) -> Option<Rc<Tenant>> {
         let key = (database.to_owned(), user.to_owned());
         if let Some(tenant) = self.tenants.borrow().get(&key) {
             return Some(Rc::clone(tenant));
@@ -248,7 +272,8 @@ impl Worker {
         config.users.get(user)?;
         let tenant = Rc::new(Tenant::new(
             database.into(),
-            self.pool(settings, user),
+            self.pool(settings, user, part),
+            part,
             self.metrics.database(database),
             settings.pool.mode == PoolMode::Session,
         ));
@@ -261,37 +286,6 @@ impl Worker {
         let config = self.config.borrow();
         let server = &config.servers[config.databases.get(database)?.server];
         self.dialer.target(self.server_id(&server.name))
-    }
-
-    async fn take_in(self: &Rc<Worker>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
-        match accepted {
-            Ok((tcp, peer)) => {
-                spawn_local(Rc::clone(self).meet(tcp, peer));
-            }
-            // Out of files, or a peer that left before it was taken in.
-            Err(error) => {
-                warn!(%error, "client not accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-
-    async fn meet(self: Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
-        let mut context = self.login.borrow().clone();
-        if self.roster.len() >= self.config.borrow().max_clients as usize {
-            context.admission = Rc::new(Cell::new(Admission::Full));
-        }
-        match accept(tcp, peer, &context).await {
-            Ok(Arrival::Client(login)) => client::serve(self, login).await,
-            Ok(Arrival::Cancel { process_id, secret, stream }) => {
-                cancel::deliver(self, process_id, secret, stream).await;
-            }
-            Ok(Arrival::Gone) => {}
-            Err(error) => {
-                self.metrics.login_failed(error.label());
-                info!(%peer, %error, "login failed");
-            }
-        }
     }
 
     /// Takes a connection back from a client that is done with it.
@@ -341,11 +335,11 @@ async fn clean(conn: &mut ServerConn) -> Result<(), Lost> {
     Ok(())
 }
 
-fn pool_limits(pool: &PoolSettings) -> PoolLimits {
+fn pool_limits(pool: &PoolSettings, part: Part) -> PoolLimits {
     PoolLimits {
-        size: pool.size,
-        min: pool.min,
-        reserve: pool.reserve,
+        size: part.of(pool.size),
+        min: part.of(pool.min),
+        reserve: part.of(pool.reserve),
         reserve_timeout: pool.reserve_timeout,
         wait_timeout: pool.wait_timeout,
         idle_timeout: pool.idle_timeout,

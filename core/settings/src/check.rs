@@ -42,6 +42,7 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
     Settings {
         listen: listen(file.listen.unwrap_or_default(), report),
         admin: admin(file.admin.unwrap_or_default()),
+        workers: file.workers,
         max_clients: file.max_clients.unwrap_or(defaults::MAX_CLIENTS),
         databases,
         users: user::check(file.users, listed.users, report),
@@ -62,6 +63,7 @@ fn listen(listen: raw::Listen, report: &mut Report) -> Listen {
     Listen {
         address: address(listen.address.as_deref()),
         port: listen.port.unwrap_or(defaults::LISTEN_PORT),
+        auth: listen.auth.unwrap_or(defaults::LISTEN_AUTH),
         tls: listen_tls(listen.tls.unwrap_or_default(), report),
     }
 }

@@ -14,6 +14,8 @@ use crate::Secret;
 pub struct Settings {
     pub listen: Listen,
     pub admin: Admin,
+    /// Threads that serve clients, 1 or more. None: one.
+    pub workers: Option<u32>,
     /// Clients that may be connected at once, 1 or more.
     pub max_clients: u32,
     /// In the order of the file; [`Database::server`] is an index into it.
@@ -35,7 +37,18 @@ pub struct Settings {
 pub struct Listen {
     pub address: IpAddr,
     pub port: u16,
+    pub auth: ListenAuth,
     pub tls: ListenTls,
+}
+
+/// How clients prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListenAuth {
+    /// Not at all: whoever reaches the port is whom they say.
+    Trust,
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
 }
 
 /// TLS towards clients. Both files are there unless the mode is `Disable`.
@@ -108,6 +121,8 @@ pub struct Database {
     pub dbname: String,
     /// Server connections of all its pools together, 1 or more.
     pub max_connections: u32,
+    /// Worker threads that share it, 1 or more; there may be fewer in the process.
+    pub workers: u32,
     /// For each of its pools, one per user.
     pub pool: PoolSettings,
 }

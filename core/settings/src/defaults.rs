@@ -4,10 +4,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::checked::{ListenTlsMode, PoolMode, ServerTlsMode};
+use crate::checked::{ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode};
 
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub const LISTEN_PORT: u16 = 6432;
+pub const LISTEN_AUTH: ListenAuth = ListenAuth::ScramSha256;
 pub const LISTEN_TLS_MODE: ListenTlsMode = ListenTlsMode::Disable;
 pub const ADMIN_PORT: u16 = 9187;
 pub const MAX_CLIENTS: u32 = 10_000;
@@ -22,5 +23,6 @@ pub const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub const LIFETIME: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(600));
+pub const DATABASE_WORKERS: u32 = 1;
 pub const PREPARED_STATEMENTS: u32 = 200;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);

@@ -23,8 +23,8 @@ pub mod table;
 
 pub use check::{parse, users_file};
 pub use checked::{
-    Admin, Database, Listen, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof, Server,
-    ServerTls, ServerTlsMode, Settings, User,
+    Admin, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof,
+    Server, ServerTls, ServerTlsMode, Settings, User,
 };
 pub use diff::{Changes, diff};
 pub use problem::{Problem, Problems};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checked::{ListenTlsMode, PoolMode, ServerTlsMode};
+use crate::checked::{ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode};
 use crate::{Lifetime, Secret, Span};
 
 /// Declares a section of the file; a field left out is neither read nor written.
@@ -26,6 +26,7 @@ section! {
     File {
         listen: Listen,
         admin: Admin,
+        workers: u32,
         max_clients: u32,
         servers: Vec<Server>,
         pool: Pool,
@@ -44,7 +45,7 @@ section! {
 }
 
 section! {
-    Listen { address: String, port: u16, tls: ListenTls, }
+    Listen { address: String, port: u16, auth: ListenAuth, tls: ListenTls, }
 }
 
 section! {
@@ -89,6 +90,7 @@ section! {
         server: String,
         dbname: String,
         max_connections: u32,
+        workers: u32,
         pool: Pool,
     }
 }

@@ -17,12 +17,14 @@ impl Settings {
             listen: Some(raw::Listen {
                 address: Some(listen.address.to_string()),
                 port: Some(listen.port),
+                auth: Some(listen.auth),
                 tls: Some(listen_tls(&listen.tls)),
             }),
             admin: Some(raw::Admin {
                 address: Some(admin.address.to_string()),
                 port: Some(admin.port),
             }),
+            workers: self.workers,
             max_clients: Some(self.max_clients),
             servers: Some(servers.iter().map(server).collect()),
             pool: None,
@@ -56,12 +58,13 @@ fn server(server: &Server) -> raw::Server {
 }
 
 fn database(database: &Database, servers: &[Server]) -> raw::Database {
-    let Database { name, server, dbname, max_connections, pool } = database.clone();
+    let Database { name, server, dbname, max_connections, workers, pool } = database.clone();
     raw::Database {
         name: Some(name),
         server: Some(servers[server].name.clone()),
         dbname: Some(dbname),
         max_connections: Some(max_connections),
+        workers: Some(workers),
         pool: Some(pool_section(pool)),
     }
 }

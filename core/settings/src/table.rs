@@ -59,6 +59,8 @@ pub enum Fallback {
 const PORT: Kind = Kind::Whole(1, 65_535, "port");
 const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
 const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
+const WORKERS: Kind = Kind::Whole(1, 256, "workers");
+const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "scram-sha-256"]);
 const LISTEN_MODES: Kind = Kind::Choice(&["disable", "allow", "require"]);
 const SERVER_MODES: Kind =
     Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
@@ -70,6 +72,12 @@ pub fn rows() -> Vec<Row> {
     vec![
         restart("listen.address", Kind::Address, value(defaults::ADDRESS), "Address for clients."),
         restart("listen.port", PORT, value(defaults::LISTEN_PORT), "Port for clients."),
+        live(
+            "listen.auth",
+            LISTEN_AUTHS,
+            value(defaults::LISTEN_AUTH),
+            "How clients prove who they are: `trust` believes everybody who names a listed user, so let only hosts reach the port that you trust; `scram-sha-256` asks for the password.",
+        ),
         live(
             "listen.tls.mode",
             LISTEN_MODES,
@@ -99,6 +107,12 @@ pub fn rows() -> Vec<Row> {
             PORT,
             value(defaults::ADMIN_PORT),
             "Port for `/healthz`, `/readyz` and `/metrics`.",
+        ),
+        restart(
+            "workers",
+            WORKERS,
+            Said("one"),
+            "Threads that serve clients. Each database is at home on one of them.",
         ),
         live(
             "maxClients",
@@ -209,6 +223,12 @@ pub fn rows() -> Vec<Row> {
             CONNECTIONS,
             Said("the server's"),
             "Server connections of all its pools together.",
+        ),
+        restart(
+            "databases[].workers",
+            WORKERS,
+            value(defaults::DATABASE_WORKERS),
+            "Workers that share the database, for one that keeps more than one CPU busy. Its limits hold for all of them together: a pool's `size`, `min` and `reserve` are divided among them, connections are lent.",
         ),
         live(
             "databases[].pool",

@@ -14,7 +14,7 @@ use crate::metrics::tests::samples;
 async fn start(metrics: &Rc<Metrics>) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("its address");
-    spawn_local(serve(listener, Rc::clone(metrics)));
+    spawn_local(serve(listener, Rc::clone(metrics), Rc::default()));
     address
 }
 

@@ -12,15 +12,16 @@ use poolwright_wire::write::ErrorFields;
 use tokio::io::ReadBuf;
 
 use super::{Client, Over};
+use crate::roster::Standing;
 use crate::worker::Lease;
 
 impl Client {
     /// Waits for a server connection; `None` if the request was cancelled meanwhile (I6).
     pub(super) async fn wait(&mut self) -> Result<Option<Lease>, Over> {
         let since = Instant::now();
-        self.slot.set_waiting(true);
+        self.slot.stand(Standing::Waiting);
         let waited = self.wait_in_queue().await;
-        self.slot.set_waiting(false);
+        self.slot.stand(Standing::Idle);
         self.tenant.counts.client_wait.add(since.elapsed());
         if let Ok(None) = waited {
             self.cancel_request();
@@ -61,7 +62,8 @@ impl Client {
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut byte = [0; 1];
         let mut buf = ReadBuf::new(&mut byte);
-        self.conn.stream.tcp().poll_peek(cx, &mut buf).map(|peeked| !matches!(peeked, Ok(1..)))
+        let Ok(tcp) = self.conn.stream.tcp() else { return Poll::Ready(true) };
+        tcp.poll_peek(cx, &mut buf).map(|peeked| !matches!(peeked, Ok(1..)))
     }
 
     fn cancel_request(&mut self) {

@@ -40,6 +40,8 @@ pub enum LoginError {
     Stopping,
     #[error("password authentication failed for user \"{user}\"")]
     Password { user: String },
+    #[error("role \"{name}\" does not exist")]
+    Role { name: String },
     #[error("SASL authentication failed: {0}")]
     Scram(ScramError),
     #[error("database \"{name}\" does not exist")]
@@ -65,7 +67,7 @@ impl LoginError {
             | E::Repeated(_)
             | E::Scram(_) => Some("08P01"),
             E::Protocol { .. } | E::Replication => Some("0A000"),
-            E::TlsRequired | E::NoUser => Some("28000"),
+            E::TlsRequired | E::NoUser | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
             E::Options(_) => Some("22023"),
             E::Full => Some("53300"),
@@ -81,6 +83,7 @@ impl LoginError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             LoginError::TlsRequired => Some("Connect with sslmode=require or stronger."),
+            LoginError::Role { .. } => Some("Add it to the pooler's users."),
             LoginError::Replication => Some("Connect to the PostgreSQL server directly."),
             LoginError::Options(_) => Some("Set parameters by -c name=value or --name=value."),
             _ => None,
@@ -97,7 +100,7 @@ impl LoginError {
             E::Frame(_) | E::Unexpected { .. } | E::Repeated(_) => "protocol",
             E::Buffered(_) | E::Handshake(_) | E::TlsRequired => "tls",
             E::Protocol { .. } | E::Replication | E::Encoding(_) | E::Options(_) => "unsupported",
-            E::NoUser | E::Password { .. } | E::Scram(_) => "password",
+            E::NoUser | E::Role { .. } | E::Password { .. } | E::Scram(_) => "password",
             E::Database { .. } => "database",
             E::Full => "full",
             E::Stopping => "stopping",

@@ -4,7 +4,7 @@
 use poolwright_wire::startup::{self, Startup};
 
 use super::LoginError;
-use crate::stream::{FrameError, Framed, Stream};
+use crate::stream::{FrameError, Framed, Socket, Stream};
 use crate::tls::ClientTls;
 
 /// How the negotiation ended.
@@ -98,7 +98,7 @@ async fn encrypt(
     framed.flush().await?;
     match framed.stream {
         Stream::Tcp(tcp) => {
-            let tls = acceptor.accept(tcp).await.map_err(LoginError::Handshake)?;
+            let tls = acceptor.accept(Socket::Live(tcp)).await.map_err(LoginError::Handshake)?;
             Ok(Framed::new(Stream::Tls(Box::new(tls.into()))))
         }
         Stream::Tls(_) => Err(FrameError::ClosedInside.into()),

@@ -16,7 +16,7 @@ pub(super) async fn authenticate(
     user: &str,
     context: &LoginContext,
 ) -> Result<(), LoginError> {
-    let check = context.verifiers.check(user, &context.settings)?;
+    let check = context.verifiers.check(user, &context.config)?;
     write::authentication_sasl(&mut framed.output, &[MECHANISM]);
     framed.flush().await?;
     let body = answer(framed).await?;

@@ -3,9 +3,9 @@
 mod refused;
 mod welcome;
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poolwright_wire::scram::{ClientExchange, MECHANISM, salted_password};
@@ -13,7 +13,8 @@ use poolwright_wire::{header, read, server, write};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Admission, Arrival, LoginContext, LoginError, Verifiers, accept};
+use super::{Arrival, LoginContext, LoginError, Verifiers, accept};
+use crate::config::Config;
 use crate::tls::ClientTls;
 
 const SETTINGS: &str = r"
@@ -28,13 +29,21 @@ users:
 ";
 
 pub(crate) fn context() -> LoginContext {
+    context_of(SETTINGS, ClientTls::Disabled)
+}
+
+fn context_of(settings: &str, client_tls: ClientTls) -> LoginContext {
     LoginContext {
-        settings: Rc::new(poolwright_settings::parse(SETTINGS, None).unwrap()),
-        tls: ClientTls::Disabled,
+        config: config(settings, client_tls),
         verifiers: Rc::new(Verifiers::new().unwrap()),
-        admission: Rc::new(Cell::new(Admission::Open)),
+        door: Arc::default(),
         timeout: Duration::from_secs(30),
     }
+}
+
+fn config(settings: &str, client_tls: ClientTls) -> Arc<Config> {
+    let settings = poolwright_settings::parse(settings, None).unwrap();
+    Arc::new(Config::in_memory(settings, client_tls))
 }
 
 /// Runs a login against what `client` does; gives both outcomes.

@@ -48,6 +48,21 @@ pub(super) fn copy((name, counts): (&String, &Rc<DatabaseCounts>)) -> (String, C
 }
 
 impl Snapshot {
+    /// Takes another part of the process in.
+    pub fn add(&mut self, other: Snapshot) {
+        for (name, counts) in other.databases {
+            self.databases.entry(name).or_default().add(counts);
+        }
+        add_all(&mut self.server_disconnects, other.server_disconnects);
+        add_all(&mut self.login_failures, other.login_failures);
+        self.settings_rejected += other.settings_rejected;
+        self.settings_generation = self.settings_generation.max(other.settings_generation);
+        self.accepting |= other.accepting;
+        add_all(&mut self.gauges.client_connections, other.gauges.client_connections);
+        add_all(&mut self.gauges.server_connections, other.gauges.server_connections);
+        add_all(&mut self.gauges.server_connections_max, other.gauges.server_connections_max);
+    }
+
     /// OpenMetrics text, ended by its `# EOF`.
     pub fn text(self) -> String {
         let mut registry = Registry::with_prefix("poolwright");
@@ -55,6 +70,22 @@ impl Snapshot {
         let mut text = String::new();
         encode(&mut text, &registry).expect("writing to a String does not fail");
         text
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: Counts) {
+        self.transactions += other.transactions;
+        self.queries += other.queries;
+        self.client_wait_seconds += other.client_wait_seconds;
+        self.server_connects += other.server_connects;
+        self.requests_cut += other.requests_cut;
+    }
+}
+
+fn add_all<K: Ord>(to: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *to.entry(key).or_default() += count;
     }
 }
 

@@ -36,6 +36,7 @@ fn counted() -> Metrics {
     cloud.client_wait.add(Duration::from_millis(250));
     metrics.database("cloud_01").server_connects.add(1);
     cloud.requests_cut.add(2);
+    (0..11).for_each(|_| cloud.clients_waiting.rise());
     metrics.server_disconnected("lifetime");
     metrics.server_disconnected("lifetime");
     metrics.login_failed("password");
@@ -43,7 +44,6 @@ fn counted() -> Metrics {
     metrics.settings_generation.set(Some(7));
     metrics.accepting.set(true);
     metrics.gauges_from(|gauges| {
-        gauges.client_connections.insert(("cloud_01".to_owned(), "waiting"), 11);
         gauges.server_connections.insert(("cloud_01".to_owned(), "idle"), 12);
         gauges.server_connections_max.insert("main".to_owned(), 50);
     });
@@ -54,6 +54,8 @@ fn counted() -> Metrics {
 fn every_count_reaches_the_text_under_its_name() {
     let expect = [
         ("poolwright_accepting", 1.0),
+        ("poolwright_client_connections{database=\"cloud_01\",state=\"active\"}", 0.0),
+        ("poolwright_client_connections{database=\"cloud_01\",state=\"idle\"}", 0.0),
         ("poolwright_client_connections{database=\"cloud_01\",state=\"waiting\"}", 11.0),
         ("poolwright_client_wait_seconds_total{database=\"cloud_01\"}", 1.75),
         ("poolwright_login_failures_total{reason=\"password\"}", 1.0),
@@ -104,5 +106,17 @@ fn every_metric_is_in_the_manual() {
     for series in samples(&counted().snapshot().text()).keys() {
         let name = series.split('{').next().unwrap_or(series);
         assert!(manual.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn the_parts_of_a_process_add_up() {
+    let mut whole = counted().snapshot();
+    whole.add(counted().snapshot());
+    let twice = samples(&whole.text());
+    for (series, count) in samples(&counted().snapshot().text()) {
+        let settled = ["poolwright_accepting", "poolwright_settings_generation"];
+        let factor = if settled.contains(&series.as_str()) { 1.0 } else { 2.0 };
+        assert_eq!(twice[&series], factor * count, "{series}");
     }
 }

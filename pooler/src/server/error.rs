@@ -83,7 +83,12 @@ impl ConnectError {
         ConnectError::new(Kind::Unreachable, message)
     }
 
-    pub(super) fn io(place: impl std::fmt::Display, error: &io::Error) -> Self {
+    /// Nobody is left to log in.
+    pub fn interrupted() -> Self {
+        ConnectError::new(Kind::LocalLimit, "the login was interrupted: the process ends")
+    }
+
+    pub fn io(place: impl std::fmt::Display, error: &io::Error) -> Self {
         let kind = if is_local_limit(error) { Kind::LocalLimit } else { Kind::Unreachable };
         ConnectError::new(kind, format!("{place}: {error}"))
     }

@@ -45,6 +45,7 @@ fn one(
             .max_connections
             .or_else(|| servers.get(server).map(|server| server.max_connections))
             .unwrap_or_default(),
+        workers: database.workers.unwrap_or(defaults::DATABASE_WORKERS),
         pool: settings(&own, pool),
         name,
     }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, Database, Listen, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof, Secret,
-    Server, ServerTls, ServerTlsMode, Settings, User, diff, parse, users_file,
+    Admin, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof,
+    Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff, parse, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -47,7 +47,13 @@ fn listen() -> impl Strategy<Value = Listen> {
             key_file: Some(key),
         }),
     ];
-    (address(), 1..=u16::MAX, tls).prop_map(|(address, port, tls)| Listen { address, port, tls })
+    let auth = prop_oneof![Just(ListenAuth::Trust), Just(ListenAuth::ScramSha256)];
+    (address(), 1..=u16::MAX, auth, tls).prop_map(|(address, port, auth, tls)| Listen {
+        address,
+        port,
+        auth,
+        tls,
+    })
 }
 
 fn servers() -> impl Strategy<Value = Vec<Server>> {
@@ -85,10 +91,10 @@ fn pool() -> impl Strategy<Value = PoolSettings> {
 }
 
 fn databases(servers: usize) -> impl Strategy<Value = BTreeMap<String, Database>> {
-    let one = (0..servers, name(), 1..=100_000u32, pool());
+    let one = (0..servers, name(), 1..=100_000u32, 1..=256u32, pool());
     btree_map(name(), one, 1..5).prop_map(|all| {
-        let build = |(name, (server, dbname, max_connections, pool)): (String, _)| {
-            (name.clone(), Database { name, server, dbname, max_connections, pool })
+        let build = |(name, (server, dbname, max_connections, workers, pool)): (String, _)| {
+            (name.clone(), Database { name, server, dbname, max_connections, workers, pool })
         };
         all.into_iter().map(build).collect()
     })
@@ -112,11 +118,13 @@ fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
 fn settings() -> impl Strategy<Value = Settings> {
     let servers_and_databases =
         servers().prop_flat_map(|servers| (databases(servers.len()), Just(servers)));
-    let numbers = (1..=1_000_000u32, 1..=100_000u32, span(), option::of(any::<u64>()));
+    let workers = option::of(1..=256u32);
+    let numbers = (1..=1_000_000u32, 1..=100_000u32, span(), option::of(any::<u64>()), workers);
     (listen(), address(), servers_and_databases, users(), numbers).prop_map(
         |(listen, address, (databases, servers), users, numbers)| Settings {
             listen,
             admin: Admin { address, port: 9187 },
+            workers: numbers.4,
             max_clients: numbers.0,
             servers,
             databases,

@@ -35,6 +35,7 @@ fn a_database_finds_its_server_and_the_defaults_around_it() {
     let first = &settings.databases["cloud_01"];
     assert_eq!((first.server, first.dbname.as_str(), first.max_connections), (0, "cloud_01", 20));
     assert_eq!((first.pool.mode, first.pool.size, first.pool.min), (PoolMode::Transaction, 4, 0));
+    assert_eq!((settings.workers, first.workers), (None, 1));
     assert_eq!(first.pool.wait_timeout, None);
     let second = &settings.databases["cloud_02"];
     assert_eq!((second.server, second.dbname.as_str(), second.max_connections), (1, "real", 7));

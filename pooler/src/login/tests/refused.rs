@@ -5,8 +5,9 @@ use std::time::Duration;
 use poolwright_wire::write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::{Admission, Arrival, LoginContext, LoginError};
-use super::{context, error_of, message, run, scram, startup};
+use super::super::{Arrival, LoginContext, LoginError};
+use super::{SETTINGS, context, context_of, error_of, message, run, scram, startup};
+use crate::tls::ClientTls;
 
 const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const GSS: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x30";
@@ -121,9 +122,11 @@ async fn requests_that_cannot_be_granted_are_refused_before_a_password_is_asked_
     check(&startup(&[]), b"", "28000", "password").await;
     check(&startup(&[("user", "ann"), ("options", "-c=")]), b"", "22023", "unsupported").await;
     check(&startup(&[("user", "ann"), ("replication", "1")]), b"", "0A000", "unsupported").await;
-    for (admission, sqlstate) in [(Admission::Full, "53300"), (Admission::Stopping, "57P03")] {
-        let context = context();
-        context.admission.set(admission);
+    let full = context_of(&format!("maxClients: 1\n{SETTINGS}"), ClientTls::Disabled);
+    let _other = full.door.enter(1).unwrap();
+    let stopping = context();
+    stopping.door.stop();
+    for (context, sqlstate) in [(full, "53300"), (stopping, "57P03")] {
         let (outcome, back) = send(&context, &startup(&[("user", "ann")])).await;
         assert!(outcome.is_err());
         assert_eq!(error_of(message(&mut &back[..]).await).0, sqlstate);

@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::super::{Arrival, LoggedIn, LoginContext, LoginError};
-use super::{context, error_of, message, run, scram, startup};
+use super::{SETTINGS, config, context, context_of, error_of, message, run, scram, startup};
+use crate::stream::Stream;
 use crate::tls::{ClientTls, ServerTls};
 
 const START: [(&str, &str); 4] = [
@@ -16,7 +17,7 @@ const START: [(&str, &str); 4] = [
     ("options", "-c geqo=off"),
 ];
 
-fn client(outcome: Result<Arrival, LoginError>) -> LoggedIn {
+fn client(outcome: Result<Arrival, LoginError>) -> LoggedIn<Stream> {
     match outcome {
         Ok(Arrival::Client(client)) => client,
         other => panic!("{other:?}"),
@@ -33,7 +34,7 @@ fn with_tls(mode: ListenTlsMode) -> (LoginContext, ServerTls) {
     let tls = ClientTls::new(mode, certificate.as_bytes(), key.as_bytes()).unwrap();
     let connector =
         ServerTls::new(ServerTlsMode::VerifyFull, Some(certificate.as_bytes())).unwrap();
-    (LoginContext { tls, ..context() }, connector)
+    (context_of(SETTINGS, tls), connector)
 }
 
 #[tokio::test]
@@ -76,11 +77,30 @@ async fn a_changed_password_counts_from_the_next_login() {
         .0
     };
     client(login(&before, "pencil").await);
-    let text = super::SETTINGS.replace("password: pencil", "password: brush");
-    let settings = poolwright_settings::parse(&text, None).unwrap().into();
-    let after = LoginContext { settings, ..before };
+    let text = SETTINGS.replace("password: pencil", "password: brush");
+    let after = LoginContext { config: config(&text, ClientTls::Disabled), ..before };
     assert!(matches!(login(&after, "pencil").await, Err(LoginError::Password { .. })));
     client(login(&after, "brush").await);
+}
+
+#[tokio::test]
+async fn a_listed_user_is_believed_where_the_settings_trust() {
+    let trusting = SETTINGS.replace("port: 6432", "port: 6432, auth: trust");
+    let context = context_of(&trusting, ClientTls::Disabled);
+    let (outcome, _tcp) = run(&context, async |mut tcp: TcpStream| {
+        tcp.write_all(&startup(&START)).await.unwrap();
+        tcp
+    })
+    .await;
+    let client = client(outcome);
+    assert_eq!((client.user.as_str(), client.pending_out.as_slice()), ("ann", &b""[..]));
+    let (outcome, ()) = run(&context, async |mut tcp| {
+        tcp.write_all(&startup(&[("user", "eve"), ("database", "shop")])).await.unwrap();
+        let expect = ("28000".to_owned(), "role \"eve\" does not exist".to_owned());
+        assert_eq!(error_of(message(&mut tcp).await), expect);
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Role { .. })));
 }
 
 #[tokio::test]

@@ -1,0 +1,73 @@
+//! Where server logins are made for the workers: TLS handshakes and key derivations never hold up
+//! the threads that serve clients. It opens what it is asked for, and keeps nothing but keys.
+
+use std::rc::Rc;
+
+use poolwright_settings::Secret;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_local;
+
+use crate::server::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, connect};
+use crate::stream::{Parked, Stream};
+
+/// A server login to be made.
+pub struct Job {
+    pub target: ServerTarget,
+    pub database: String,
+    pub user: String,
+    pub password: Option<Secret>,
+    pub reply: oneshot::Sender<Result<Connected<Parked>, ConnectError>>,
+}
+
+/// A way to ask for server logins.
+#[derive(Clone)]
+pub struct Desk(mpsc::UnboundedSender<Job>);
+
+impl Desk {
+    /// The desk, and what [`run`] works on.
+    pub fn new() -> (Desk, mpsc::UnboundedReceiver<Job>) {
+        let (sender, jobs) = mpsc::unbounded_channel();
+        (Desk(sender), jobs)
+    }
+
+    /// Logs in, on the desk's thread; the connection comes to this thread's runtime.
+    ///
+    /// # Errors
+    /// [`ConnectError`], as [`connect`] gives it.
+    pub async fn connect(
+        &self,
+        target: ServerTarget,
+        identity: Identity<'_>,
+    ) -> Result<Connected<Stream>, ConnectError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            target,
+            database: identity.database.to_owned(),
+            user: identity.user.to_owned(),
+            password: identity.password.cloned(),
+            reply,
+        };
+        let closed = || ConnectError::interrupted();
+        self.0.send(job).map_err(|_| closed())?;
+        let connected = answer.await.map_err(|_| closed())??;
+        connected.try_map(Parked::revive).map_err(|error| ConnectError::io("login", &error))
+    }
+}
+
+/// Makes the logins, side by side, until nobody can ask any more.
+pub async fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
+    let keys = Rc::new(ClientKeyCache::default());
+    while let Some(job) = jobs.recv().await {
+        spawn_local(carry_out(job, Rc::clone(&keys)));
+    }
+}
+
+async fn carry_out(job: Job, keys: Rc<ClientKeyCache>) {
+    let Job { target, database, user, password, reply } = job;
+    let identity = Identity { database: &database, user: &user, password: password.as_ref() };
+    let connected = connect(&target, identity, &keys).await.and_then(|connected| {
+        connected.try_map(Stream::park).map_err(|error| ConnectError::io("login", &error))
+    });
+    // A worker that has ended needs no connection: it is closed here.
+    let _ = reply.send(connected);
+}

@@ -1,0 +1,181 @@
+//! The thread that clients meet first: it listens, takes them through their logins, and hands each
+//! to a worker that is home to its database. It never sees a query.
+
+mod closing;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::spawn_local;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use crate::config::Config;
+use crate::crew::Crew;
+use crate::door::Door;
+use crate::homes::Homes;
+use crate::lifecycle::Lifecycle;
+use crate::login::{Arrival, LOGIN_TIMEOUT, LoggedIn, LoginContext, Verifiers, accept};
+use crate::metrics::{Gauges, Metrics};
+use crate::stream::Stream;
+use crate::worker::{CancelKey, Message};
+
+/// After a failure to accept, which may last.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Front {
+    config: RefCell<Arc<Config>>,
+    login: RefCell<LoginContext>,
+    door: Arc<Door>,
+    homes: Homes,
+    crew: Rc<Crew>,
+    metrics: Rc<Metrics>,
+}
+
+/// Lets clients in until the process is to end, and for a while after that.
+///
+/// # Errors
+/// The address cannot be listened on, or the system gives no random bytes.
+pub async fn run(
+    mut config: watch::Receiver<Arc<Config>>,
+    mut lifecycle: watch::Receiver<Lifecycle>,
+    crew: Rc<Crew>,
+    metrics: Rc<Metrics>,
+) -> anyhow::Result<()> {
+    let first = config.borrow_and_update().clone();
+    let address = SocketAddr::new(first.listen.address, first.listen.port);
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    let front = Rc::new(Front::new(first, crew, metrics)?);
+    front.show_gauges();
+    front.metrics.accepting.set(true);
+    info!(%address, workers = front.crew.len(), "clients are let in");
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => front.take_in(accepted).await,
+            Ok(()) = config.changed() => {
+                let next = config.borrow_and_update().clone();
+                front.follow(next);
+            }
+            changed = lifecycle.changed() => {
+                let stage = *lifecycle.borrow_and_update();
+                if changed.is_err() || stage != Lifecycle::Serving {
+                    break;
+                }
+            }
+        }
+    }
+    front.close(listener, lifecycle).await;
+    Ok(())
+}
+
+impl Front {
+    fn new(config: Arc<Config>, crew: Rc<Crew>, metrics: Rc<Metrics>) -> anyhow::Result<Front> {
+        let door = Arc::new(Door::default());
+        let verifiers = Verifiers::new().context("prepare logins")?;
+        let login = LoginContext {
+            config: Arc::clone(&config),
+            verifiers: Rc::new(verifiers),
+            door: Arc::clone(&door),
+            timeout: LOGIN_TIMEOUT,
+        };
+        let homes = Homes::new(crew.len());
+        let (config, login) = (RefCell::new(config), RefCell::new(login));
+        Ok(Front { config, login, door, homes, crew, metrics })
+    }
+
+    fn follow(&self, config: Arc<Config>) {
+        self.login.borrow_mut().config = Arc::clone(&config);
+        self.config.replace(config);
+    }
+
+    async fn take_in(self: &Rc<Front>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            Ok((tcp, peer)) => {
+                spawn_local(Rc::clone(self).meet(tcp, peer));
+            }
+            // Out of files, or a peer that left before it was taken in.
+            Err(error) => {
+                warn!(%error, "client not accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    async fn meet(self: Rc<Front>, tcp: TcpStream, peer: SocketAddr) {
+        let context = self.login.borrow().clone();
+        match accept(tcp, peer, &context).await {
+            Ok(Arrival::Client(login)) => self.send_home(login),
+            Ok(Arrival::Cancel { process_id, secret, stream }) => {
+                self.cancel(CancelKey { process_id, secret: secret.into() }, stream).await;
+            }
+            Ok(Arrival::Gone) => {}
+            Err(error) => {
+                self.metrics.login_failed(error.label());
+                info!(%peer, %error, "login failed");
+            }
+        }
+    }
+
+    /// Hands a client to a worker that is home to its database.
+    fn send_home(&self, login: LoggedIn<Stream>) {
+        let share = self.config.borrow().databases.get(&login.database).map_or(1, |it| it.workers);
+        let (worker, part) = self.homes.next(&login.database, share);
+        let peer = login.peer;
+        match login.try_map(Stream::park) {
+            Ok(login) => self.crew.tell(worker, Message::Client(Box::new(login), part)),
+            Err(error) => info!(%peer, %error, "client lost"),
+        }
+    }
+
+    /// Has a cancel request delivered by whoever knows its key; its connection closes only then.
+    async fn cancel(&self, key: CancelKey, mut stream: Stream) {
+        let mut deliveries = Vec::new();
+        for worker in 0..self.crew.len() {
+            let (done, delivered) = oneshot::channel();
+            self.crew.tell(worker, Message::Cancel(key.clone(), done));
+            deliveries.push(delivered);
+        }
+        let mut known = false;
+        for delivered in deliveries {
+            known |= delivered.await.is_ok();
+        }
+        if !known {
+            debug!(process_id = key.process_id, "cancel request with an unknown key");
+        }
+        let _ = stream.shutdown().await;
+    }
+
+    /// What holds for the settings as a whole, whoever serves them: rows at zero, and caps.
+    fn show_gauges(self: &Rc<Front>) {
+        let front = Rc::downgrade(self);
+        self.metrics.gauges_from(move |gauges| {
+            if let Some(front) = front.upgrade() {
+                front.fill(gauges);
+            }
+        });
+    }
+
+    fn fill(&self, gauges: &mut Gauges) {
+        let config = self.config.borrow();
+        for name in config.databases.keys() {
+            for state in ["active", "waiting", "idle"] {
+                gauges.client_connections.insert((name.clone(), state), 0);
+            }
+            for state in ["opening", "idle", "active", "closing"] {
+                gauges.server_connections.insert((name.clone(), state), 0);
+            }
+        }
+        for server in &config.servers {
+            let max = u64::from(server.max_connections);
+            gauges.server_connections_max.insert(server.name.clone(), max);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Which worker serves a database: one is its home, unless the settings let more share it. A home,
+//! once given, stays for the life of the process, so that limits are never in two hands.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// The homes of all databases that a client has asked for. Touched once for each login.
+pub struct Homes(Mutex<State>);
+
+struct State {
+    homes: HashMap<Box<str>, Home>,
+    /// Databases at home with each worker.
+    load: Vec<u32>,
+}
+
+struct Home {
+    workers: Box<[usize]>,
+    next: usize,
+}
+
+/// One worker's part in a database: the `place`th of `count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub place: u32,
+    /// 1 or more.
+    pub count: u32,
+}
+
+impl Part {
+    /// This worker's part of a number that all parts make up.
+    pub fn of(self, whole: u32) -> u32 {
+        whole / self.count + u32::from(self.place < whole % self.count)
+    }
+}
+
+impl Homes {
+    pub fn new(workers: usize) -> Homes {
+        Homes(Mutex::new(State { homes: HashMap::new(), load: vec![0; workers] }))
+    }
+
+    /// The worker for the next client of this database, which `share` workers may serve.
+    pub fn next(&self, database: &str, share: u32) -> (usize, Part) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.homes.contains_key(database) {
+            let home = state.settle(share);
+            state.homes.insert(database.into(), home);
+        }
+        let home = state.homes.get_mut(database).expect("it has just been given one");
+        let place = home.next;
+        home.next = (place + 1) % home.workers.len();
+        (home.workers[place], Part { place: place as u32, count: home.workers.len() as u32 })
+    }
+}
+
+impl State {
+    /// The workers with the fewest databases.
+    fn settle(&mut self, share: u32) -> Home {
+        let mut workers: Vec<usize> = (0..self.load.len()).collect();
+        workers.sort_by_key(|worker| (self.load[*worker], *worker));
+        workers.truncate(share.max(1) as usize);
+        workers.iter().for_each(|worker| self.load[*worker] += 1);
+        Home { workers: workers.into(), next: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_spread_and_stay_where_they_are() {
+        let homes = Homes::new(3);
+        let alone = Part { place: 0, count: 1 };
+        for (database, worker) in [("a", 0), ("b", 1), ("a", 0), ("c", 2), ("d", 0), ("b", 1)] {
+            assert_eq!(homes.next(database, 1), (worker, alone), "{database}");
+        }
+    }
+
+    #[test]
+    fn a_shared_database_takes_its_workers_in_turn_and_their_parts_make_up_the_whole() {
+        let homes = Homes::new(3);
+        homes.next("a", 1);
+        let parts: Vec<(usize, Part)> = (0..3).map(|_| homes.next("big", 2)).collect();
+        assert_eq!(parts.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1, 2, 1]);
+        for whole in [1, 4, 5] {
+            assert_eq!(parts[0].1.of(whole) + parts[1].1.of(whole), whole);
+        }
+    }
+
+    #[test]
+    fn no_more_workers_share_a_database_than_there_are() {
+        let homes = Homes::new(2);
+        let (_, part) = homes.next("big", 256);
+        assert_eq!(part.count, 2);
+    }
+}
