@@ -112,13 +112,15 @@ impl Slot {
 /// All slots, by the process id of their cancel keys.
 pub struct Roster {
     slots: RefCell<HashMap<i32, Rc<Slot>>>,
-    last: Cell<u64>,
+    /// Numbers that clients have left: the pools want them small and dense.
+    free: RefCell<Vec<ClientId>>,
     random: SystemRandom,
 }
 
 impl Roster {
     pub fn new() -> Roster {
-        Roster { slots: RefCell::default(), last: Cell::new(0), random: SystemRandom::new() }
+        let (slots, free) = (RefCell::default(), RefCell::default());
+        Roster { slots, free, random: SystemRandom::new() }
     }
 
     /// A new client.
@@ -130,9 +132,10 @@ impl Roster {
                 break candidate;
             }
         };
-        self.last.set(self.last.get() + 1);
+        // Each client in the roster has one number, and each number free was one's.
+        let id = self.free.borrow_mut().pop().unwrap_or(ClientId(slots.len() as u32));
         let slot = Rc::new(Slot {
-            id: ClientId(self.last.get()),
+            id,
             process_id,
             secret: self.random_u32(),
             database: Rc::clone(&tenant.database),
@@ -149,9 +152,11 @@ impl Roster {
         slot
     }
 
+    /// The client waits for nothing any more: its number goes to another.
     pub fn leave(&self, slot: &Slot) {
         if self.slots.borrow_mut().remove(&slot.process_id).is_some() {
             slot.level(&slot.standing()).fall();
+            self.free.borrow_mut().push(slot.id);
         }
     }
 

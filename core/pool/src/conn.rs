@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ids::PoolId;
+use crate::ids::{ConnId, PoolId};
 
 /// Where a connection is. It is in exactly one of these from `Open` to `Closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(crate) enum State {
 
 #[derive(Debug)]
 pub(crate) struct Conn {
+    pub(crate) id: ConnId,
     pub(crate) pool: PoolId,
     pub(crate) state: State,
     /// When the login succeeded.
@@ -27,6 +28,13 @@ pub(crate) struct Conn {
     pub(crate) expires: Duration,
     /// The server's epoch at the start of the login; an older one is retired.
     pub(crate) epoch: u32,
+}
+
+impl Conn {
+    pub(crate) fn new(id: ConnId, pool: PoolId, epoch: u32) -> Conn {
+        let (opened, expires) = (Duration::ZERO, Duration::MAX);
+        Conn { id, pool, state: State::Opening, opened, expires, epoch }
+    }
 }
 
 /// Connections by state.

@@ -17,7 +17,11 @@ pub(crate) enum Subject {
 /// Ordered deadlines. Whoever is armed remembers its own time, so that
 /// arming it anew can take the old entry out: the set never grows by use.
 #[derive(Debug, Default)]
-pub(crate) struct Deadlines(BTreeSet<(Duration, Subject)>);
+pub(crate) struct Deadlines {
+    all: BTreeSet<(Duration, Subject)>,
+    /// Read after every event.
+    first: Option<Duration>,
+}
 
 impl Deadlines {
     /// Arms `subject` for `at`, unless it is armed for an earlier time already.
@@ -25,33 +29,39 @@ impl Deadlines {
         match *armed {
             Some(earlier) if earlier <= at => return,
             Some(later) => {
-                self.0.remove(&(later, subject));
+                self.all.remove(&(later, subject));
             }
             None => {}
         }
-        self.0.insert((at, subject));
+        self.all.insert((at, subject));
         *armed = Some(at);
+        self.note_first();
     }
 
     pub(crate) fn first(&self) -> Option<Duration> {
-        self.0.first().map(|(at, _)| *at)
+        self.first
     }
 
     /// Takes out one subject that is due. The caller clears its `armed`.
     pub(crate) fn pop_due(&mut self, now: Duration) -> Option<Subject> {
-        let (at, subject) = *self.0.first()?;
+        let (at, subject) = *self.all.first()?;
         if at > now {
             return None;
         }
-        self.0.pop_first();
+        self.all.pop_first();
+        self.note_first();
         Some(subject)
     }
 
+    fn note_first(&mut self) {
+        self.first = self.all.first().map(|(at, _)| *at);
+    }
+
     pub(crate) fn contains(&self, at: Duration, subject: Subject) -> bool {
-        self.0.contains(&(at, subject))
+        self.all.contains(&(at, subject))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 }

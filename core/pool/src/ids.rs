@@ -12,10 +12,33 @@ pub struct DatabaseId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub u32);
 
-/// One server connection, from [`crate::Effect::Open`] on. Never used twice.
+/// One server connection, from [`crate::Effect::Open`] on. Never used twice. Ordered by the time
+/// of its opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
+pub struct ConnId(u64);
 
-/// One client's request for a connection. Chosen by the caller; unique among the waiters.
+/// One client's request for a connection. Chosen by the caller: small and dense, it is an index.
+/// Free for another request once this one is answered or abandoned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(pub u64);
+pub struct ClientId(pub u32);
+
+impl ConnId {
+    /// Bits of the index: 16 million connections at once, and 2^40 in a process's life.
+    const INDEX: u32 = 24;
+
+    pub(crate) fn new(serial: u64, index: usize) -> ConnId {
+        debug_assert!(index < 1 << ConnId::INDEX && serial < 1 << (64 - ConnId::INDEX));
+        ConnId(serial << ConnId::INDEX | index as u64)
+    }
+
+    /// Its place in a table of connections: small and dense. A later connection takes it over
+    /// when this one is closed.
+    pub fn index(self) -> usize {
+        (self.0 & ((1 << ConnId::INDEX) - 1)) as usize
+    }
+
+    /// How many were opened before it.
+    pub fn serial(self) -> u64 {
+        self.0 >> ConnId::INDEX
+    }
+}

@@ -5,17 +5,23 @@
 //! the wire protocol, and the same events give the same effects.
 //!
 //! In reading order: `ids` and `limits` name things, `event` is what goes
-//! in and out, `conn` and `pool` hold the state, `pools` changes it.
-//! `deadlines` and `random` are small helpers.
+//! in and out, `conn`, `conns`, `queue`, `ranking` and `pool` hold the state,
+//! `pools` changes it. `deadlines` and `random` are small helpers.
+//!
+//! What each transaction asks of it, a request and a return, looks at one pool,
+//! its database and its server, whatever there is beside them, and allocates nothing.
 
 mod conn;
+mod conns;
 mod deadlines;
 mod event;
 mod ids;
 mod limits;
 mod pool;
 mod pools;
+mod queue;
 mod random;
+mod ranking;
 
 pub use conn::Tally;
 pub use event::{CloseReason, Effect, Event, Refusal};

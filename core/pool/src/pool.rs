@@ -1,23 +1,15 @@
 //! What is remembered of one pool, one database and one server. They answer
 //! questions about themselves and never change anything else.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conn::Tally;
-use crate::ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
 use crate::limits::{DatabaseLimits, PoolLimits, ServerLimits};
-
-/// The order in which pools that lack a connection are served: fewest
-/// connections first, then the longest wait.
-pub(crate) type Hunger = (u32, Duration, PoolId);
-
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    pub(crate) client: ClientId,
-    pub(crate) since: Duration,
-}
+use crate::queue::Queue;
+use crate::ranking::{Hunger, Ranking};
 
 /// What is known of a pool whose last login failed.
 #[derive(Debug)]
@@ -42,8 +34,7 @@ pub(crate) struct Pool {
     pub(crate) tally: Tally,
     /// Longest idle in front; reuse takes from the back.
     pub(crate) idle: VecDeque<ConnId>,
-    /// By order of arrival.
-    pub(crate) waiters: BTreeMap<u64, Waiter>,
+    pub(crate) waiters: Queue,
     /// Closing connections of other pools whose slots were promised to this one.
     pub(crate) promised: u32,
     /// Its longest waiter has waited for `reserve_timeout`: the reserve is open.
@@ -54,6 +45,8 @@ pub(crate) struct Pool {
     pub(crate) failing: Option<Box<Failing>>,
     /// Its entry in the database's `hungry`.
     pub(crate) hunger: Option<Hunger>,
+    /// Where that entry is.
+    pub(crate) rank: u32,
     /// Its place in the server's `resting`.
     pub(crate) resting: Option<usize>,
     pub(crate) armed: Option<Duration>,
@@ -67,13 +60,14 @@ impl Pool {
             limits,
             tally: Tally::default(),
             idle: VecDeque::new(),
-            waiters: BTreeMap::new(),
+            waiters: Queue::new(),
             promised: 0,
             pressed: false,
             used: false,
             forgotten: false,
             failing: None,
             hunger: None,
+            rank: 0,
             resting: None,
             armed: None,
         }
@@ -107,16 +101,12 @@ impl Pool {
 
     /// Its place in the order of those that lack a connection, if it lacks one.
     pub(crate) fn hunger(&self, id: PoolId) -> Option<Hunger> {
-        let (_, head) = self.waiters.first_key_value()?;
+        let since = self.waiters.head_since()?;
         // A pool whose logins fail tries one at a time.
-        let wanted = if self.failing.is_some() { 1 } else { self.waiters.len() as u32 };
+        let wanted = if self.failing.is_some() { 1 } else { self.waiters.len() };
         let coming = self.tally.opening + self.promised;
         let hungry = wanted > coming && self.has_room() && !self.barred();
-        hungry.then_some((self.share(), head.since, id))
-    }
-
-    pub(crate) fn head_since(&self) -> Option<Duration> {
-        self.waiters.first_key_value().map(|(_, head)| head.since)
+        hungry.then_some((self.share(), since, id))
     }
 }
 
@@ -148,9 +138,11 @@ pub(crate) struct Database {
     pub(crate) tally: Tally,
     /// Pools with at least one connection.
     pub(crate) holders: u32,
-    pub(crate) hungry: BTreeSet<Hunger>,
+    pub(crate) hungry: Ranking,
     /// Its entry in the server's `hungry`: its first, while it is below its own cap.
     pub(crate) listed: Option<Hunger>,
+    /// Where that entry is.
+    pub(crate) rank: u32,
     pub(crate) barren: Barren,
     pub(crate) armed: Option<Duration>,
 }
@@ -161,8 +153,9 @@ impl Database {
             limits: DatabaseLimits { server: ServerId(0), max: 0 },
             tally: Tally::default(),
             holders: 0,
-            hungry: BTreeSet::new(),
+            hungry: Ranking::default(),
             listed: None,
+            rank: 0,
             barren: Barren::default(),
             armed: None,
         }
@@ -179,8 +172,9 @@ pub(crate) struct Server {
     pub(crate) tally: Tally,
     pub(crate) holders: u32,
     /// The first of each database that is below its own cap.
-    pub(crate) hungry: BTreeSet<Hunger>,
-    /// Pools with idle connections, in no order.
+    pub(crate) hungry: Ranking,
+    /// Pools with idle connections, in no order, and some that had one and have a busy one yet:
+    /// a search takes those out.
     pub(crate) resting: Vec<PoolId>,
     pub(crate) epoch: u32,
     pub(crate) barren: Barren,
@@ -193,7 +187,7 @@ impl Server {
             limits: ServerLimits { max: 0, logins: 0 },
             tally: Tally::default(),
             holders: 0,
-            hungry: BTreeSet::new(),
+            hungry: Ranking::default(),
             resting: Vec::new(),
             epoch: 0,
             barren: Barren::default(),

@@ -17,12 +17,13 @@ mod waiting;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::conn::Conn;
+use crate::conns::Conns;
 use crate::deadlines::Deadlines;
 use crate::event::{Effect, Event};
-use crate::ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+use crate::ids::{DatabaseId, PoolId, ServerId};
 use crate::limits::Tuning;
 use crate::pool::{Database, Pool, Server};
+use crate::queue::Places;
 use crate::random::Random;
 
 pub use counts::PoolCounts;
@@ -37,12 +38,9 @@ pub struct Pools {
     pools: Vec<Pool>,
     /// Per database, so that no name of one can meet a name of another.
     names: Vec<HashMap<Box<str>, PoolId>>,
-    conns: HashMap<ConnId, Conn>,
-    /// Which pool a client waits in, and its place there.
-    waiting: HashMap<ClientId, (PoolId, u64)>,
+    conns: Conns,
+    places: Places,
     deadlines: Deadlines,
-    next_conn: u64,
-    next_waiter: u64,
     shutting_down: bool,
     /// Pools and deadlines looked at; tests measure work by it.
     steps: u64,
@@ -68,11 +66,9 @@ impl Pools {
             databases: Vec::new(),
             pools: Vec::new(),
             names: Vec::new(),
-            conns: HashMap::new(),
-            waiting: HashMap::new(),
+            conns: Conns::default(),
+            places: Places::default(),
             deadlines: Deadlines::default(),
-            next_conn: 0,
-            next_waiter: 0,
             shutting_down: false,
             steps: 0,
         }

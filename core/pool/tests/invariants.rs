@@ -54,7 +54,6 @@ fn op() -> impl Strategy<Value = Op> {
 struct World {
     pools: Pools,
     now: Duration,
-    next_client: u64,
     waiting: BTreeMap<ClientId, PoolId>,
     opening: BTreeSet<ConnId>,
     idle: BTreeSet<ConnId>,
@@ -87,7 +86,6 @@ impl World {
         let mut world = World {
             pools: Pools::new(seed),
             now: Duration::ZERO,
-            next_client: 0,
             waiting: BTreeMap::new(),
             opening: BTreeSet::new(),
             idle: BTreeSet::new(),
@@ -172,8 +170,7 @@ impl World {
     fn apply(&mut self, op: Op) {
         match op {
             Op::Request(pool) => {
-                let client = ClientId(self.next_client);
-                self.next_client += 1;
+                let client = self.free_client();
                 self.waiting.insert(client, PoolId(pool));
                 self.handle(Event::Request { client, pool: PoolId(pool) });
             }
@@ -210,6 +207,12 @@ impl World {
             Op::Forget(pool) => self.handle(Event::Forget { pool: PoolId(pool) }),
             Op::Abandon(_) => {}
         }
+    }
+
+    /// The least number that does not wait: numbers come back as soon as they may.
+    fn free_client(&self) -> ClientId {
+        let taken = |client: &ClientId| self.waiting.contains_key(client);
+        (0..).map(ClientId).find(|client| !taken(client)).expect("a number is free")
     }
 
     fn opened(&mut self, index: prop::sample::Index) {

@@ -13,6 +13,8 @@ struct Story {
     pools: Pools,
     databases: BTreeMap<String, DatabaseId>,
     names: BTreeMap<String, PoolId>,
+    /// By order of opening.
+    conns: Vec<ConnId>,
 }
 
 fn millis(text: &str) -> Duration {
@@ -52,11 +54,12 @@ fn limits<'a>(words: impl Iterator<Item = &'a str>) -> PoolLimits {
 
 impl Story {
     fn new() -> Story {
-        Story { pools: Pools::new(1), databases: BTreeMap::new(), names: BTreeMap::new() }
+        let (databases, names) = (BTreeMap::new(), BTreeMap::new());
+        Story { pools: Pools::new(1), databases, names, conns: Vec::new() }
     }
 
-    fn conn(word: &str) -> ConnId {
-        ConnId(word.trim_start_matches('#').parse().unwrap())
+    fn conn(&self, word: &str) -> ConnId {
+        self.conns[word.trim_start_matches('#').parse::<usize>().unwrap()]
     }
 
     fn client(word: &str) -> ClientId {
@@ -91,20 +94,20 @@ impl Story {
                 Event::Request { client: Self::client(client), pool: self.names[*pool] }
             }
             ["abandon", client] => Event::Abandon { client: Self::client(client) },
-            ["opened", conn] => Event::Opened { conn: Self::conn(conn) },
+            ["opened", conn] => Event::Opened { conn: self.conn(conn) },
             ["failed", conn] => Event::OpenFailed {
-                conn: Self::conn(conn),
+                conn: self.conn(conn),
                 retry: true,
                 reason: "no route".to_owned(),
             },
             ["refused", conn] => Event::OpenFailed {
-                conn: Self::conn(conn),
+                conn: self.conn(conn),
                 retry: false,
                 reason: "bad password".to_owned(),
             },
-            ["returned", conn] => Event::Returned { conn: Self::conn(conn), reuse: true },
-            ["broken", conn] => Event::Returned { conn: Self::conn(conn), reuse: false },
-            ["closed", conn] => Event::Closed { conn: Self::conn(conn) },
+            ["returned", conn] => Event::Returned { conn: self.conn(conn), reuse: true },
+            ["broken", conn] => Event::Returned { conn: self.conn(conn), reuse: false },
+            ["closed", conn] => Event::Closed { conn: self.conn(conn) },
             ["timer"] => Event::Timer,
             ["reconnect"] => Event::Reconnect { server: ServerId(0) },
             ["forget", pool] => Event::Forget { pool: self.names[*pool] },
@@ -116,9 +119,9 @@ impl Story {
     fn spell(&self, effect: &Effect) -> String {
         let user = |pool: &PoolId| self.names.iter().find(|(_, id)| *id == pool).unwrap().0;
         match effect {
-            Effect::Open { conn, pool } => format!("open #{} {}", conn.0, user(pool)),
-            Effect::Assign { client, conn } => format!("assign c{} #{}", client.0, conn.0),
-            Effect::Close { conn, why } => format!("close #{} {}", conn.0, why.label()),
+            Effect::Open { conn, pool } => format!("open #{} {}", conn.serial(), user(pool)),
+            Effect::Assign { client, conn } => format!("assign c{} #{}", client.0, conn.serial()),
+            Effect::Close { conn, why } => format!("close #{} {}", conn.serial(), why.label()),
             Effect::Refuse { client, why } => format!("refuse c{} {}", client.0, why.label()),
         }
     }
@@ -136,6 +139,10 @@ fn check(story: &str) {
         }
         let mut effects = Vec::new();
         world.pools.handle(millis(words[0]), world.event(&words[1..]), &mut effects);
+        world.conns.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Open { conn, .. } => Some(*conn),
+            _ => None,
+        }));
         let got: Vec<String> = effects.iter().map(|effect| world.spell(effect)).collect();
         assert_eq!(got.join(", "), expected.trim(), "at: {line}");
     }

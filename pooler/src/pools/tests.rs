@@ -129,7 +129,7 @@ impl World {
         self.shell.pool(DatabaseId(0), user, limits())
     }
 
-    async fn acquire(&self, client: u64) -> (ConnId, FakeConn) {
+    async fn acquire(&self, client: u32) -> (ConnId, FakeConn) {
         self.shell.acquire(POOL, ClientId(client)).await.expect("a connection")
     }
 
@@ -361,13 +361,13 @@ fn many_clients_share_few_connections_and_all_are_served() {
         let pools: Vec<PoolId> =
             ["ann", "bob", "eve"].iter().map(|user| world.pool(user)).collect();
         let served = Rc::new(Cell::new(0));
-        let clients = (0..120u64).map(|client| {
+        let clients = (0..120u32).map(|client| {
             let (shell, served) = (Rc::clone(&world.shell), Rc::clone(&served));
             let pool = pools[client as usize % pools.len()];
             spawn_local(async move {
                 for round in 0..20 {
                     let (id, conn) = shell.acquire(pool, ClientId(client)).await.expect("served");
-                    sleep(Duration::from_millis(1 + (client + round) % 3)).await;
+                    sleep(Duration::from_millis(1 + u64::from(client + round) % 3)).await;
                     shell.give_back(id, conn);
                     served.set(served.get() + 1);
                     yield_now().await;

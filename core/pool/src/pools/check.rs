@@ -28,7 +28,7 @@ impl Pools {
     fn check_tallies(&self) {
         let mut pools: HashMap<PoolId, Tally> = HashMap::new();
         let mut promised: HashMap<PoolId, u32> = HashMap::new();
-        for conn in self.conns.values() {
+        for conn in self.conns.iter() {
             *pools.entry(conn.pool).or_default().slot(&conn.state) += 1;
             if let State::Closing { promised: Some(heir) } = conn.state {
                 *promised.entry(heir).or_default() += 1;
@@ -59,26 +59,27 @@ impl Pools {
             let id = PoolId(index as u32);
             assert_eq!(pool.idle.len(), pool.tally.idle as usize, "{id:?} lists its idle wrong");
             for conn in &pool.idle {
-                let conn = &self.conns[conn];
+                let conn = &self.conns.get(*conn).expect("an idle connection exists");
                 assert!(conn.pool == id && matches!(conn.state, State::Idle { .. }));
             }
             let resting = &self.server(self.server_of(pool.database)).resting;
             let place = pool.resting.and_then(|place| resting.get(place));
-            assert_eq!(place, (!pool.idle.is_empty()).then_some(&id), "{id:?} rests wrong");
+            assert_eq!(place.is_some(), pool.resting.is_some(), "{id:?} rests nowhere");
+            assert!(place.is_none_or(|place| *place == id), "{id:?} rests in another's place");
+            assert!(place.is_some() || pool.idle.is_empty(), "{id:?} rests unseen");
+            assert!(place.is_none() || pool.tally.open() > 0, "{id:?} has nothing that could rest");
         }
-        let idle = self.pools.iter().filter(|pool| !pool.idle.is_empty()).count();
-        assert_eq!(self.servers.iter().map(|server| server.resting.len()).sum::<usize>(), idle);
+        let listed = self.pools.iter().filter(|pool| pool.resting.is_some()).count();
+        assert_eq!(self.servers.iter().map(|server| server.resting.len()).sum::<usize>(), listed);
     }
 
     /// Nobody waits while there is something to have, nor without a cause.
     fn check_waiters(&self) {
-        let queued: usize = self.pools.iter().map(|pool| pool.waiters.len()).sum();
-        assert_eq!(queued, self.waiting.len(), "queues and the list of clients differ");
-        for (client, (pool, place)) in &self.waiting {
-            assert_eq!(self.at(*pool).waiters[place].client, *client);
-        }
+        let queued: u32 = self.pools.iter().map(|pool| pool.waiters.len()).sum();
+        assert_eq!(queued as usize, self.places.taken(), "queues and the clients' places differ");
         for (index, pool) in self.pools.iter().enumerate() {
             let id = PoolId(index as u32);
+            self.check_queue(id);
             if pool.waiters.is_empty() {
                 continue;
             }
@@ -88,6 +89,21 @@ impl Pools {
             let paused = pool.barred() && pool.armed.is_some();
             let own = coming || paused || !pool.has_room() || pool.armed == CHANGED;
             assert!(own || self.capped(pool.database), "{id:?} lost a wake-up");
+        }
+    }
+
+    /// In order of arrival, each known to wait here, and the timer set for the first.
+    fn check_queue(&self, id: PoolId) {
+        let pool = self.at(id);
+        let queue: Vec<_> = self.places.iter(&pool.waiters).collect();
+        assert_eq!(queue.len(), pool.waiters.len() as usize, "{id:?} has a torn queue");
+        assert!(queue.is_sorted_by_key(|(_, since)| *since), "{id:?} has lost the order");
+        assert_eq!(pool.waiters.head_since(), queue.first().map(|(_, since)| *since));
+        for (client, _) in queue {
+            assert_eq!(self.places.pool_of(client), Some(id), "{client:?} waits elsewhere");
+        }
+        if let Some(due) = self.waiting_deadline(id) {
+            assert!(pool.armed.is_some_and(|armed| armed <= due), "{id:?} is looked at too late");
         }
     }
 
@@ -133,18 +149,25 @@ impl Pools {
             let id = PoolId(index as u32);
             assert_eq!(pool.hunger, pool.hunger(id), "{id:?} is hungry unseen");
             if let Some(hunger) = pool.hunger {
-                assert!(self.database(pool.database).hungry.contains(&hunger));
+                let ranking = &self.database(pool.database).hungry;
+                assert_eq!(ranking.iter().nth(pool.rank as usize), Some(&hunger));
             }
         }
         let hungry = self.pools.iter().filter(|pool| pool.hunger.is_some()).count();
-        assert_eq!(self.databases.iter().map(|one| one.hungry.len()).sum::<usize>(), hungry);
+        assert_eq!(
+            self.databases.iter().map(|one| one.hungry.iter().count()).sum::<usize>(),
+            hungry
+        );
         for database in &self.databases {
-            let first = database.hungry.first().copied();
+            let first = database.hungry.first();
             assert_eq!(database.listed, first.filter(|_| !database.full()));
             if let Some(listed) = database.listed {
-                assert!(self.server(database.limits.server).hungry.contains(&listed));
+                let ranking = &self.server(database.limits.server).hungry;
+                assert_eq!(ranking.iter().nth(database.rank as usize), Some(&listed));
             }
         }
+        let listed = self.databases.iter().filter(|database| database.listed.is_some()).count();
+        assert_eq!(self.servers.iter().map(|one| one.hungry.iter().count()).sum::<usize>(), listed);
     }
 
     /// As many deadlines as subjects that are armed, each at the time it remembers.

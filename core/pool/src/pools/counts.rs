@@ -20,8 +20,9 @@ impl Pools {
         let pool = self.at(id);
         PoolCounts {
             connections: pool.tally,
-            waiting: pool.waiters.len() as u32,
+            waiting: pool.waiters.len(),
             oldest_wait: pool
+                .waiters
                 .head_since()
                 .map_or(Duration::ZERO, |since| now.saturating_sub(since)),
         }
@@ -47,7 +48,7 @@ impl Pools {
 
     /// Clients that wait, in all pools.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.places.taken()
     }
 
     /// Every pool with its database and user, in the order in which they were made.

@@ -7,7 +7,8 @@ use super::{Pools, Turn};
 use crate::conn::State;
 use crate::event::{CloseReason, Effect};
 use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
-use crate::pool::{Barren, Hunger};
+use crate::pool::Barren;
+use crate::ranking::Hunger;
 
 /// Which cap binds.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +58,8 @@ impl Pools {
 
     pub(super) fn hungriest(&self, scope: Scope) -> Option<Hunger> {
         match scope {
-            Scope::Server(server) => self.server(server).hungry.first().copied(),
-            Scope::Database(database) => self.database(database).hungry.first().copied(),
+            Scope::Server(server) => self.server(server).hungry.first(),
+            Scope::Database(database) => self.database(database).hungry.first(),
         }
     }
 
@@ -71,12 +72,18 @@ impl Pools {
         self.steps += self.server(server).resting.len() as u64;
         let mut best = None;
         let mut until = Duration::MAX;
-        for id in &self.server(server).resting {
-            let Some((ripe, idle_since, conn)) = self.ripeness(*id, scope, hunger) else {
+        let mut place = 0;
+        while let Some(id) = self.server(server).resting.get(place).copied() {
+            if self.at(id).idle.is_empty() {
+                self.get_up(id);
+                continue;
+            }
+            place += 1;
+            let Some((ripe, idle_since, conn)) = self.ripeness(id, scope, hunger) else {
                 continue;
             };
             if ripe <= now {
-                let rank = (self.at(*id).tally.live(), std::cmp::Reverse(idle_since), conn);
+                let rank = (self.at(id).tally.live(), std::cmp::Reverse(idle_since), conn);
                 best = best.max(Some(rank));
             } else {
                 until = until.min(ripe);
@@ -100,7 +107,7 @@ impl Pools {
             return None;
         }
         let front = *pool.idle.front()?;
-        let conn = self.conns.get(&front)?;
+        let conn = self.conns.get(front)?;
         let State::Idle { since } = conn.state else { return None };
         let paid = conn.opened + self.tuning.cost;
         let holds = pool.tally.live();
@@ -129,7 +136,7 @@ impl Pools {
     /// its own pool should: the exchange must bring the two closer, or give a
     /// turn to one that has none.
     pub(super) fn rival(&self, now: Duration, conn: ConnId, own: PoolId) -> Option<PoolId> {
-        let opened = self.conns.get(&conn)?.opened;
+        let opened = self.conns.get(conn)?.opened;
         if now < opened + self.tuning.cost {
             return None;
         }
@@ -178,7 +185,7 @@ impl Pools {
 
     /// Who is hungry for the slot that this connection will free.
     fn heir(&self, conn: ConnId) -> Option<PoolId> {
-        let database = self.at(self.conns.get(&conn)?.pool).database;
+        let database = self.at(self.conns.get(conn)?.pool).database;
         let server = self.server_of(database);
         let of_database = self.database(database).full().then_some(Scope::Database(database));
         let of_server = self.server(server).full().then_some(Scope::Server(server));

@@ -13,7 +13,7 @@ impl Pools {
         let Some(pool) = self.opening_pool(id) else { return };
         let (low, high) = self.at(pool).limits.lifetime;
         let life = self.random.between(low, high);
-        if let Some(conn) = self.conns.get_mut(&id) {
+        if let Some(conn) = self.conns.get_mut(id) {
             conn.opened = turn.now;
             conn.expires = turn.now + life;
         }
@@ -43,7 +43,7 @@ impl Pools {
     }
 
     fn opening_pool(&self, id: ConnId) -> Option<PoolId> {
-        let conn = self.conns.get(&id).filter(|conn| conn.state == State::Opening);
+        let conn = self.conns.get(id).filter(|conn| conn.state == State::Opening);
         debug_assert!(conn.is_some(), "{id:?} is not opening");
         conn.map(|conn| conn.pool)
     }
@@ -85,8 +85,8 @@ impl Pools {
     }
 
     pub(super) fn refuse_all(&mut self, turn: &mut Turn, id: PoolId, why: impl Fn() -> Refusal) {
-        while let Some(waiter) = self.dequeue(id) {
-            turn.effects.push(Effect::Refuse { client: waiter.client, why: why() });
+        while let Some(client) = self.dequeue(id) {
+            turn.effects.push(Effect::Refuse { client, why: why() });
         }
     }
 }

@@ -24,7 +24,7 @@ impl Pools {
         loop {
             self.steps += 1;
             let state = self.server(server);
-            match state.hungry.first().copied() {
+            match state.hungry.first() {
                 Some((_, _, pool)) if !state.full() && state.may_log_in() => {
                     self.open(turn, pool);
                     let other = self.at(pool).database;

@@ -4,56 +4,49 @@
 use std::time::Duration;
 
 use super::Pools;
-use crate::conn::{Conn, State};
+use crate::conn::{Conn, State, Tally};
 use crate::deadlines::Subject;
 use crate::ids::{ConnId, DatabaseId, PoolId};
+use crate::pool::Pool;
 
 impl Pools {
     /// A new connection in `Opening`.
     pub(super) fn create(&mut self, pool: PoolId) -> ConnId {
-        let id = ConnId(self.next_conn);
-        self.next_conn += 1;
         let epoch = self.server(self.server_of(self.at(pool).database)).epoch;
-        let (opened, expires) = (Duration::ZERO, Duration::MAX);
-        self.conns.insert(id, Conn { pool, state: State::Opening, opened, expires, epoch });
-        self.count(pool, None, Some(State::Opening));
+        let id = self.conns.open(pool, epoch);
+        self.count(pool, |tally| tally.opening += 1);
         self.touch(pool);
         id
     }
 
     /// From the state it is in to another.
     pub(super) fn shift(&mut self, id: ConnId, to: State) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
         let (pool, from) = (conn.pool, conn.state);
+        if from == to {
+            return;
+        }
         conn.state = to;
         self.leave(pool, id, from);
         self.enter(pool, id, to);
-        self.count(pool, Some(from), Some(to));
+        for tally in self.tallies(pool) {
+            *tally.slot(&from) -= 1;
+            *tally.slot(&to) += 1;
+        }
         self.touch(pool);
     }
 
     /// The slot is free.
     pub(super) fn remove(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.remove(&id) else { return };
+        let Some(conn) = self.conns.remove(id) else { return };
         self.leave(conn.pool, id, conn.state);
-        self.count(conn.pool, Some(conn.state), None);
+        self.count(conn.pool, |tally| *tally.slot(&conn.state) -= 1);
         self.touch(conn.pool);
     }
 
     fn leave(&mut self, pool: PoolId, id: ConnId, from: State) {
         match from {
-            State::Idle { .. } => {
-                let idle = &mut self.at_mut(pool).idle;
-                if idle.back() == Some(&id) {
-                    idle.pop_back();
-                } else {
-                    idle.retain(|other| *other != id);
-                }
-                match idle.front().copied() {
-                    Some(front) => self.ripen(pool, front),
-                    None => self.wake_up(pool),
-                }
-            }
+            State::Idle { .. } => self.rise(pool, id),
             State::Closing { promised: Some(heir) } => {
                 self.at_mut(heir).promised -= 1;
                 self.touch(heir);
@@ -67,13 +60,29 @@ impl Pools {
             State::Idle { .. } => {
                 self.at_mut(pool).idle.push_back(id);
                 self.lie_down(pool);
-                self.ripen(pool, id);
+                if self.at(pool).idle.len() == 1 {
+                    self.ripen(pool, id);
+                }
             }
             State::Closing { promised: Some(heir) } => {
                 self.at_mut(heir).promised += 1;
                 self.touch(heir);
             }
             State::Opening | State::Busy | State::Closing { promised: None } => {}
+        }
+    }
+
+    /// Out of the pool's idle ones. The longest idle is what others may take: a new one has its
+    /// own time for that.
+    fn rise(&mut self, pool: PoolId, id: ConnId) {
+        let idle = &mut self.at_mut(pool).idle;
+        if idle.back() == Some(&id) {
+            idle.pop_back();
+            return;
+        }
+        idle.retain(|other| *other != id);
+        if let Some(front) = idle.front().copied() {
+            self.ripen(pool, front);
         }
     }
 
@@ -88,7 +97,7 @@ impl Pools {
     }
 
     /// Out of that list; the last one takes its place.
-    fn wake_up(&mut self, pool: PoolId) {
+    pub(super) fn get_up(&mut self, pool: PoolId) {
         let Some(place) = self.at_mut(pool).resting.take() else { return };
         let server = self.server_of(self.at(pool).database);
         let resting = &mut self.server_mut(server).resting;
@@ -98,24 +107,20 @@ impl Pools {
         }
     }
 
-    /// The same change in the three tallies.
-    fn count(&mut self, pool: PoolId, from: Option<State>, to: Option<State>) {
+    /// What the pool's connections count in.
+    fn tallies(&mut self, pool: PoolId) -> [&mut Tally; 3] {
+        let Pool { database, tally, .. } = &mut self.pools[pool.0 as usize];
+        let database = &mut self.databases[database.0 as usize];
+        let server = &mut self.servers[database.limits.server.0 as usize];
+        [tally, &mut database.tally, &mut server.tally]
+    }
+
+    /// One connection more or one fewer.
+    fn count(&mut self, pool: PoolId, change: impl Fn(&mut Tally)) {
+        let held_before = self.at(pool).tally.open() > 0;
+        self.tallies(pool).into_iter().for_each(change);
         let database = self.at(pool).database;
         let server = self.server_of(database);
-        let held_before = self.at(pool).tally.open() > 0;
-        let tallies = [
-            &mut self.pools[pool.0 as usize].tally,
-            &mut self.databases[database.0 as usize].tally,
-            &mut self.servers[server.0 as usize].tally,
-        ];
-        for tally in tallies {
-            if let Some(from) = &from {
-                *tally.slot(from) -= 1;
-            }
-            if let Some(to) = &to {
-                *tally.slot(to) += 1;
-            }
-        }
         match (held_before, self.at(pool).tally.open() > 0) {
             (false, true) => {
                 self.database_mut(database).holders += 1;
@@ -124,13 +129,12 @@ impl Pools {
             (true, false) => {
                 self.database_mut(database).holders -= 1;
                 self.server_mut(server).holders -= 1;
+                self.get_up(pool);
             }
             _ => {}
         }
-        if from.is_none() || to.is_none() {
-            self.shorten_barren(database, Duration::ZERO, Duration::ZERO);
-            self.relist(database);
-        }
+        self.shorten_barren(database, Duration::ZERO, Duration::ZERO);
+        self.relist(database);
     }
 
     /// Brings the pool's place among the hungry up to date. Called after every
@@ -141,14 +145,12 @@ impl Pools {
         if old == new {
             return;
         }
+        let rank = old.map(|_| pool.rank);
         self.at_mut(id).hunger = new;
-        let hungry = &mut self.database_mut(database).hungry;
-        if let Some(old) = old {
-            hungry.remove(&old);
-        }
-        if let Some(new) = new {
-            hungry.insert(new);
-        }
+        let Pools { pools, databases, .. } = self;
+        databases[database.0 as usize].hungry.change(rank, new, |pool, rank| {
+            pools[pool.0 as usize].rank = rank;
+        });
         if let Some((0, since, _)) = new {
             self.shorten_barren(database, since + self.tuning.cost, Duration::MAX);
         }
@@ -157,7 +159,7 @@ impl Pools {
 
     /// An idle connection may be taken once it has paid for itself or settled.
     fn ripen(&mut self, pool: PoolId, id: ConnId) {
-        let Some(&Conn { state: State::Idle { since }, opened, .. }) = self.conns.get(&id) else {
+        let Some(&Conn { state: State::Idle { since }, opened, .. }) = self.conns.get(id) else {
             return;
         };
         let spare = self.at(pool).tally.live() > 1;
@@ -181,19 +183,17 @@ impl Pools {
     /// Brings the database's place in its server's list up to date.
     pub(super) fn relist(&mut self, id: DatabaseId) {
         let database = self.database(id);
-        let new = if database.full() { None } else { database.hungry.first().copied() };
+        let new = if database.full() { None } else { database.hungry.first() };
         let (old, server) = (database.listed, database.limits.server);
         if old == new {
             return;
         }
+        let rank = old.map(|_| database.rank);
         self.database_mut(id).listed = new;
-        let hungry = &mut self.server_mut(server).hungry;
-        if let Some(old) = old {
-            hungry.remove(&old);
-        }
-        if let Some(new) = new {
-            hungry.insert(new);
-        }
+        let Pools { pools, databases, servers, .. } = self;
+        servers[server.0 as usize].hungry.change(rank, new, |pool, rank| {
+            databases[pools[pool.0 as usize].database.0 as usize].rank = rank;
+        });
     }
 
     pub(super) fn arm_pool(&mut self, id: PoolId, at: Duration) {

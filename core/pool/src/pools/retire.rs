@@ -21,7 +21,7 @@ impl Pools {
         if state.forgotten {
             return Some(CloseReason::Forgotten);
         }
-        let conn = self.conns.get(&id)?;
+        let conn = self.conns.get(id)?;
         let server = self.server(self.server_of(state.database));
         if conn.epoch != server.epoch {
             return Some(CloseReason::Reconnect);
@@ -61,14 +61,13 @@ impl Pools {
     }
 
     fn expired(&self, now: Duration, id: PoolId) -> Vec<ConnId> {
-        let due = |conn: &&ConnId| self.conns.get(conn).is_some_and(|conn| conn.expires <= now);
+        let due = |conn: &&ConnId| self.conns.get(**conn).is_some_and(|conn| conn.expires <= now);
         self.at(id).idle.iter().filter(due).copied().collect()
     }
 
     /// True while the replacement of this idle connection is on its way.
     fn replace_first(&mut self, turn: &mut Turn, conn: ConnId, id: PoolId) -> bool {
-        let Some(&Conn { state: State::Idle { since }, expires, .. }) = self.conns.get(&conn)
-        else {
+        let Some(&Conn { state: State::Idle { since }, expires, .. }) = self.conns.get(conn) else {
             return false;
         };
         let late = expires.max(since).saturating_add(self.tuning.grace) <= turn.now;

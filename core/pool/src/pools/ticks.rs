@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::{Pools, Turn};
-use crate::conn::State;
 use crate::deadlines::Subject;
 use crate::event::{CloseReason, Effect, Refusal};
 use crate::ids::{ConnId, PoolId};
@@ -52,15 +51,15 @@ impl Pools {
 
     fn end_waits(&mut self, turn: &mut Turn, id: PoolId) {
         let Some(timeout) = self.at(id).limits.wait_timeout else { return };
-        while self.at(id).head_since().is_some_and(|since| since + timeout <= turn.now) {
-            let Some(waiter) = self.dequeue(id) else { return };
+        while self.at(id).waiters.head_since().is_some_and(|since| since + timeout <= turn.now) {
+            let Some(client) = self.dequeue(id) else { return };
             let why = match &self.at(id).failing {
                 Some(failing) => {
                     Refusal::BackendDown { reason: failing.reason.clone(), since: failing.since }
                 }
                 None => Refusal::WaitTimeout,
             };
-            turn.effects.push(Effect::Refuse { client: waiter.client, why });
+            turn.effects.push(Effect::Refuse { client, why });
         }
     }
 
@@ -68,7 +67,7 @@ impl Pools {
     fn press(&mut self, now: Duration, id: PoolId) {
         let pool = self.at_mut(id);
         let timeout = pool.limits.reserve_timeout;
-        if pool.head_since().is_some_and(|since| since + timeout <= now) {
+        if pool.waiters.head_since().is_some_and(|since| since + timeout <= now) {
             pool.pressed = true;
             self.touch(id);
         }
@@ -87,16 +86,13 @@ impl Pools {
 
     fn longest_idle(&self, id: PoolId) -> Option<(ConnId, Duration)> {
         let front = *self.at(id).idle.front()?;
-        match self.conns.get(&front)?.state {
-            State::Idle { since } => Some((front, since)),
-            _ => None,
-        }
+        Some((front, self.conns.idle_since(front)?))
     }
 
     /// When the queue must be looked at again.
     pub(super) fn waiting_deadline(&self, id: PoolId) -> Option<Duration> {
         let pool = self.at(id);
-        let since = pool.head_since()?;
+        let since = pool.waiters.head_since()?;
         let refuse = pool.limits.wait_timeout.map(|timeout| since + timeout);
         let may_press = pool.limits.reserve > 0 && !pool.pressed;
         let press = may_press.then(|| since + pool.limits.reserve_timeout);
@@ -108,7 +104,7 @@ impl Pools {
     /// When a connection that rests from now on must be looked at again.
     pub(super) fn resting_deadline(&self, now: Duration, conn: ConnId, id: PoolId) -> Duration {
         let idle = now + self.at(id).limits.idle_timeout;
-        self.conns.get(&conn).map_or(idle, |conn| idle.min(conn.expires))
+        self.conns.get(conn).map_or(idle, |conn| idle.min(conn.expires))
     }
 
     fn pool_deadline(&self, now: Duration, id: PoolId) -> Option<Duration> {
@@ -116,7 +112,7 @@ impl Pools {
         let spare = pool.tally.live() > pool.limits.min;
         let idle = self.longest_idle(id).filter(|_| spare);
         let idle = idle.map(|(_, since)| since + pool.limits.idle_timeout);
-        let life = pool.idle.iter().filter_map(|conn| self.conns.get(conn));
+        let life = pool.idle.iter().filter_map(|conn| self.conns.get(*conn));
         // What has expired and still rests is looked at again after the grace.
         let life = life.map(|conn| conn.expires.max(now + self.tuning.grace)).min();
         [self.waiting_deadline(id), idle, life].into_iter().flatten().min()

@@ -8,11 +8,10 @@ use super::{Pools, Turn};
 use crate::conn::{Conn, State};
 use crate::event::{CloseReason, Effect, Refusal};
 use crate::ids::{ClientId, ConnId, PoolId};
-use crate::pool::Waiter;
 
 impl Pools {
     pub(super) fn request(&mut self, turn: &mut Turn, client: ClientId, pool: PoolId) {
-        debug_assert!(!self.waiting.contains_key(&client), "{client:?} waits already");
+        debug_assert!(self.places.pool_of(client).is_none(), "{client:?} waits already");
         if let Some(why) = self.refusal_on_sight(turn, pool) {
             turn.effects.push(Effect::Refuse { client, why });
             return;
@@ -48,28 +47,26 @@ impl Pools {
     }
 
     fn enqueue(&mut self, now: Duration, client: ClientId, id: PoolId) {
-        let place = self.next_waiter;
-        self.next_waiter += 1;
-        self.waiting.insert(client, (id, place));
-        self.at_mut(id).waiters.insert(place, Waiter { client, since: now });
+        let waiters = &mut self.pools[id.0 as usize].waiters;
+        self.places.push(waiters, id, client, now);
+        let first = waiters.len() == 1;
         self.touch(id);
-        if let Some(at) = self.waiting_deadline(id) {
+        // Behind others that wait, the pool is armed already.
+        if first && let Some(at) = self.waiting_deadline(id) {
             self.arm_pool(id, at);
         }
     }
 
     /// The longest waiter leaves the queue.
-    pub(super) fn dequeue(&mut self, id: PoolId) -> Option<Waiter> {
-        let pool = self.at_mut(id);
-        let (_, waiter) = pool.waiters.pop_first()?;
-        self.waiting.remove(&waiter.client);
+    pub(super) fn dequeue(&mut self, id: PoolId) -> Option<ClientId> {
+        let client = self.places.pop(&mut self.pools[id.0 as usize].waiters)?;
         self.relax(id);
-        Some(waiter)
+        Some(client)
     }
 
     pub(super) fn abandon(&mut self, turn: &mut Turn, client: ClientId) {
-        let Some((pool, place)) = self.waiting.remove(&client) else { return };
-        self.at_mut(pool).waiters.remove(&place);
+        let Some(pool) = self.places.pool_of(client) else { return };
+        self.places.remove(&mut self.pools[pool.0 as usize].waiters, client);
         self.relax(pool);
         let database = self.at(pool).database;
         self.feed(turn, database);
@@ -87,9 +84,9 @@ impl Pools {
     /// Gives an open connection to the pool's longest waiter, or lets it rest.
     pub(super) fn hand_on(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) {
         match self.dequeue(pool) {
-            Some(waiter) => {
+            Some(client) => {
                 self.shift(conn, State::Busy);
-                turn.effects.push(Effect::Assign { client: waiter.client, conn });
+                turn.effects.push(Effect::Assign { client, conn });
             }
             None => self.rest(turn, conn, pool),
         }
@@ -102,7 +99,7 @@ impl Pools {
     }
 
     pub(super) fn returned(&mut self, turn: &mut Turn, id: ConnId, reuse: bool) {
-        let Some(Conn { pool, state, .. }) = self.conns.get(&id) else {
+        let Some(Conn { pool, state, .. }) = self.conns.get(id) else {
             debug_assert!(false, "returned {id:?} is unknown");
             return;
         };
@@ -121,7 +118,7 @@ impl Pools {
             self.close_for(turn, id, CloseReason::Yielded, Some(heir));
         } else {
             self.hand_on(turn, id, pool);
-            if self.conns.get(&id).is_some_and(|conn| conn.expires <= turn.now) {
+            if self.conns.get(id).is_some_and(|conn| conn.expires <= turn.now) {
                 self.renew(turn, pool);
             }
         }
@@ -129,7 +126,7 @@ impl Pools {
     }
 
     pub(super) fn closed(&mut self, turn: &mut Turn, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else {
+        let Some(conn) = self.conns.get(id) else {
             debug_assert!(false, "closed {id:?} is unknown");
             return;
         };

@@ -86,7 +86,9 @@ pub struct World {
     random: u64,
     now: Duration,
     clients: BTreeMap<ClientId, (usize, Duration)>,
-    next_client: u64,
+    /// Free to be used anew.
+    numbers: Vec<ClientId>,
+    next_client: u32,
     /// By tenant.
     waiting: Vec<u32>,
     outcome: Outcome,
@@ -122,6 +124,7 @@ impl World {
             random,
             now: Duration::ZERO,
             clients: BTreeMap::new(),
+            numbers: Vec::new(),
             next_client: 0,
             waiting: vec![0; tenants],
             outcome: Outcome { waits: vec![Vec::new(); tenants], ..Outcome::default() },
@@ -163,14 +166,20 @@ impl World {
         for _ in 0..burst.min(clients.saturating_sub(self.waiting[tenant])) {
             self.waiting[tenant] += 1;
             let pod = (self.draw() % u64::from(self.plan.pods)) as usize;
-            let client = ClientId(self.next_client);
-            self.next_client += 1;
+            let client = self.number();
             self.clients.insert(client, (tenant, self.now));
             let pool = self.pods[pod].tenants[tenant];
             self.tell(pod, Event::Request { client, pool });
         }
         let wait = self.about(every);
         self.later(wait, Next::Burst(tenant));
+    }
+
+    fn number(&mut self) -> ClientId {
+        self.numbers.pop().unwrap_or_else(|| {
+            self.next_client += 1;
+            ClientId(self.next_client - 1)
+        })
     }
 
     fn tell(&mut self, pod: usize, event: Event) {
@@ -196,6 +205,7 @@ impl World {
             }
             Effect::Assign { client, conn } => {
                 let (tenant, since) = self.clients.remove(&client).unwrap();
+                self.numbers.push(client);
                 self.waiting[tenant] -= 1;
                 if measured {
                     self.outcome.served += 1;
