@@ -49,10 +49,13 @@ demo: ## 20 workspaces, 300 clients, a roll and a scale, on a real cluster
 demo-down: ## remove the demo
 	@scripts/demo.sh down
 
-bench-quick: ## CPU cost of a transaction beside a bare TCP relay
-	@scripts/setup.sh && benches/quick.sh
+bench: ## every cell beside PgBouncer, Odyssey and pgagroal: CELLS=simple-64, POOLER=/path
+	@scripts/setup.sh && benches/bench.sh
 
 bench-instructions: ## instructions of a transaction beside the recorded ones (RECORD=1 writes them)
 	@scripts/setup.sh && benches/instructions.sh
 
-.PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench-quick bench-instructions
+bench-quick: ## the cells that a commit can move, under 10 minutes
+	@scripts/setup.sh && benches/bench.sh --quick
+
+.PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions

@@ -1,86 +1,135 @@
-//! CPU time, context switches and memory as the kernel counts them in /proc.
+//! CPU time, context switches and memory of processes, as the kernel counts them in /proc.
 //! Never samples: each figure is a difference of counters.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-/// Microseconds in one tick of the counters in /proc; USER_HZ is 100 on every Linux port.
-const TICK_US: u64 = 10_000;
+/// Nanoseconds in one tick of the counters in /proc; USER_HZ is 100 on every Linux port.
+pub const TICK_NS: u64 = 10_000_000;
 
-/// What one process has used so far.
-#[derive(Clone, Copy, Debug, Default)]
+/// What some processes, with all that they started, have used so far.
+#[derive(Clone, Debug, Default)]
 pub struct Used {
-    /// User and system time of all its threads.
-    pub cpu_us: u64,
-    /// Voluntary and other context switches of all its threads.
+    /// User and system time of all threads, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Voluntary and other context switches of all threads.
     pub switches: u64,
+    /// The time of each thread that lives, by its id.
+    threads: BTreeMap<u32, u64>,
 }
 
 impl Used {
-    /// Of the process with this id; nothing if it is gone.
-    pub fn by(id: u32) -> Used {
-        let cpu_us = stat(id).map_or(0, |stat| stat.own_us);
-        Used { cpu_us, switches: switches(id) }
+    /// By these processes and their descendants; nothing if they are gone.
+    pub fn by(ids: &[u32]) -> Used {
+        let mut used = Used::default();
+        for id in family(ids) {
+            used.add(id);
+        }
+        used
     }
 
-    pub fn since(self, before: Used) -> Used {
+    fn add(&mut self, id: u32) {
+        let Some(stat) = Stat::of(id) else { return };
+        let mut living = 0;
+        for thread in numbers_in(&format!("/proc/{id}/task")) {
+            let place = format!("/proc/{id}/task/{thread}");
+            let spent = first_number(&format!("{place}/schedstat"));
+            living += spent;
+            self.threads.insert(thread, spent);
+            self.switches += switches(&format!("{place}/status"));
+        }
+        // Exact to the nanosecond, but without the threads that have ended; ticks have those too.
+        self.cpu_ns += living.max(stat.own_ns.saturating_sub(2 * TICK_NS));
+        self.cpu_ns += stat.ended_children_ns;
+    }
+
+    pub fn since(&self, before: &Used) -> Used {
+        let earlier = |thread| before.threads.get(thread).copied().unwrap_or(0);
+        let threads = self.threads.iter();
         Used {
-            cpu_us: self.cpu_us.saturating_sub(before.cpu_us),
+            cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
             switches: self.switches.saturating_sub(before.switches),
+            threads: threads.map(|(id, ns)| (*id, ns.saturating_sub(earlier(id)))).collect(),
         }
     }
+
+    /// The part of the work of the `count` busiest threads that the busiest of them did.
+    pub fn busiest_share(&self, count: usize) -> f64 {
+        let mut spent: Vec<u64> = self.threads.values().copied().collect();
+        spent.sort_unstable_by(|left, right| right.cmp(left));
+        spent.truncate(count);
+        let all: u64 = spent.iter().sum();
+        spent.first().map_or(0.0, |first| *first as f64 / all.max(1) as f64)
+    }
 }
 
-/// Resident memory of a process, in KiB.
-pub fn resident_kib(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    number_after(&status, "VmRSS:")
+/// Resident memory of these processes and their descendants, in KiB.
+pub fn resident_kib(ids: &[u32]) -> u64 {
+    let of = |id| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        number_after(&status, "VmRSS:")
+    };
+    family(ids).into_iter().map(of).sum()
 }
 
-/// CPU time of the whole machine that was not idle, in microseconds.
-pub fn machine_us() -> u64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let first = stat.lines().next().unwrap_or_default();
-    let ticks: Vec<u64> = first.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
-    // user nice system idle iowait irq softirq steal; guest time is part of user.
-    let busy = [0, 1, 2, 5, 6, 7].iter().filter_map(|place| ticks.get(*place)).sum::<u64>();
-    busy * TICK_US
+/// CPU time of processes and all their descendants, the ended ones included, in nanoseconds.
+pub fn family_ns(ids: &[u32]) -> u64 {
+    let stats = family(ids).into_iter().filter_map(Stat::of);
+    stats.map(|stat| stat.own_ns + stat.ended_children_ns).sum()
 }
 
-/// CPU time of a process, its children and those of its children that have ended, in microseconds.
-pub fn family_us(id: u32) -> u64 {
-    let children = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = children.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let living = ids.filter_map(stat).filter(|stat| stat.parent == id).map(|stat| stat.own_us);
-    let own = stat(id).map_or(0, |stat| stat.own_us + stat.ended_children_us);
-    own + living.sum::<u64>()
+/// These processes and all that descend from them.
+fn family(ids: &[u32]) -> BTreeSet<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for id in numbers_in("/proc") {
+        if let Some(stat) = Stat::of(id) {
+            children.entry(stat.parent).or_default().push(id);
+        }
+    }
+    let mut found = BTreeSet::new();
+    let mut open = ids.to_vec();
+    while let Some(id) = open.pop() {
+        if found.insert(id) {
+            open.extend(children.get(&id).into_iter().flatten());
+        }
+    }
+    found
 }
 
 struct Stat {
     parent: u32,
-    own_us: u64,
-    ended_children_us: u64,
+    own_ns: u64,
+    ended_children_ns: u64,
 }
 
-fn stat(id: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name in parentheses may hold spaces; the fields are counted behind it.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<u64>().ok());
-    Some(Stat {
-        parent: fields.get(1)?.parse().ok()?,
-        own_us: (ticks(11)? + ticks(12)?) * TICK_US,
-        ended_children_us: (ticks(13)? + ticks(14)?) * TICK_US,
-    })
+impl Stat {
+    fn of(id: u32) -> Option<Stat> {
+        let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name in parentheses may hold spaces; the fields are counted behind it.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |place: usize| fields.get(place).and_then(|text| text.parse::<u64>().ok());
+        Some(Stat {
+            parent: fields.get(1)?.parse().ok()?,
+            own_ns: (ticks(11)? + ticks(12)?) * TICK_NS,
+            ended_children_ns: (ticks(13)? + ticks(14)?) * TICK_NS,
+        })
+    }
 }
 
-fn switches(id: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
-    let counts = threads.map(|thread| {
-        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        number_after(&status, "voluntary_ctxt_switches:")
-            + number_after(&status, "nonvoluntary_ctxt_switches:")
-    });
-    counts.sum()
+fn switches(file: &str) -> u64 {
+    let status = fs::read_to_string(file).unwrap_or_default();
+    number_after(&status, "voluntary_ctxt_switches:")
+        + number_after(&status, "nonvoluntary_ctxt_switches:")
+}
+
+fn numbers_in(folder: &str) -> Vec<u32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn first_number(file: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 fn number_after(text: &str, key: &str) -> u64 {
@@ -92,16 +141,35 @@ fn number_after(text: &str, key: &str) -> u64 {
 mod tests {
     use super::*;
 
+    fn work() {
+        let sum = (0..5_000_000u64).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+        std::hint::black_box(sum);
+    }
+
     #[test]
-    fn work_of_this_process_is_seen_in_its_own_and_the_machines_counters() {
-        let id = std::process::id();
-        let (before, machine) = (Used::by(id), machine_us());
-        let mut sum = 0u64;
-        while Used::by(id).since(before).cpu_us < 50_000 {
-            sum = (0..100_000u64).fold(sum, |sum, n| std::hint::black_box(sum ^ n));
+    fn work_of_this_process_is_seen_in_its_own_counters() {
+        let own = [std::process::id()];
+        let before = Used::by(&own);
+        while Used::by(&own).since(&before).cpu_ns < 50_000_000 {
+            work();
         }
-        assert!(machine_us() > machine);
-        assert!(family_us(id) >= Used::by(id).since(before).cpu_us);
-        assert!(resident_kib(id) > 0);
+        assert!(family_ns(&own) >= 50_000_000);
+        assert!(resident_kib(&own) > 0);
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_still_counts() {
+        let own = [std::process::id()];
+        let before = Used::by(&own);
+        while Used::by(&own).since(&before).cpu_ns < 200_000_000 {
+            std::thread::spawn(work).join().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_busiest_of_two_equal_threads_did_half() {
+        let threads = [(1, 40), (2, 40), (3, 1)].into();
+        assert_eq!(Used { threads, ..Used::default() }.busiest_share(2), 0.5);
+        assert_eq!(Used::default().busiest_share(2), 0.0);
     }
 }

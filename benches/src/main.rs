@@ -1,7 +1,8 @@
 //! `poolwright-bench`: what one transaction costs each subject, all in the same minutes on the
 //! same machine, round after round. Never compares figures of different runs, and never hides a
-//! measurement that failed: its exit status is then not 0.
+//! measurement that failed: its exit status is then not 0. A missed goal is no failure.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -9,85 +10,103 @@ use clap::Parser;
 
 mod cell;
 mod cpu;
-mod pgbench;
+mod goals;
+mod machine;
+mod measure;
+mod peers;
+mod plot;
 mod result;
+mod run;
+mod setup;
 mod site;
 mod subject;
 mod table;
 
 use cell::Cell;
-use result::{Run, Summary};
+use measure::Effort;
 use site::Site;
-use subject::Subject;
 
-/// CPU, throughput and latency of a transaction: direct, through a bare relay, through poolers.
+/// CPU, throughput and latency: direct, through a bare relay, through poolers.
 #[derive(Parser)]
 #[command(name = "poolwright-bench", version)]
 struct Arguments {
-    /// PROTOCOL-CLIENTS, separated by commas.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "simple-16,simple-64,extended-64,prepared-16,prepared-64"
-    )]
-    cells: Vec<Cell>,
+    /// Names of cells, separated by commas; all, if none is given. `list` names them.
+    #[arg(long, value_delimiter = ',')]
+    cells: Vec<String>,
+    /// The cells that a commit can move, without the slower peers.
+    #[arg(long)]
+    quick: bool,
+    /// Only these subjects, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    subjects: Vec<String>,
     /// How often each subject runs each cell, in turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// The length of one run, in seconds.
-    #[arg(long, default_value_t = 6)]
-    seconds: u32,
-    /// Server connections of each pooler.
-    #[arg(long, default_value_t = 20)]
-    pool: u32,
-    /// A folder for the JSON lines; one file for each call.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// How often a run that others disturbed is repeated.
+    #[arg(long, default_value_t = 2)]
+    repeats: usize,
+    /// A folder for the JSON lines and plots; one file for each call.
     #[arg(long, default_value = "benches/results")]
-    results: std::path::PathBuf,
+    results: PathBuf,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let site = Site::start(arguments.pool).await?;
+    if arguments.cells.iter().any(|name| name == "list") {
+        println!("{}", cell::NAMES.join("\n"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cells = cells(&arguments)?;
+    let most = |figure: fn(&setup::Setup) -> u32| {
+        let entries = cells.iter().flat_map(|cell| &cell.entries);
+        // One database or user is the bare name; numbered ones come with the second.
+        entries.map(|entry| figure(&entry.setup)).filter(|count| *count > 1).max().unwrap_or(0)
+    };
+    let site = Site::start(most(|setup| setup.databases), most(|setup| setup.users)).await?;
     println!("{}", site.description());
-    let subjects = Subject::start_all(&site, arguments.pool).await?;
-    let mut failures = 0;
+    let Arguments { rounds, seconds, repeats, .. } = arguments;
+    let effort = Effort { rounds, seconds, repeats };
+    let file = result::file(&arguments.results).context("make the folder of results")?;
     let mut summaries = Vec::new();
-    for cell in &arguments.cells {
-        let (of_cell, failed) = measure(&site, &subjects, *cell, &arguments).await;
-        print!("{}", table::rows(*cell, &of_cell));
-        failures += failed;
+    for cell in &cells {
+        let of_cell = measure::measure(&site, cell, effort).await;
+        print!("{}", table::rows(cell, &of_cell));
+        result::append(&file, &of_cell).context("write the results")?;
         summaries.extend(of_cell);
     }
-    let file = result::write(&arguments.results, &summaries).context("write the results")?;
     println!("{}", table::legend());
-    println!("one JSON line for each cell and subject: {}", file.display());
-    Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("\ngoals");
+    goals::judged(&summaries).iter().for_each(|line| println!("  {line}"));
+    let plots = plot::write(&file, &summaries).context("write the plots")?;
+    println!("\none JSON line for each cell and subject: {}", file.display());
+    println!("plots: {}", plots.display());
+    let failed = summaries.iter().filter(|summary| summary.failed.is_some()).count();
+    if failed > 0 {
+        println!("{failed} measurements FAILED");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// All rounds of one cell: A B C A B C, so that a slow minute hits all subjects alike.
-async fn measure(
-    site: &Site,
-    subjects: &[Subject],
-    cell: Cell,
-    arguments: &Arguments,
-) -> (Vec<Summary>, usize) {
-    let mut runs: Vec<Vec<Run>> = subjects.iter().map(|_| Vec::new()).collect();
-    let mut failed = 0;
-    for round in 0..arguments.rounds {
-        for (subject, runs) in subjects.iter().zip(&mut runs) {
-            if subject.cannot(cell).is_some() {
-                continue;
-            }
-            match pgbench::run(site, subject, cell, arguments.seconds).await {
-                Ok(run) => runs.push(run),
-                Err(error) => {
-                    eprintln!("{cell} {} round {round}: {error:#}", subject.name);
-                    failed += 1;
-                }
-            }
-        }
+fn cells(arguments: &Arguments) -> Result<Vec<Cell>> {
+    let names: Vec<String> = match (&arguments.cells[..], arguments.quick) {
+        ([], false) => cell::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+        ([], true) => cell::QUICK.iter().map(|name| (*name).to_owned()).collect(),
+        (names, _) => names.to_vec(),
+    };
+    let mut wanted = arguments.subjects.clone();
+    if arguments.quick && wanted.is_empty() {
+        wanted = ["direct", "relay", "poolwright", "pgbouncer"].map(str::to_owned).to_vec();
     }
-    let pairs = subjects.iter().zip(runs);
-    (pairs.map(|(subject, runs)| Summary::new(cell, subject, &runs)).collect(), failed)
+    let find = |name: &String| -> Result<Cell> {
+        let mut cell = cell::find(name)
+            .with_context(|| format!("no cell {name:?}; --cells list names them"))?;
+        cell.entries.retain(|entry| wanted.is_empty() || wanted.iter().any(|w| w == entry.peer));
+        Ok(cell)
+    };
+    names.iter().map(find).collect()
 }

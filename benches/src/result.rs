@@ -6,23 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::cell::Cell;
-use crate::subject::Subject;
+use crate::cell::{Cell, Entry};
+use crate::machine::Disturbance;
+use crate::run::Run;
 
-/// Above this share of the machine for others, a cell says that it was disturbed.
+/// Above this share of the machine for others, a figure is not to be compared.
 pub const NOISY: f64 = 0.10;
-
-/// One run.
-#[derive(Clone, Debug)]
-pub struct Run {
-    pub transactions: f64,
-    pub tps: f64,
-    pub latency_us: f64,
-    pub cpu_us: f64,
-    pub switches: f64,
-    pub resident_kib: f64,
-    pub foreign_share: f64,
-}
+/// Above this share that the machine was not given, a figure is not to be compared.
+pub const STOLEN: f64 = 0.05;
 
 /// A median, and the least and the greatest value.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -33,7 +24,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Spread {
+    pub fn of(values: impl Iterator<Item = f64>) -> Spread {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let Some(last) = values.len().checked_sub(1) else { return Spread::default() };
@@ -47,54 +38,100 @@ impl Spread {
 pub struct Summary {
     pub cell: String,
     pub subject: String,
+    /// The program and its version.
+    pub program: String,
     pub rounds: usize,
-    /// Of the subject's own process; 0 for the direct way.
+    /// Of the subject's own processes; 0 for the direct way.
     pub cpu_us_per_tx: Spread,
     pub tps: Spread,
-    pub latency_us: Spread,
+    pub p50_us: Spread,
+    pub p99_us: Spread,
+    pub max_us: Spread,
+    pub p99_to_p50: Spread,
     pub switches_per_tx: Spread,
+    /// CPU time for each second, in cores.
+    pub cores: Spread,
     pub rss_kib: Spread,
+    /// Growth of the resident memory for each client that only stays; 0 where there are none.
+    pub kib_each: Spread,
+    /// The part that the busiest worker did; 1 where there is but one.
+    pub busiest: Spread,
     /// The part of the machine's CPU that others had.
     pub foreign_cpu: Spread,
-    /// Why there is no figure.
-    pub missing: Option<String>,
+    /// Why nothing was measured.
+    pub left_out: Option<String>,
+    /// What failed.
+    pub failed: Option<String>,
+    /// Why the figures are not to be compared.
+    pub disturbed: Option<String>,
 }
 
 impl Summary {
-    pub fn new(cell: Cell, subject: &Subject, runs: &[Run]) -> Summary {
-        let spread = |of: fn(&Run) -> f64| Spread::of(runs.iter().map(of));
-        let failed = || runs.is_empty().then(|| "every run failed".to_owned());
+    pub fn new(cell: &Cell, entry: &Entry, program: &str, runs: &[Run]) -> Summary {
+        let spread = |figure: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
+        let transactions = |run: &Run| run.report.transactions.max(1) as f64;
+        let seconds = |run: &Run| run.report.seconds.max(0.001);
+        let idle = f64::from(entry.load.idle);
         Summary {
-            cell: cell.to_string(),
-            subject: subject.name.clone(),
+            cell: cell.name.clone(),
+            subject: entry.name(),
+            program: program.to_owned(),
             rounds: runs.len(),
-            cpu_us_per_tx: spread(|run| run.cpu_us / run.transactions),
-            tps: spread(|run| run.tps),
-            latency_us: spread(|run| run.latency_us),
-            switches_per_tx: spread(|run| run.switches / run.transactions),
-            rss_kib: spread(|run| run.resident_kib),
-            foreign_cpu: spread(|run| run.foreign_share),
-            missing: subject.cannot(cell).map(str::to_owned).or_else(failed),
+            cpu_us_per_tx: spread(&|run| run.cpu_us / transactions(run)),
+            tps: spread(&|run| run.report.transactions as f64 / seconds(run)),
+            p50_us: spread(&|run| run.report.p50_us),
+            p99_us: spread(&|run| run.report.p99_us),
+            max_us: spread(&|run| run.report.max_us),
+            p99_to_p50: spread(&|run| run.report.p99_us / run.report.p50_us.max(0.001)),
+            switches_per_tx: spread(&|run| run.switches / transactions(run)),
+            cores: spread(&|run| run.cpu_us / 1e6 / seconds(run)),
+            rss_kib: spread(&|run| run.resident_kib),
+            kib_each: spread(&|run| if idle > 0.0 { run.grown_kib / idle } else { 0.0 }),
+            busiest: spread(&|run| run.busiest),
+            foreign_cpu: spread(&|run| run.disturbance.foreign),
+            left_out: None,
+            failed: None,
+            disturbed: runs.iter().find_map(|run| disturbed(&run.disturbance)),
         }
     }
 
-    /// Whether others had too much of the machine in some round for the figures to be trusted.
-    pub fn is_noisy(&self) -> bool {
-        self.foreign_cpu.greatest > NOISY
+    /// Whether its figures may stand beside others.
+    pub fn is_comparable(&self) -> bool {
+        self.rounds > 0
+            && self.left_out.is_none()
+            && self.failed.is_none()
+            && self.disturbed.is_none()
     }
 }
 
-/// Writes one JSON line for each summary into a new file of the folder.
-pub fn write(folder: &Path, summaries: &[Summary]) -> io::Result<PathBuf> {
+/// Why a run is not to be compared, if so.
+pub fn disturbed(disturbance: &Disturbance) -> Option<String> {
+    let Disturbance { foreign, stolen, throttled } = *disturbance;
+    match () {
+        () if throttled > 0 => Some(format!("throttled {throttled} times")),
+        () if stolen > STOLEN => Some(format!("{:.0} % of the machine stolen", stolen * 100.0)),
+        () if foreign > NOISY => {
+            Some(format!("others had {:.0} % of the machine", foreign * 100.0))
+        }
+        () => None,
+    }
+}
+
+/// A new name for the results of one call, in this folder.
+pub fn file(folder: &Path) -> io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
-    let path = folder.join(format!("{seconds}.jsonl"));
-    let mut file = std::fs::File::create(&path)?;
+    Ok(folder.join(format!("{seconds}.jsonl")))
+}
+
+/// Adds one JSON line for each summary to the file.
+pub fn append(file: &Path, summaries: &[Summary]) -> io::Result<()> {
+    let mut file = std::fs::File::options().create(true).append(true).open(file)?;
     for summary in summaries {
         writeln!(file, "{}", serde_json::to_string(summary)?)?;
     }
-    Ok(path)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -109,5 +146,18 @@ mod tests {
             assert_eq!(Spread::of(values.clone().into_iter()).median, median, "{values:?}");
         }
         assert_eq!(Spread::of([].into_iter()).median, 0.0);
+    }
+
+    #[test]
+    fn a_run_is_disturbed_by_others_by_its_host_and_by_its_limit() {
+        let quiet = Disturbance::default();
+        assert_eq!(disturbed(&quiet), None);
+        for (case, word) in [
+            (Disturbance { foreign: 0.2, ..quiet }, "others"),
+            (Disturbance { stolen: 0.2, ..quiet }, "stolen"),
+            (Disturbance { throttled: 1, ..quiet }, "throttled"),
+        ] {
+            assert!(disturbed(&case).is_some_and(|text| text.contains(word)), "{word}");
+        }
     }
 }

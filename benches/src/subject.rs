@@ -1,138 +1,151 @@
-//! Who is measured. Adding a pooler is one function here.
-//! Never measures one that is not really there: it is left out, and the table says so.
+//! Who is measured. Adding a pooler is one function: it writes the pooler's settings for a
+//! [`Setup`] and says what to start; the function's name goes into [`PEERS`].
+//! Never measures one that is not really there: it is left out, and the table says why.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
-use poolwright_tests::pooler::{Pooler, Settings, beside_us};
-use poolwright_tests::postgres::free_port;
+use anyhow::{Context, Result, bail};
 use poolwright_tests::process::{self, Process};
 
-use crate::cell::Cell;
+use crate::setup::{self, Backend, Setup};
 use crate::site::{self, DATABASE, Site, USER};
 
-/// Something that listens on a port and leads to the same PostgreSQL.
-pub struct Subject {
-    pub name: String,
+mod direct;
+mod odyssey;
+mod pgagroal;
+mod pgbouncer;
+mod poolwright;
+mod relay;
+
+/// Everyone that can be measured, by the name that cells and goals use.
+pub const PEERS: [(&str, Start); 6] = [
+    ("direct", direct::start),
+    ("relay", relay::start),
+    ("poolwright", poolwright::start),
+    ("pgbouncer", pgbouncer::start),
+    ("odyssey", odyssey::start),
+    ("pgagroal", pgagroal::start),
+];
+
+/// Writes settings and says what to start.
+pub type Start = fn(&Place) -> Result<Launch>;
+
+/// What a subject's function is given.
+pub struct Place<'a> {
+    pub setup: &'a Setup,
+    pub site: &'a Site,
+    /// The port to listen on, on 127.0.0.1.
     pub port: u16,
-    /// The process whose cost is counted; none for the direct way.
-    pub id: Option<u32>,
-    /// Why a protocol cannot be measured.
-    cannot: Option<(&'static str, &'static str)>,
-    _kept: Kept,
+    /// An empty folder for settings and logs.
+    pub folder: PathBuf,
 }
 
-/// What ends when the subject does.
-enum Kept {
-    Nothing,
-    Process { _process: Process },
-    Pooler { _pooler: Box<Pooler> },
+/// What a subject's function says.
+pub enum Launch {
+    /// Nothing: clients go to this port as it is.
+    There(u16),
+    /// Start these; the words name the program and its version.
+    Start(String, Vec<Command>),
+    LeftOut(String),
+}
+
+impl Place<'_> {
+    /// The port of what answers behind the pooler.
+    pub fn backend(&self) -> u16 {
+        match self.setup.backend {
+            Backend::Postgres => self.site.postgres.port(),
+            Backend::Stub => self.site.stub.port,
+        }
+    }
+
+    pub fn databases(&self) -> Vec<String> {
+        setup::names(DATABASE, self.setup.databases)
+    }
+
+    pub fn users(&self) -> Vec<String> {
+        setup::names(USER, self.setup.users)
+    }
+
+    /// Writes a file into the folder.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn spawn(&self, mut command: Command) -> Result<Process> {
+        let log = std::fs::File::create(self.folder.join("log"))?;
+        command.current_dir(&self.folder).env("HOME", &self.folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(Process::spawn(command, "KILL")?)
+    }
+}
+
+/// Something that listens on a port and leads to the same backend as all others.
+pub struct Subject {
+    /// The program and its version.
+    pub program: String,
+    pub port: u16,
+    processes: Vec<Process>,
+    folder: PathBuf,
 }
 
 impl Subject {
-    /// All subjects that this machine has.
-    pub async fn start_all(site: &Site, pool: u32) -> Result<Vec<Subject>> {
-        let mut subjects = vec![direct(site), relay(site).await?, poolwright(site, pool).await?];
-        match pgbouncer(site, pool).await? {
-            Some(subject) => subjects.push(subject),
-            None => println!("pgbouncer is left out: no such program here"),
+    /// Starts one, or says why it is left out.
+    pub async fn start(name: &str, site: &Site, setup: &Setup) -> Result<Result<Subject, String>> {
+        let known = PEERS.iter().find(|(known, _)| *known == name);
+        let (_, start) = known.with_context(|| format!("nobody is called {name:?}"))?;
+        let folder = process::scratch(name)?;
+        let place = Place { setup, site, port: site::port()?, folder };
+        let launch = start(&place).with_context(|| format!("set up {name}"))?;
+        Subject::launch(&place, launch, name).await
+    }
+
+    async fn launch(
+        place: &Place<'_>,
+        launch: Launch,
+        name: &str,
+    ) -> Result<Result<Subject, String>> {
+        let (program, port, commands) = match launch {
+            Launch::LeftOut(reason) => return Ok(Err(reason)),
+            Launch::There(port) => (name.to_owned(), port, Vec::new()),
+            Launch::Start(program, commands) => (program, place.port, commands),
+        };
+        let processes = commands.into_iter().map(|command| place.spawn(command));
+        let processes = processes.collect::<Result<Vec<_>>>()?;
+        let folder = place.folder.clone();
+        let subject = Subject { program, port, processes, folder };
+        let listens = site::listening(port, name).await;
+        listens.with_context(|| subject.last_words())?;
+        Ok(Ok(subject))
+    }
+
+    /// The processes whose cost is counted; none for the direct way.
+    pub fn ids(&self) -> Vec<u32> {
+        self.processes.iter().map(Process::id).collect()
+    }
+
+    /// The end of what it has logged.
+    pub fn last_words(&self) -> String {
+        let bytes = std::fs::read(self.folder.join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).replace('\0', "");
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+
+    /// Fails if one of its processes has ended.
+    pub fn still_runs(&mut self) -> Result<()> {
+        if self.processes.iter_mut().any(|process| process.ended().is_some()) {
+            bail!("{} has ended: {}", self.program, self.last_words());
         }
-        Ok(subjects)
-    }
-
-    /// Why this cell cannot be measured here, if so.
-    pub fn cannot(&self, cell: Cell) -> Option<&'static str> {
-        let (protocol, reason) = self.cannot?;
-        (protocol == cell.protocol).then_some(reason)
+        Ok(())
     }
 }
 
-fn direct(site: &Site) -> Subject {
-    let port = site.postgres.port();
-    Subject { name: "direct".to_owned(), port, id: None, cannot: None, _kept: Kept::Nothing }
-}
-
-async fn relay(site: &Site) -> Result<Subject> {
-    let port = free_port()?;
-    let program = beside_us("POOLWRIGHT_RELAY", "poolwright-relay")?;
-    let mut command = process::bound_to_us(&program, "KILL", None);
-    command.arg(format!("127.0.0.1:{port}")).arg(site::upstream(site));
-    let process = Process::spawn(command, "KILL").context("start the relay")?;
-    site::listening(port, "the relay").await?;
-    let id = Some(process.id());
-    let kept = Kept::Process { _process: process };
-    Ok(Subject { name: "relay".to_owned(), port, id, cannot: None, _kept: kept })
-}
-
-async fn poolwright(site: &Site, pool: u32) -> Result<Subject> {
-    let settings = Settings::new(site.postgres.port(), DATABASE, &[])
-        .with("users.0.name", USER)
-        .with("users.0.scramVerifier", &site.verifier)
-        .with("servers.0.tls.mode", "disable")
-        .with("pool.size", &pool.to_string());
-    let pooler = Pooler::start(settings).await?;
-    let (port, id) = (pooler.port, Some(pooler.id()));
-    let kept = Kept::Pooler { _pooler: Box::new(pooler) };
-    Ok(Subject { name: "poolwright".to_owned(), port, id, cannot: None, _kept: kept })
-}
-
-async fn pgbouncer(site: &Site, pool: u32) -> Result<Option<Subject>> {
-    let program = std::env::var_os("POOLWRIGHT_PGBOUNCER").unwrap_or_else(|| "pgbouncer".into());
-    let Some(version) = pgbouncer_version(&program) else { return Ok(None) };
-    let port = free_port()?;
-    let folder = process::scratch("pgbouncer")?;
-    let users = folder.join("users");
-    std::fs::write(&users, format!("\"{USER}\" \"\"\n"))?;
-    let settings = folder.join("pgbouncer.ini");
-    let with_statements = version >= (1, 21);
-    std::fs::write(&settings, ini(site, port, pool, &users, with_statements))?;
-    let user = process::are_root().then_some("postgres");
-    let mut command = process::bound_to_us(program.as_ref(), "KILL", user);
-    command.arg("-q").arg(&settings).stdout(Stdio::null()).stderr(Stdio::null());
-    let process = Process::spawn(command, "KILL").context("start pgbouncer")?;
-    site::listening(port, "pgbouncer").await?;
-    let reason = "prepared statements in transaction mode came with 1.21";
-    Ok(Some(Subject {
-        name: format!("pgbouncer {}.{}", version.0, version.1),
-        port,
-        id: Some(process.id()),
-        cannot: (!with_statements).then_some(("prepared", reason)),
-        _kept: Kept::Process { _process: process },
-    }))
-}
-
-fn ini(
-    site: &Site,
-    port: u16,
-    pool: u32,
-    users: &std::path::Path,
-    with_statements: bool,
-) -> String {
-    let server = site.postgres.port();
-    let users = users.display();
-    let statements = if with_statements { "max_prepared_statements = 200\n" } else { "" };
-    format!(
-        "[databases]
-{DATABASE} = host=127.0.0.1 port={server} dbname={DATABASE}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = trust
-auth_file = {users}
-pool_mode = transaction
-default_pool_size = {pool}
-max_client_conn = 5000
-server_tls_sslmode = disable
-log_connections = 0
-log_disconnections = 0
-{statements}"
-    )
-}
-
-fn pgbouncer_version(program: &std::ffi::OsStr) -> Option<(u32, u32)> {
-    let output = Command::new(program).arg("--version").output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let mut parts = text.lines().next()?.rsplit(' ').next()?.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.processes.clear();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }

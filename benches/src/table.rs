@@ -4,14 +4,31 @@
 use std::fmt::Write;
 
 use crate::cell::Cell;
-use crate::result::{NOISY, Summary};
+use crate::result::{NOISY, Spread, Summary};
 
-const HEAD: [&str; 8] =
-    ["", "us/tx", "least-most", "x relay", "x pgbouncer", "tps", "latency us", "switches/tx"];
+const HEAD: [&str; 12] = [
+    "us/tx",
+    "least-most",
+    "x relay",
+    "x pgbouncer",
+    "tps",
+    "p50 us",
+    "p99 us",
+    "p99/p50",
+    "cores",
+    "switches",
+    "MiB",
+    "busiest",
+];
 
 /// The rows of one cell, under a heading.
-pub fn rows(cell: Cell, summaries: &[Summary]) -> String {
-    let mut text = format!("\n{cell}\n{}", line(HEAD.map(str::to_owned)));
+pub fn rows(cell: &Cell, summaries: &[Summary]) -> String {
+    let mut text = format!("\n{}", cell.name);
+    if !cell.about.is_empty() {
+        let _ = write!(text, ": {}", cell.about);
+    }
+    text.push('\n');
+    text.push_str(&line("", &HEAD.map(str::to_owned)));
     for summary in summaries {
         text.push_str(&row(summary, summaries));
     }
@@ -21,52 +38,80 @@ pub fn rows(cell: Cell, summaries: &[Summary]) -> String {
 /// What the columns mean.
 pub fn legend() -> String {
     format!(
-        "\nus/tx: CPU of the subject's own process for one transaction, median of the rounds; \
-         x: ratio of the medians.\n!: programs that are not ours had more than {:.0} % of the \
-         machine in some round, so the row is not to be compared.",
+        "\nus/tx: CPU of the subject's own processes for one transaction, median of the rounds; \
+         x: ratio of the medians; cores: its CPU for each second; switches: context switches for \
+         each transaction; MiB: its resident memory at the end; KiB each: growth for each idle \
+         client; busiest: the part that the busiest of several workers did.\n\
+         A row that failed, was throttled or was disturbed (others had more than {:.0} % of the \
+         machine) has no ratios, and no goal is judged by it.",
         NOISY * 100.0
     )
 }
 
 fn row(summary: &Summary, all: &[Summary]) -> String {
-    let mark = if summary.is_noisy() { " !" } else { "" };
-    let name = format!("{}{mark}", summary.subject);
-    if let Some(reason) = &summary.missing {
-        return format!("{name:<18}  - {reason}\n");
-    }
-    let cpu = summary.cpu_us_per_tx;
-    let (cost, range) = match cpu.median {
-        0.0 => ("-".to_owned(), "-".to_owned()),
-        median => (format!("{median:.2}"), format!("{:.2}-{:.2}", cpu.least, cpu.greatest)),
+    let name = match summary.subject.split_once(' ') {
+        Some((_, variant)) => format!("{}, {variant}", summary.program),
+        None => summary.program.clone(),
     };
-    line([
-        name,
-        cost,
-        range,
+    if let Some(reason) = &summary.left_out {
+        return format!("  {name:<34} left out: {reason}\n");
+    }
+    if let Some(reason) = &summary.failed {
+        return format!("  {name:<34} FAILED: {reason}\n");
+    }
+    let mut text = line(&name, &figures(summary, all));
+    if let Some(reason) = &summary.disturbed {
+        text.insert_str(text.len() - 1, &format!("  not compared: {reason}"));
+    }
+    if summary.kib_each.greatest > 0.0 {
+        text.insert_str(text.len() - 1, &format!("  {:.2} KiB each", summary.kib_each.median));
+    }
+    text
+}
+
+fn figures(summary: &Summary, all: &[Summary]) -> [String; 12] {
+    let cpu = summary.cpu_us_per_tx;
+    let known = cpu.median > 0.0;
+    let of_cpu = |text: String| if known { text } else { "-".to_owned() };
+    [
+        of_cpu(format!("{:.2}", cpu.median)),
+        of_cpu(range(cpu)),
         ratio(summary, all, "relay"),
         ratio(summary, all, "pgbouncer"),
         format!("{:.0}", summary.tps.median),
-        format!("{:.0}", summary.latency_us.median),
-        format!("{:.2}", summary.switches_per_tx.median),
-    ])
+        format!("{:.0}", summary.p50_us.median),
+        format!("{:.0}", summary.p99_us.median),
+        format!("{:.2}", summary.p99_to_p50.median),
+        of_cpu(format!("{:.2}", summary.cores.median)),
+        of_cpu(format!("{:.2}", summary.switches_per_tx.median)),
+        of_cpu(format!("{:.1}", summary.rss_kib.median / 1024.0)),
+        of_cpu(format!("{:.2}", summary.busiest.median)),
+    ]
+}
+
+fn range(spread: Spread) -> String {
+    format!("{:.2}-{:.2}", spread.least, spread.greatest)
 }
 
 /// A ratio only of rows that ran, undisturbed enough to mean something.
 fn ratio(summary: &Summary, all: &[Summary], base: &str) -> String {
-    let base = all.iter().find(|other| other.subject.starts_with(base) && other.missing.is_none());
-    match base {
-        Some(base) if base.cpu_us_per_tx.median > 0.0 && summary.cpu_us_per_tx.median > 0.0 => {
+    let is_base = |other: &&Summary| other.subject.split(' ').next() == Some(base);
+    match all.iter().find(is_base).filter(|base| base.is_comparable()) {
+        Some(base)
+            if base.cpu_us_per_tx.median > 0.0
+                && summary.cpu_us_per_tx.median > 0.0
+                && summary.is_comparable() =>
+        {
             format!("{:.2}", summary.cpu_us_per_tx.median / base.cpu_us_per_tx.median)
         }
         _ => "-".to_owned(),
     }
 }
 
-fn line(cells: [String; 8]) -> String {
-    let [name, rest @ ..] = cells;
-    let mut text = format!("{name:<18}");
-    for cell in rest {
-        let _ = write!(text, " {cell:>12}");
+fn line(name: &str, cells: &[String; 12]) -> String {
+    let mut text = format!("  {name:<34}");
+    for cell in cells {
+        let _ = write!(text, " {cell:>11}");
     }
     text.push('\n');
     text

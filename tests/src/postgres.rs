@@ -48,11 +48,16 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one and waits until it answers.
     pub async fn start(options: Options) -> Result<Postgres> {
+        Postgres::start_on(options, free_port).await
+    }
+
+    /// The same on a port that `draw` gives: it is asked again when somebody else was faster.
+    pub async fn start_on(options: Options, draw: fn() -> Result<u16>) -> Result<Postgres> {
         let folder = process::scratch("postgres")?;
         copy_template(&folder)?;
         let certificates = Certificates::make(&folder)?;
         for _ in 0..5 {
-            let port = free_port()?;
+            let port = draw()?;
             configure(&folder, port, &options, &certificates)?;
             let process = launch(&folder)?;
             let certificates = certificates.clone();
