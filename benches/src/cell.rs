@@ -43,6 +43,8 @@ pub struct Load {
     /// Pools that the working clients use.
     pub active_pools: u32,
     pub tls: Tls,
+    /// Logins at once.
+    pub logins: u32,
     /// Addresses that clients come from.
     pub sources: u8,
 }

@@ -72,6 +72,11 @@ pub fn resident_kib(ids: &[u32]) -> u64 {
     family(ids).into_iter().map(of).sum()
 }
 
+/// Files and sockets that these processes hold.
+pub fn open_files(ids: &[u32]) -> usize {
+    ids.iter().map(|id| numbers_in(&format!("/proc/{id}/fd")).len()).sum()
+}
+
 /// CPU time of processes and all their descendants, the ended ones included, in nanoseconds.
 pub fn family_ns(ids: &[u32]) -> u64 {
     let stats = family(ids).into_iter().filter_map(Stat::of);

@@ -38,6 +38,8 @@ pub struct Job {
     pub clients: u32,
     /// Clients that ask one query each and then only stay.
     pub idle: u32,
+    /// Logins under way at once: more would only queue in the other side's backlog.
+    pub logins: u32,
     pub seconds: f64,
     pub work: Work,
     pub databases: Vec<String>,
@@ -92,6 +94,7 @@ mod tests {
             sources: 1,
             clients: 200,
             idle: 0,
+            logins: 1,
             seconds: 1.0,
             work: Work::Simple,
             databases: names("d", 10),

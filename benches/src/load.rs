@@ -25,9 +25,6 @@ mod scram;
 mod stream;
 mod trusting;
 
-/// Logins under way at once: more would only queue in the other side's backlog.
-const LOGINS: usize = 32;
-
 /// What all clients of the thread share.
 struct Shared {
     job: Job,
@@ -40,12 +37,13 @@ struct Shared {
 /// Carries out the job and prints its report.
 pub async fn run(job: Job) -> Result<()> {
     let door = Door::new(&job)?;
+    let logins = Semaphore::new(job.logins as usize);
     let shared = Rc::new(Shared {
         job,
         door,
         latencies: RefCell::default(),
         ended: Cell::new(None),
-        logins: Semaphore::new(LOGINS),
+        logins,
     });
     LocalSet::new().run_until(all(shared)).await
 }
@@ -164,6 +162,7 @@ async fn wait_for_line() -> Result<()> {
 /// Checks what a job must hold to be carried out.
 pub fn check(job: &Job) -> Result<()> {
     ensure!(job.pools() > 0, "a job needs a database and a user");
+    ensure!(job.logins > 0, "a job needs a login at a time");
     ensure!(job.sources > 0, "a job needs an address to come from");
     Ok(())
 }

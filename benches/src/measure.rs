@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cell::{Cell, Entry};
 use crate::result::{Summary, disturbed};
@@ -111,7 +111,7 @@ impl<'a> Candidate<'a> {
         let Some(subject) = &mut self.subject else { anyhow::bail!("it is not there") };
         let run = run::run(site, subject, self.entry, effort.seconds).await;
         subject.still_runs()?;
-        run
+        run.with_context(|| subject.last_words())
     }
 
     fn summary(self, cell: &Cell) -> Summary {

@@ -81,7 +81,15 @@ pub async fn touch(subject: &Subject, entry: &Entry) -> Result<()> {
     load.expect("ready").await?;
     load.go().await?;
     timeout(PATIENCE, load.line()).await.context("the pools were not touched in time")??;
-    load.end().await
+    load.end().await?;
+    timeout(PATIENCE, at_rest(subject)).await.context("its idle connections stay open")
+}
+
+/// Waits until it has closed its idle server connections.
+async fn at_rest(subject: &Subject) {
+    while cpu::open_files(&subject.ids()) > 100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn job(subject: &Subject, entry: &Entry, seconds: f64) -> Job {
@@ -91,6 +99,7 @@ fn job(subject: &Subject, entry: &Entry, seconds: f64) -> Job {
         sources: load.sources,
         clients: load.clients,
         idle: load.idle,
+        logins: load.logins,
         seconds,
         work: load.work,
         databases: names(DATABASE, setup.databases),

@@ -27,6 +27,8 @@ pub struct Setup {
     pub pool: u32,
     /// Server connections of all.
     pub cap: u32,
+    /// After so many seconds an idle server connection is closed.
+    pub idle_timeout: u32,
     pub databases: u32,
     pub users: u32,
     pub login: Login,
@@ -48,6 +50,7 @@ impl Default for Setup {
             workers: 1,
             pool: 20,
             cap: 20,
+            idle_timeout: 600,
             databases: 1,
             users: 1,
             login: Login::Whichever,

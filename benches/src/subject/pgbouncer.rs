@@ -50,6 +50,7 @@ fn ini(place: &Place, knows_statements: bool) -> String {
     let databases: String = place.databases().into_iter().map(database).collect();
     let login = if setup.login == Login::Scram { "scram-sha-256" } else { "trust" };
     let pool = setup.pool / setup.workers;
+    let idle_timeout = setup.idle_timeout;
     let cap = setup.cap / setup.databases / setup.workers;
     let mut text = format!(
         "[databases]
@@ -64,6 +65,7 @@ pool_mode = transaction
 default_pool_size = {pool}
 max_db_connections = {cap}
 max_client_conn = 50000
+server_idle_timeout = {idle_timeout}
 server_tls_sslmode = disable
 log_connections = 0
 log_disconnections = 0

@@ -47,6 +47,7 @@ fn settings(place: &Place) -> Result<Settings> {
         .with("servers.0.tls.mode", "disable")
         .with("servers.0.maxConnections", &setup.cap.to_string())
         .with("pool.size", &setup.pool.to_string())
+        .with("pool.idleTimeout", &format!("{}s", setup.idle_timeout))
         .with("maxClients", "50000")
         .with("usersFile", "users.yaml");
     for database in &databases[1..] {
