@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::cpu::{self, TICK_NS};
+use crate::cpu::{TICK_NS, Used};
 
 /// Counters of the whole machine, and what of them is ours.
 pub struct Machine {
@@ -41,7 +41,7 @@ impl Machine {
             busy_ns: sum(&[0, 1, 2]),
             stolen_ns: sum(&[7]),
             all_ns: sum(&[0, 1, 2, 3, 4, 5, 6, 7]),
-            ours_ns: cpu::family_ns(ours),
+            ours_ns: Used::by(ours).cpu_ns,
             throttled: throttled(),
         }
     }

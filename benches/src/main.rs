@@ -24,6 +24,7 @@ mod table;
 
 use cell::Cell;
 use measure::Effort;
+use result::Summary;
 use site::Site;
 
 /// CPU, throughput and latency: direct, through a bare relay, through poolers.
@@ -42,12 +43,12 @@ struct Arguments {
     /// How often each subject runs each cell, in turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// The length of one run, in seconds.
-    #[arg(long, default_value_t = 5.0)]
-    seconds: f64,
-    /// How often a run that others disturbed is repeated.
-    #[arg(long, default_value_t = 2)]
-    repeats: usize,
+    /// The length of one run, in seconds: 5, or 4 with --quick.
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How often a run that others disturbed is repeated: 2, or 1 with --quick.
+    #[arg(long)]
+    repeats: Option<usize>,
     /// A folder for the JSON lines and plots; one file for each call.
     #[arg(long, default_value = "benches/results")]
     results: PathBuf,
@@ -61,35 +62,55 @@ async fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let cells = cells(&arguments)?;
-    let most = |figure: fn(&setup::Setup) -> u32| {
-        let entries = cells.iter().flat_map(|cell| &cell.entries);
-        // One database or user is the bare name; numbered ones come with the second.
-        entries.map(|entry| figure(&entry.setup)).filter(|count| *count > 1).max().unwrap_or(0)
-    };
-    let site = Site::start(most(|setup| setup.databases), most(|setup| setup.users)).await?;
+    let site = site_for(&cells).await?;
     println!("{}", site.description());
-    let Arguments { rounds, seconds, repeats, .. } = arguments;
-    let effort = Effort { rounds, seconds, repeats };
     let file = result::file(&arguments.results).context("make the folder of results")?;
     let mut summaries = Vec::new();
     for cell in &cells {
-        let of_cell = measure::measure(&site, cell, effort).await;
+        let of_cell = measure::measure(&site, cell, arguments.effort()).await;
         print!("{}", table::rows(cell, &of_cell));
         result::append(&file, &of_cell).context("write the results")?;
         summaries.extend(of_cell);
     }
+    let picture = plot::write(&file, &summaries).context("write the picture")?;
+    conclude(&summaries);
+    println!("\none JSON line for each cell and subject: {}", file.display());
+    println!("a picture of them: {}", picture.display());
+    match summaries.iter().filter(|summary| summary.failed.is_some()).count() {
+        0 => Ok(ExitCode::SUCCESS),
+        failed => {
+            println!("{failed} measurements FAILED");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+impl Arguments {
+    fn effort(&self) -> Effort {
+        Effort {
+            rounds: self.rounds,
+            seconds: self.seconds.unwrap_or(if self.quick { 4.0 } else { 5.0 }),
+            repeats: self.repeats.unwrap_or(if self.quick { 1 } else { 2 }),
+        }
+    }
+}
+
+/// A site with as many numbered databases and users as these cells need.
+async fn site_for(cells: &[Cell]) -> Result<Site> {
+    let most = |figure: fn(&setup::Setup) -> u32| {
+        let entries = cells.iter().flat_map(|cell| &cell.entries);
+        // One database or user is the bare name; numbered ones come with the second. The stub
+        // lets everyone in.
+        let entries = entries.filter(|entry| entry.setup.backend == setup::Backend::Postgres);
+        entries.map(|entry| figure(&entry.setup)).filter(|count| *count > 1).max().unwrap_or(0)
+    };
+    Site::start(most(|setup| setup.databases), most(|setup| setup.users)).await
+}
+
+fn conclude(summaries: &[Summary]) {
     println!("{}", table::legend());
     println!("\ngoals");
-    goals::judged(&summaries).iter().for_each(|line| println!("  {line}"));
-    let plots = plot::write(&file, &summaries).context("write the plots")?;
-    println!("\none JSON line for each cell and subject: {}", file.display());
-    println!("plots: {}", plots.display());
-    let failed = summaries.iter().filter(|summary| summary.failed.is_some()).count();
-    if failed > 0 {
-        println!("{failed} measurements FAILED");
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    goals::judged(summaries).iter().for_each(|line| println!("  {line}"));
 }
 
 fn cells(arguments: &Arguments) -> Result<Vec<Cell>> {
