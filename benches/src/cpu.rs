@@ -53,6 +53,18 @@ impl Used {
         }
     }
 
+    /// Names of the busiest threads that still live, and their parts of the whole in per cent.
+    pub fn split(&self) -> String {
+        let all = self.threads.values().sum::<u64>().max(1);
+        let mut threads: Vec<_> = self.threads.iter().collect();
+        threads.sort_unstable_by_key(|(_, spent)| std::cmp::Reverse(**spent));
+        let part = |(id, spent): (&u32, &u64)| {
+            let name = fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+            format!("{} {:.0} %", name.trim(), *spent as f64 * 100.0 / all as f64)
+        };
+        threads.into_iter().take(4).map(part).collect::<Vec<_>>().join(", ")
+    }
+
     /// The part of the work of the `count` busiest threads that the busiest of them did.
     pub fn busiest_share(&self, count: usize) -> f64 {
         let mut spent: Vec<u64> = self.threads.values().copied().collect();

@@ -56,6 +56,8 @@ pub struct Summary {
     pub kib_each: Spread,
     /// The part that the busiest worker did; 1 where there is but one.
     pub busiest: Spread,
+    /// Which threads did the work of the last round, where there are several workers.
+    pub split: Option<String>,
     /// The part of the machine's CPU that others had.
     pub foreign_cpu: Spread,
     /// Why nothing was measured.
@@ -88,6 +90,7 @@ impl Summary {
             rss_kib: spread(&|run| run.resident_kib),
             kib_each: spread(&|run| if idle > 0.0 { run.grown_kib / idle } else { 0.0 }),
             busiest: spread(&|run| run.busiest),
+            split: runs.last().map(|run| run.split.clone()).filter(|_| entry.setup.workers > 1),
             foreign_cpu: spread(&|run| run.disturbance.foreign),
             left_out: None,
             failed: None,

@@ -33,6 +33,8 @@ pub struct Run {
     pub grown_kib: f64,
     /// The part that the busiest of the workers did.
     pub busiest: f64,
+    /// Which threads did the work.
+    pub split: String,
     pub disturbance: Disturbance,
 }
 
@@ -49,6 +51,7 @@ pub async fn run(site: &Site, subject: &Subject, entry: &Entry, seconds: f64) ->
     let report = timeout(PATIENCE + Duration::from_secs_f64(seconds), load.line()).await;
     let report = report.context("the load did not end")??;
     let spent = Used::by(&ids).since(&used);
+    let split = spent.split();
     let disturbance = Machine::read(&ours).since(&machine);
     let resident_after = cpu::resident_kib(&ids);
     load.end().await?;
@@ -63,6 +66,7 @@ pub async fn run(site: &Site, subject: &Subject, entry: &Entry, seconds: f64) ->
         resident_kib: resident_after as f64,
         grown_kib: resident.saturating_sub(resident_before) as f64,
         busiest: spent.busiest_share(entry.setup.workers as usize),
+        split,
         disturbance,
     })
 }

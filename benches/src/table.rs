@@ -66,6 +66,9 @@ fn row(summary: &Summary, all: &[Summary]) -> String {
     if summary.kib_each.greatest > 0.0 {
         text.insert_str(text.len() - 1, &format!("  {:.2} KiB each", summary.kib_each.median));
     }
+    if let Some(split) = &summary.split {
+        let _ = writeln!(text, "  {:<34} {split}", "  threads:");
+    }
     text
 }
 
