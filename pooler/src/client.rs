@@ -188,7 +188,11 @@ impl Client {
 
     /// One stay with a server connection: a transaction, or the whole session.
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
-        if let Err(error) = lease.apply(&self.conn.session.wanted).await {
+        let wanted = &self.conn.session.wanted;
+        let ServerConn { model, output, .. } = &mut *lease;
+        if !model.send_settings(wanted, output)
+            && let Err(error) = lease.apply(wanted).await
+        {
             return Err(self.unprepared(lease, error));
         }
         lease.model.begin_stay();
@@ -204,7 +208,7 @@ impl Client {
     }
 
     /// What becomes of both when the client can have the connection no longer.
-    fn part(&mut self, lease: Lease, end: End) -> Result<(), Over> {
+    fn part(&mut self, mut lease: Lease, end: End) -> Result<(), Over> {
         let clean = lease.is_free();
         match end {
             End::Free => {
@@ -212,6 +216,10 @@ impl Client {
                 Ok(())
             }
             End::ServerLost(lost) => {
+                if let Err(failure) = lease.model.injected() {
+                    lease.discard("settings_refused");
+                    return Err(farewell(failure.sqlstate, failure.message));
+                }
                 self.count_cut(&lease);
                 info!(database = %self.tenant.database, error = %lost, "server connection lost");
                 let message = format!("server connection lost: {lost}");

@@ -230,6 +230,17 @@ impl ServerConn {
         poll_drain(&mut self.stream, &mut self.output, cx)
     }
 
+    /// Writes `bytes`, which is left empty, behind what is to be written already.
+    pub fn poll_send(&mut self, bytes: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.output.is_empty() {
+            let sent = poll_drain(&mut self.stream, bytes, cx);
+            self.output.append(bytes);
+            return sent;
+        }
+        self.output.append(bytes);
+        self.poll_output(cx)
+    }
+
     /// Reads once, with no client to hear it.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let mut fresh = [MaybeUninit::uninit(); 4096];
@@ -254,7 +265,7 @@ impl ServerConn {
     }
 
     /// Says goodbye and waits for the server's end of the connection: then the slot is free (B).
-    pub async fn close(mut self) {
+    pub async fn close(mut self: Box<Self>) {
         let mut goodbye = std::mem::take(&mut self.output);
         goodbye.clear();
         write::terminate(&mut goodbye);
@@ -281,23 +292,34 @@ pub fn poll_drain(
     output: &mut Vec<u8>,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    let mut written = 0;
-    let done = loop {
-        if written == output.len() {
-            break Poll::Ready(Ok(()));
-        }
-        match Pin::new(&mut *stream).poll_write(cx, &output[written..]) {
-            Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(count)) => written += count,
-            Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
-            Poll::Pending => break Poll::Pending,
-        }
-    };
-    output.drain(..written);
-    match done {
-        Poll::Ready(Ok(())) if stream.is_tls() => Pin::new(stream).poll_flush(cx),
-        done => done,
+    let (written, done) = poll_write_all(stream, output, cx);
+    if written == output.len() {
+        output.clear();
+    } else {
+        output.drain(..written);
     }
+    done
+}
+
+/// Writes what the stream takes of `bytes`; answers how many those are. Ready: they all are.
+pub fn poll_write_all(
+    stream: &mut Stream,
+    bytes: &[u8],
+    cx: &mut Context<'_>,
+) -> (usize, Poll<io::Result<()>>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
+            Poll::Ready(Ok(0)) => {
+                return (written, Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
+            }
+            Poll::Ready(Ok(count)) => written += count,
+            Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
+            Poll::Pending => return (written, Poll::Pending),
+        }
+    }
+    let done = if stream.is_tls() { Pin::new(stream).poll_flush(cx) } else { Poll::Ready(Ok(())) };
+    (written, done)
 }
 
 /// Gives `process` what is left of earlier input and what came anew, and keeps what it leaves.

@@ -10,13 +10,13 @@
 mod acquire;
 mod connector;
 mod dialing;
+mod table;
 #[cfg(test)]
 mod tests;
 mod timer;
 mod watch;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub use acquire::Acquire;
 pub use connector::{Connector, OpenError};
 
 use acquire::Ticket;
+use table::Table;
 
 /// The server connections of one worker, and the clients that wait for them.
 pub struct PoolShell<K: Connector> {
@@ -40,9 +41,9 @@ pub struct PoolShell<K: Connector> {
     rules: RefCell<Pools>,
     started: Instant,
     /// Connections that no client has, by number.
-    resting: RefCell<HashMap<ConnId, K::Conn>>,
+    resting: RefCell<Table<Resting<K::Conn>>>,
     /// Clients that wait.
-    tickets: RefCell<HashMap<ClientId, Ticket<K::Conn>>>,
+    tickets: RefCell<Table<Ticket<K::Conn>>>,
     /// Kept for its memory.
     effects: RefCell<Vec<Effect>>,
     /// What the timer sleeps for.
@@ -133,7 +134,7 @@ impl<K: Connector> PoolShell<K> {
 
     /// Takes back a connection that is fit for the next client.
     pub fn give_back(self: &Rc<Self>, id: ConnId, conn: K::Conn) {
-        self.resting.borrow_mut().insert(id, conn);
+        self.rest(id, conn);
         self.tell(Event::Returned { conn: id, reuse: true });
         self.attend(id);
     }
@@ -153,6 +154,17 @@ impl<K: Connector> PoolShell<K> {
             ("active", tally.busy),
             ("closing", tally.closing),
         ]
+    }
+
+    fn rest(&self, id: ConnId, conn: K::Conn) {
+        self.resting.borrow_mut().insert(id.index(), Resting { id, conn });
+    }
+
+    /// The connection, if it rests.
+    fn take(&self, id: ConnId) -> Option<K::Conn> {
+        let taken = self.resting.borrow_mut().remove(id.index())?;
+        debug_assert_eq!(taken.id, id);
+        Some(taken.conn)
     }
 
     fn now(&self) -> Duration {
@@ -192,7 +204,7 @@ impl<K: Connector> PoolShell<K> {
                 spawn_local(Rc::clone(self).open(conn, pool));
             }
             Effect::Assign { client, conn } => {
-                let taken = self.resting.borrow_mut().remove(&conn);
+                let taken = self.take(conn);
                 if let Some(taken) = taken {
                     self.settle(client, Ok((conn, taken)));
                 }
@@ -200,7 +212,7 @@ impl<K: Connector> PoolShell<K> {
             Effect::Refuse { client, why } => self.settle(client, Err(why)),
             Effect::Close { conn, why } => {
                 self.connector.disconnected(why.label());
-                let taken = self.resting.borrow_mut().remove(&conn);
+                let taken = self.take(conn);
                 if let Some(taken) = taken {
                     spawn_local(Rc::clone(self).close(conn, taken));
                 }
@@ -210,7 +222,7 @@ impl<K: Connector> PoolShell<K> {
 
     /// Puts the outcome where the waiting client finds it.
     fn settle(&self, client: ClientId, outcome: Result<(ConnId, K::Conn), Refusal>) {
-        if let Some(ticket) = self.tickets.borrow_mut().get_mut(&client) {
+        if let Some(ticket) = self.tickets.borrow_mut().get_mut(client.0 as usize) {
             ticket.settle(outcome);
         }
     }
@@ -218,7 +230,7 @@ impl<K: Connector> PoolShell<K> {
     async fn open(self: Rc<Self>, id: ConnId, pool: PoolId) {
         match self.connector.open(pool).await {
             Ok(conn) => {
-                self.resting.borrow_mut().insert(id, conn);
+                self.rest(id, conn);
                 self.tell(Event::Opened { conn: id });
                 self.attend(id);
             }
@@ -250,6 +262,12 @@ impl<K: Connector> Drop for PoolShell<K> {
         self.earlier.notify_one();
         self.watcher.get_mut().wake_by_ref();
     }
+}
+
+/// A connection that no client has.
+struct Resting<C> {
+    id: ConnId,
+    conn: C,
 }
 
 type Served = Result<ConnId, Refusal>;

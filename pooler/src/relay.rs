@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use poolwright_session::{Fatal, Output, Pause, Session};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain};
+use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain, poll_write_all};
 use crate::stream::Stream;
 
 /// One client: its socket, its session, and bytes not yet dealt with.
@@ -102,7 +102,7 @@ impl<'a> Pair<'a> {
         cx: &mut Context<'_>,
     ) -> Result<Step, End> {
         if begin {
-            self.take_client_bytes(&[], scratch, cx)?;
+            self.take_client_bytes(&[], &mut scratch.out, cx)?;
         }
         loop {
             let server = self.pump_server(scratch, cx)?;
@@ -123,7 +123,8 @@ impl<'a> Pair<'a> {
             Poll::Ready(Err(error)) => return Err(End::ClientLost(error)),
             Poll::Pending => return Ok(Step::Stuck),
         }
-        let mut buf = ReadBuf::new(&mut scratch.read);
+        let Scratch { read, out } = scratch;
+        let mut buf = ReadBuf::new(read);
         match Pin::new(&mut self.server.stream).poll_read(cx, &mut buf) {
             Poll::Pending => return Ok(Step::Stuck),
             Poll::Ready(Err(error)) => return Err(End::ServerLost(error.into())),
@@ -132,18 +133,40 @@ impl<'a> Pair<'a> {
             }
             Poll::Ready(Ok(())) => {}
         }
-        let count = buf.filled().len();
-        let ServerConn { model, input, .. } = &mut *self.server;
-        let session = &mut self.client.session;
-        let to_client = &mut scratch.out.to_client;
-        let fresh = &scratch.read[..count];
-        let done = digest(input, fresh, |bytes| model.receive(Some(session), bytes, to_client));
-        self.flush_to_client(scratch, cx)?;
-        done.map_err(|confused| End::ServerLost(confused.into()))?;
+        self.take_server_bytes(buf.filled(), &mut out.to_client, cx)?;
         if std::mem::take(&mut self.held) {
-            self.take_client_bytes(&[], scratch, cx)?;
+            self.take_client_bytes(&[], out, cx)?;
         }
         Ok(Step::Moved)
+    }
+
+    fn take_server_bytes(
+        &mut self,
+        fresh: &[u8],
+        to_client: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let ServerConn { model, input, .. } = &mut *self.server;
+        let session = Some(&mut self.client.session);
+        let whole = input.is_empty();
+        if !whole {
+            input.extend_from_slice(fresh);
+        }
+        let bytes = if whole { fresh } else { &input[..] };
+        let received = match model.receive_in_place(session, bytes, to_client) {
+            Ok(received) => received,
+            Err(confused) => {
+                self.client.send(to_client, &[], cx)?;
+                return Err(End::ServerLost(confused.into()));
+            }
+        };
+        let sent = self.client.send(to_client, &bytes[received.run], cx);
+        if whole {
+            input.extend_from_slice(&fresh[received.used..]);
+        } else {
+            input.drain(..received.used);
+        }
+        sent
     }
 
     /// From the client to the server, unless the server is slow to take what it has, or the client
@@ -157,7 +180,8 @@ impl<'a> Pair<'a> {
         if self.held || self.client.output.len() > READ_SIZE {
             return Ok(Step::Stuck);
         }
-        let mut buf = ReadBuf::new(&mut scratch.read);
+        let Scratch { read, out } = scratch;
+        let mut buf = ReadBuf::new(read);
         match Pin::new(&mut self.client.stream).poll_read(cx, &mut buf) {
             Poll::Pending => return Ok(Step::Stuck),
             Poll::Ready(Err(error)) => return Err(End::ClientLost(error)),
@@ -166,31 +190,25 @@ impl<'a> Pair<'a> {
             }
             Poll::Ready(Ok(())) => {}
         }
-        let count = buf.filled().len();
-        let fresh = std::mem::take(&mut scratch.read);
-        let result = self.take_client_bytes(&fresh[..count], scratch, cx);
-        scratch.read = fresh;
-        result.map(|()| Step::Moved)
+        self.take_client_bytes(buf.filled(), out, cx).map(|()| Step::Moved)
     }
 
     fn take_client_bytes(
         &mut self,
         fresh: &[u8],
-        scratch: &mut Scratch,
+        out: &mut Output,
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         let ClientConn { session, input, .. } = &mut *self.client;
         let model = &mut self.server.model;
-        let out = &mut scratch.out;
         let mut pause = Pause::More(0);
         let Ok(()) = digest(input, fresh, |bytes| {
             let taken = session.send(Some(model), bytes, out);
             pause = taken.pause;
             Ok::<_, std::convert::Infallible>(taken.consumed)
         });
-        self.server.output.append(&mut scratch.out.to_server);
-        let sent = self.server.poll_output(cx);
-        self.flush_to_client(scratch, cx)?;
+        let sent = self.server.poll_send(&mut out.to_server, cx);
+        self.client.send(&mut out.to_client, &[], cx)?;
         if let Poll::Ready(Err(error)) = sent {
             return Err(End::ServerLost(error.into()));
         }
@@ -204,21 +222,29 @@ impl<'a> Pair<'a> {
             Pause::Fatal(fatal) => Err(End::Fatal(fatal)),
         }
     }
+}
 
-    fn flush_to_client(&mut self, scratch: &mut Scratch, cx: &mut Context<'_>) -> Result<(), End> {
-        let to_client = &mut scratch.out.to_client;
-        let client = &mut *self.client;
-        let backlog = !client.output.is_empty();
-        if backlog {
-            client.output.append(to_client);
-            return Ok(());
+impl ClientConn {
+    /// Sends `written`, which is left empty, and `run` behind it; what the client does not take at
+    /// once is kept.
+    fn send(&mut self, written: &mut Vec<u8>, run: &[u8], cx: &mut Context<'_>) -> Result<(), End> {
+        if self.output.is_empty() && written.is_empty() {
+            let (count, sent) = poll_write_all(&mut self.stream, run, cx);
+            self.output.extend_from_slice(&run[count..]);
+            return client_lost(sent);
         }
-        if let Poll::Ready(Err(error)) = poll_drain(&mut client.stream, to_client, cx) {
-            to_client.clear();
-            return Err(End::ClientLost(error));
-        }
-        client.output.append(to_client);
-        Ok(())
+        written.extend_from_slice(run);
+        let first = self.output.is_empty();
+        let sent = if first { poll_drain(&mut self.stream, written, cx) } else { Poll::Pending };
+        self.output.append(written);
+        client_lost(sent)
+    }
+}
+
+fn client_lost(sent: Poll<io::Result<()>>) -> Result<(), End> {
+    match sent {
+        Poll::Ready(Err(error)) => Err(End::ClientLost(error)),
+        _ => Ok(()),
     }
 }
 

@@ -182,7 +182,11 @@ impl Session {
     ) -> Taken {
         let mut consumed = 0;
         loop {
-            consumed += self.rest.pass(&input[consumed..], &mut out.to_server);
+            let (count, forward) = self.rest.take(input.len() - consumed);
+            if forward {
+                out.to_server.extend_from_slice(&input[consumed..consumed + count]);
+            }
+            consumed += count;
             if let Some(server) = server.as_deref_mut() {
                 server.half_sent = self.rest != Rest::Header && self.rest_is_sent;
             }

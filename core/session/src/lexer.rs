@@ -181,25 +181,63 @@ const KEYWORDS: [Word; 50] = sorted([
 ]);
 
 /// What makes a relation temporary behind INTO.
-const TEMPORARY: [Word; 4] = sorted(["temp", "temporary", "local", "global"]);
+const TEMPORARY_WORDS: [&str; 4] = ["temp", "temporary", "local", "global"];
+const TEMPORARY: [Word; 4] = sorted(TEMPORARY_WORDS);
 /// What SET changes until the transaction ends, and no longer.
-const BOUNDED: [Word; 3] = sorted(["local", "transaction", "constraints"]);
+const BOUNDED_WORDS: [&str; 3] = ["local", "transaction", "constraints"];
+const BOUNDED: [Word; 3] = sorted(BOUNDED_WORDS);
 /// What EXPLAIN ANALYZE may run that leaves something.
-const EXPLAINED: [Word; 4] = sorted(["create", "declare", "execute", "refresh"]);
+const EXPLAINED_WORDS: [&str; 4] = ["create", "declare", "execute", "refresh"];
+const EXPLAINED: [Word; 4] = sorted(EXPLAINED_WORDS);
 /// Words behind which a relation's name comes.
-const BEFORE_RELATION: [Word; 4] = sorted(["into", "copy", "analyze", "vacuum"]);
+const BEFORE_RELATION_WORDS: [&str; 4] = ["into", "copy", "analyze", "vacuum"];
+const BEFORE_RELATION: [Word; 4] = sorted(BEFORE_RELATION_WORDS);
 /// Words that BY follows.
-const BEFORE_BY: [Word; 3] = sorted(["order", "group", "partition"]);
+const BEFORE_BY_WORDS: [&str; 3] = ["order", "group", "partition"];
+const BEFORE_BY: [Word; 3] = sorted(BEFORE_BY_WORDS);
 
 /// The single words that the rules name.
 mod words {
-    use super::Word;
+    use super::word::{Shapes, Word};
 
     macro_rules! words {
-        ($($name:ident),*) => { $(pub const $name: Word = Word::new(stringify!($name).as_bytes());)* };
+        ($($name:ident),*) => {
+            $(pub const $name: Word = Word::new(stringify!($name).as_bytes());)*
+            const SINGLE: &[&str] = &[$(stringify!($name)),*];
+        };
     }
-    words!(AS, BY, CONFLICT, CURRVAL, DECLARE, DISTINCT, EXPLAIN, FILTER, HOLD, INTO, LASTVAL);
-    words!(NEXTVAL, ON, OVER, PG_CATALOG, PG_SETTINGS, SELECT, SET, WITH);
+    words!(
+        AS,
+        BY,
+        CONFLICT,
+        CURRVAL,
+        DECLARE,
+        DISTINCT,
+        EXPLAIN,
+        FILTER,
+        HOLD,
+        INTO,
+        LASTVAL,
+        NEXTVAL,
+        ON,
+        OVER,
+        PG_CATALOG,
+        PG_SETTINGS,
+        SELECT,
+        SET,
+        WITH
+    );
+
+    /// What every word inside a statement is compared with: the single words and the short lists,
+    /// but not [`super::KEYWORDS`], which only a call asks for.
+    pub const TOLD: Shapes = Shapes::new(&[
+        SINGLE,
+        &super::TEMPORARY_WORDS,
+        &super::BOUNDED_WORDS,
+        &super::EXPLAINED_WORDS,
+        &super::BEFORE_RELATION_WORDS,
+        &super::BEFORE_BY_WORDS,
+    ]);
 }
 
 fn harmless_function(name: &[u8]) -> bool {
@@ -216,9 +254,9 @@ fn within(list: &[&str], word: &[u8]) -> bool {
 
 /// What has been seen of the statement that is being read.
 #[derive(Default)]
-struct Scan {
+struct Scan<'a> {
     head: Option<Word>,
-    previous: Previous,
+    previous: Previous<'a>,
     /// The name just read belongs to a relation, which a column list may follow.
     target: bool,
     /// The name just read is `pg_catalog`.
@@ -228,28 +266,29 @@ struct Scan {
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Previous {
+enum Previous<'a> {
     #[default]
     Nothing,
-    Word(Word),
+    /// A word, and its number if it is [`words::TOLD`].
+    Word(&'a [u8], Word),
     Quoted,
     Dot,
     Close,
     Other,
 }
 
-impl Previous {
-    fn is(self, word: Word) -> bool {
-        self == Previous::Word(word)
+impl Previous<'_> {
+    fn is(self, told: Word) -> bool {
+        matches!(self, Previous::Word(_, word) if word == told)
     }
 
-    fn is_any<const N: usize>(self, words: &[Word; N]) -> bool {
-        matches!(self, Previous::Word(word) if word.is_any(words))
+    fn is_any<const N: usize>(self, told: &[Word; N]) -> bool {
+        matches!(self, Previous::Word(_, word) if word.is_any(told))
     }
 }
 
-impl Scan {
-    fn see(&mut self, token: Token<'_>, tokens: &Tokens<'_>, look: &mut Look) -> Option<Suspicion> {
+impl<'a> Scan<'a> {
+    fn see(&mut self, token: Token<'a>, tokens: &Tokens<'a>, look: &mut Look) -> Option<Suspicion> {
         match token {
             Token::Punctuation(b';') => *self = Scan::default(),
             Token::Word(text) => return self.word(text, tokens.at_parenthesis(), look),
@@ -261,9 +300,10 @@ impl Scan {
         None
     }
 
-    fn word(&mut self, text: &[u8], call: bool, look: &mut Look) -> Option<Suspicion> {
-        let word = Word::new(text);
-        let before = std::mem::replace(&mut self.previous, Previous::Word(word));
+    fn word(&mut self, text: &'a [u8], call: bool, look: &mut Look) -> Option<Suspicion> {
+        let told = call || self.head.is_none() || words::TOLD.may_have(text);
+        let word = if told { Word::new(text) } else { Word::default() };
+        let before = std::mem::replace(&mut self.previous, Previous::Word(text, word));
         if call {
             look.reads |= word == words::CURRVAL || word == words::LASTVAL;
             look.advances |= word == words::NEXTVAL;
@@ -291,7 +331,7 @@ impl Scan {
     }
 
     /// Notes whether a relation's name goes on or begins; answers whether a dot came before.
-    fn begin_name(&mut self, before: Previous) -> bool {
+    fn begin_name(&mut self, before: Previous<'a>) -> bool {
         let qualified = before == Previous::Dot;
         if !qualified {
             self.target = before.is_any(&BEFORE_RELATION);
@@ -300,8 +340,8 @@ impl Scan {
     }
 
     /// Whether `word`, with a parenthesis behind it, is no call: a keyword, or an alias.
-    fn may_precede_list(&self, before: Previous, word: Word) -> bool {
-        let name = matches!(before, Previous::Word(word) if !word.within(&KEYWORDS));
+    fn may_precede_list(&self, before: Previous<'a>, word: Word) -> bool {
+        let name = matches!(before, Previous::Word(text, _) if !Word::new(text).within(&KEYWORDS));
         let closed = before == Previous::Close && !self.distinct_on;
         word.within(&KEYWORDS)
             || before.is(words::AS)
@@ -327,7 +367,7 @@ impl Scan {
 }
 
 /// What the words after the first make of a statement that begins harmlessly.
-fn forbidden_in(head: Word, before: Previous, word: Word, text: &[u8]) -> Option<Suspicion> {
+fn forbidden_in(head: Word, before: Previous<'_>, word: Word, text: &[u8]) -> Option<Suspicion> {
     if text.len() >= 7 && text[..7].eq_ignore_ascii_case(b"pg_temp") {
         return Some(Suspicion::Temporary);
     }

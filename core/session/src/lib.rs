@@ -7,6 +7,7 @@
 //! - [`statements`]: prepared statements, by text; which of them a server holds;
 //! - [`parameters`]: what a client wants set, what a server has set;
 //! - [`replies`]: what a server still owes, and to whom;
+//! - `sink`: bytes on their way to the client;
 //! - [`server`]: the model of one server connection, fed with what the server sends;
 //! - [`client`]: the rules for each message of a client.
 
@@ -15,10 +16,11 @@ pub mod lexer;
 pub mod parameters;
 pub mod replies;
 pub mod server;
+mod sink;
 pub mod statements;
 
 pub use client::{Fatal, Output, Pause, Session, Taken};
-pub use server::{Confused, Server};
+pub use server::{Confused, Received, Server};
 pub use statements::Statements;
 
 /// What is left of a message whose start has been dealt with.
@@ -34,24 +36,22 @@ enum Rest {
 }
 
 impl Rest {
-    /// Moves as much of `input` as belongs to the message; answers how many bytes that was.
-    fn pass(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
+    /// Takes as much of `available` bytes as belongs to the message; answers how many those are,
+    /// and whether they go to the other side.
+    fn take(&mut self, available: usize) -> (usize, bool) {
         let (left, forward) = match *self {
-            Rest::Header => return 0,
+            Rest::Header => return (0, false),
             Rest::Forward(left) => (left, true),
             Rest::Skip(left) => (left, false),
         };
-        let count = input.len().min(left as usize);
-        if forward {
-            out.extend_from_slice(&input[..count]);
-        }
+        let count = available.min(left as usize);
         let left = left - count as u32;
         *self = match left {
             0 => Rest::Header,
             left if forward => Rest::Forward(left),
             left => Rest::Skip(left),
         };
-        count
+        (count, forward)
     }
 }
 

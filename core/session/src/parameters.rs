@@ -68,6 +68,9 @@ const MEANINGLESS: &[&str] = &[
     "statement_timeout",
 ];
 
+/// Parameters that decide how the lexer reads a text.
+const READING: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+
 /// Reported parameters that no SET changes.
 const FIXED: &[&str] = &[
     "in_hot_standby",
@@ -145,6 +148,18 @@ impl Current {
             write_set(&mut sql, name, value);
         }
         Some(sql)
+    }
+
+    /// The same change as one statement list that ends the server's session where one of it is
+    /// refused, so that nothing sent behind it runs in the old state (invariant I3b). `None` if
+    /// the settings are equal, or decide how the text behind it is read.
+    pub fn difference_or_end(&self, wanted: &Wanted) -> Option<String> {
+        let change = self.difference(wanted)?;
+        let differs = |name: &&str| self.applied.get(name) != wanted.get(name);
+        if READING.iter().any(|name| differs(&name)) {
+            return None;
+        }
+        Some(format!("SET exit_on_error = on;{change}SET exit_on_error = off"))
     }
 
     /// The settings are now the wanted ones.

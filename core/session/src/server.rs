@@ -5,6 +5,7 @@ mod failure;
 mod receive;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use poolwright_wire::{TargetKind, TransactionStatus, write};
 
@@ -19,6 +20,15 @@ use crate::statements::{Held, NO_STATEMENT};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unexpected from the server: {0}")]
 pub struct Confused(pub String);
+
+/// What was taken in, and what of it goes to the client as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes dealt with. The rest, an incomplete message, is to be given again with more behind it.
+    pub used: usize,
+    /// A run of the input for the client, behind what was written for it.
+    pub run: Range<usize>,
+}
 
 #[derive(Debug)]
 pub struct Server {
@@ -137,6 +147,15 @@ impl Server {
         self.unnamed = None;
         self.replies.push_back(Reply::Injected);
         write::query(to_server, sql.as_bytes());
+    }
+
+    /// Sends the client's settings ahead of its request, to be written in one go with it; answers
+    /// whether that was possible. The server's session ends if one of them is refused.
+    pub fn send_settings(&mut self, wanted: &Wanted, to_server: &mut Vec<u8>) -> bool {
+        let Some(sql) = self.parameters.difference_or_end(wanted) else { return false };
+        self.inject(&sql, to_server);
+        self.set_applied(wanted);
+        true
     }
 
     /// The end of an injected query.

@@ -7,20 +7,31 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use poolwright_pool::{ConnId, Refusal};
 use poolwright_session::Output;
 use poolwright_wire::write::ErrorFields;
 use tokio::io::ReadBuf;
 
 use super::{Client, Over};
+use crate::conn::ServerConn;
+use crate::dialer::Dialer;
+use crate::pools::Acquire;
 use crate::roster::Standing;
 use crate::worker::Lease;
+
+type Acquired = Result<(ConnId, Box<ServerConn>), Refusal>;
 
 impl Client {
     /// Waits for a server connection; `None` if the request was cancelled meanwhile (I6).
     pub(super) async fn wait(&mut self) -> Result<Option<Lease>, Over> {
+        let pools = Rc::clone(&self.worker.pools);
+        let mut acquire = pools.acquire(self.tenant.pool, self.id());
+        if let Some(done) = acquire.at_once() {
+            return self.leased(done).map(Some);
+        }
         let since = Instant::now();
         self.slot.stand(Standing::Waiting);
-        let waited = self.wait_in_queue().await;
+        let waited = self.wait_in_queue(acquire).await;
         self.slot.stand(Standing::Idle);
         self.tenant.counts.client_wait.add(since.elapsed());
         if let Ok(None) = waited {
@@ -29,16 +40,18 @@ impl Client {
         waited
     }
 
-    async fn wait_in_queue(&mut self) -> Result<Option<Lease>, Over> {
-        let pools = Rc::clone(&self.worker.pools);
-        let mut acquire = pin!(pools.acquire(self.tenant.pool, self.id()));
+    fn leased(&self, done: Acquired) -> Result<Lease, Over> {
+        let (id, conn) = done?;
+        Ok(Lease::new(Rc::clone(&self.worker), id, conn))
+    }
+
+    async fn wait_in_queue(&mut self, acquire: Acquire<'_, Dialer>) -> Result<Option<Lease>, Over> {
+        let mut acquire = pin!(acquire);
         let mut watching = true;
         poll_fn(|cx| {
             self.slot.register(cx);
             if let Poll::Ready(done) = acquire.as_mut().poll(cx) {
-                let worker = Rc::clone(&self.worker);
-                let lease = done.map(|(id, conn)| Some(Lease::new(worker, id, conn)));
-                return Poll::Ready(lease.map_err(Over::from));
+                return Poll::Ready(self.leased(done).map(Some));
             }
             if self.slot.take_cancelled() {
                 return Poll::Ready(Ok(None));

@@ -56,10 +56,16 @@ impl<'a, K: Connector> Acquire<'a, K> {
         }
     }
 
-    fn wait(&mut self, cx: &Context<'_>) {
-        let ticket = Ticket { waker: cx.waker().clone(), outcome: None };
-        self.shell.tickets.borrow_mut().insert(self.client, ticket);
-        self.stage = Stage::Waiting;
+    /// Asks; `None`: the client is in the queue now, and is to be polled.
+    pub fn at_once(&mut self) -> Option<Result<(ConnId, K::Conn), Refusal>> {
+        debug_assert!(self.stage == Stage::New);
+        let done = self.request();
+        self.stage = if done.is_some() { Stage::Done } else { Stage::Waiting };
+        if done.is_none() {
+            let ticket = Ticket { waker: Waker::noop().clone(), outcome: None };
+            self.shell.tickets.borrow_mut().insert(self.client.0 as usize, ticket);
+        }
+        done
     }
 }
 
@@ -67,22 +73,19 @@ impl<K: Connector> Future for Acquire<'_, K> {
     type Output = Result<(ConnId, K::Conn), Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.stage == Stage::New {
-            if let Some(done) = self.request() {
-                self.stage = Stage::Done;
-                return Poll::Ready(done);
-            }
-            self.wait(cx);
-            return Poll::Pending;
+        if self.stage == Stage::New
+            && let Some(done) = self.at_once()
+        {
+            return Poll::Ready(done);
         }
         let shell = self.shell;
         let mut tickets = shell.tickets.borrow_mut();
-        let Some(ticket) = tickets.get_mut(&self.client) else { return Poll::Pending };
+        let Some(ticket) = tickets.get_mut(self.client.0 as usize) else { return Poll::Pending };
         let Some(outcome) = ticket.outcome.take() else {
             ticket.waker.clone_from(cx.waker());
             return Poll::Pending;
         };
-        tickets.remove(&self.client);
+        tickets.remove(self.client.0 as usize);
         self.stage = Stage::Done;
         Poll::Ready(outcome)
     }
@@ -93,7 +96,7 @@ impl<K: Connector> Drop for Acquire<'_, K> {
         if self.stage != Stage::Waiting {
             return;
         }
-        let ticket = self.shell.tickets.borrow_mut().remove(&self.client);
+        let ticket = self.shell.tickets.borrow_mut().remove(self.client.0 as usize);
         match ticket.and_then(|ticket| ticket.outcome) {
             Some(Ok((id, conn))) => self.shell.give_back(id, conn),
             Some(Err(_)) => {}

@@ -18,17 +18,17 @@ use crate::dialer::Dialer;
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(60);
 
 impl Connector for Dialer {
-    type Conn = ServerConn;
+    type Conn = Box<ServerConn>;
 
-    async fn open(&self, pool: PoolId) -> Result<ServerConn, OpenError> {
+    async fn open(&self, pool: PoolId) -> Result<Box<ServerConn>, OpenError> {
         let refused = |error: crate::server::ConnectError| OpenError {
             retry: error.retry(),
             reason: error.to_string(),
         };
-        self.dial(pool).await.map_err(refused)
+        self.dial(pool).await.map(Box::new).map_err(refused)
     }
 
-    async fn close(&self, conn: ServerConn) {
+    async fn close(&self, conn: Box<ServerConn>) {
         let (addr, process_id) = (conn.backend.addr, conn.backend.process_id);
         let mut closing = pin!(conn.close());
         if timeout(GOODBYE_PATIENCE, &mut closing).await.is_err() {
@@ -37,7 +37,7 @@ impl Connector for Dialer {
         }
     }
 
-    fn poll_idle(&self, conn: &mut ServerConn, cx: &mut Context<'_>) -> Poll<&'static str> {
+    fn poll_idle(&self, conn: &mut Box<ServerConn>, cx: &mut Context<'_>) -> Poll<&'static str> {
         conn.poll_idle(cx).map(|lost| {
             let backend = &conn.backend;
             info!(addr = %backend.addr, process_id = backend.process_id, %lost, "idle connection lost");

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use poolwright_pool::{ConnId, Event};
 use tokio::task::spawn_local;
 
-use super::{Connector, PoolShell};
+use super::{Connector, PoolShell, Resting};
 
 /// Ends when the shell is gone.
 pub(super) async fn watch<K: Connector>(shell: Weak<PoolShell<K>>) {
@@ -26,11 +26,14 @@ pub(super) async fn watch<K: Connector>(shell: Weak<PoolShell<K>>) {
 impl<K: Connector> PoolShell<K> {
     fn find_dead(&self, cx: &mut Context<'_>) -> Vec<(ConnId, &'static str)> {
         let mut resting = self.resting.borrow_mut();
-        let look = |(id, conn): (&ConnId, &mut K::Conn)| match self.connector.poll_idle(conn, cx) {
-            Poll::Ready(label) => Some((*id, label)),
+        let look = |resting: &mut Resting<K::Conn>| match self
+            .connector
+            .poll_idle(&mut resting.conn, cx)
+        {
+            Poll::Ready(label) => Some((resting.id, label)),
             Poll::Pending => None,
         };
-        resting.iter_mut().filter_map(look).collect()
+        resting.values_mut().filter_map(look).collect()
     }
 
     /// Has the watcher woken when something happens to this connection, if it rests.
@@ -44,7 +47,7 @@ impl<K: Connector> PoolShell<K> {
     /// the rules are told. What the runtime already knows is seen here before the watcher's turn.
     pub(super) fn take_alive(self: &Rc<Self>, id: ConnId) -> Option<K::Conn> {
         match self.look_at(id) {
-            None => self.resting.borrow_mut().remove(&id),
+            None => self.take(id),
             Some(label) => {
                 self.bury(id, label);
                 None
@@ -55,9 +58,9 @@ impl<K: Connector> PoolShell<K> {
     /// The reason to close a resting connection, if there is one.
     fn look_at(&self, id: ConnId) -> Option<&'static str> {
         let mut resting = self.resting.borrow_mut();
-        let conn = resting.get_mut(&id)?;
+        let resting = resting.get_mut(id.index()).filter(|resting| resting.id == id)?;
         let watcher = self.watcher.borrow();
-        match self.connector.poll_idle(conn, &mut Context::from_waker(&watcher)) {
+        match self.connector.poll_idle(&mut resting.conn, &mut Context::from_waker(&watcher)) {
             Poll::Ready(label) => Some(label),
             Poll::Pending => None,
         }
@@ -65,8 +68,7 @@ impl<K: Connector> PoolShell<K> {
 
     /// Closes a connection that the server has ended; its slot is free when that is confirmed.
     fn bury(self: &Rc<Self>, id: ConnId, label: &'static str) {
-        let taken = self.resting.borrow_mut().remove(&id);
-        if let Some(conn) = taken {
+        if let Some(conn) = self.take(id) {
             self.connector.disconnected(label);
             self.tell(Event::Returned { conn: id, reuse: false });
             spawn_local(Rc::clone(self).close(id, conn));

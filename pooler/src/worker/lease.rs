@@ -14,11 +14,11 @@ pub struct Lease {
     worker: Rc<Worker>,
     id: ConnId,
     /// Empty only once it has been handed on.
-    conn: Option<ServerConn>,
+    conn: Option<Box<ServerConn>>,
 }
 
 impl Lease {
-    pub fn new(worker: Rc<Worker>, id: ConnId, conn: ServerConn) -> Lease {
+    pub fn new(worker: Rc<Worker>, id: ConnId, conn: Box<ServerConn>) -> Lease {
         Lease { worker, id, conn: Some(conn) }
     }
 

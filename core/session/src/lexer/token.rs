@@ -47,6 +47,11 @@ impl<'a> Tokens<'a> {
 
     /// Whether a parenthesis comes next.
     pub fn at_parenthesis(&self) -> bool {
+        if let [b' ', next, ..] = self.rest()
+            && KINDS[*next as usize] == Kind::Letter
+        {
+            return false;
+        }
         let mut ahead = Tokens { ..*self };
         ahead.skip_blank() && ahead.text.get(ahead.at) == Some(&b'(')
     }

@@ -47,9 +47,52 @@ pub const fn sorted<const N: usize>(words: [&str; N]) -> [Word; N] {
     list
 }
 
+/// First letters and lengths that a set of words has: most words of a text are none of the set, and
+/// this says so without reading them.
+pub struct Shapes([u32; 32]);
+
+impl Shapes {
+    pub const fn new(lists: &[&[&str]]) -> Shapes {
+        let mut shapes = [0; 32];
+        let mut list = 0;
+        while list < lists.len() {
+            let mut at = 0;
+            while at < lists[list].len() {
+                let word = lists[list][at].as_bytes();
+                shapes[place(word[0])] |= 1 << word.len();
+                at += 1;
+            }
+            list += 1;
+        }
+        Shapes(shapes)
+    }
+
+    /// False only for words outside the set.
+    pub fn may_have(&self, word: &[u8]) -> bool {
+        let shape = word.first().map_or(0, |first| self.0[place(*first)]);
+        word.len() < 32 && shape & (1 << word.len()) != 0
+    }
+}
+
+const fn place(first: u8) -> usize {
+    (first & 0x1f) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shapes_hold_every_word_of_their_lists() {
+        const SHAPES: Shapes = Shapes::new(&[&["with", "SET"], &["pg_catalog"]]);
+        for word in ["with", "WITH", "wide", "set", "PG_CATALOG"] {
+            assert!(SHAPES.may_have(word.as_bytes()), "{word}");
+        }
+        let long = "s".repeat(35);
+        for word in ["", "wit", "sets", "catalog", long.as_str()] {
+            assert!(!SHAPES.may_have(word.as_bytes()), "{word}");
+        }
+    }
 
     #[test]
     fn words_differ_in_more_than_case_or_are_the_same() {

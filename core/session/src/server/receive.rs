@@ -2,31 +2,69 @@
 
 use poolwright_wire::{Header, header, read, server as tag, write};
 
-use super::{Confused, Server};
+use super::{Confused, Received, Server};
 use crate::Rest;
 use crate::client::Session;
 use crate::replies::Reply;
+use crate::sink::Sink;
 
 /// The longest body of a message that is looked into, in bytes; longer ones pass unread.
 const LOOK_LIMIT: u32 = 64 * 1024;
 
 impl Server {
-    /// Takes in what the server sent; answers how many bytes were dealt with. The rest, an
-    /// incomplete message, is to be given again with more behind it. Without a session only the
-    /// pooler's own replies and the leftovers of a client that is gone are expected.
+    /// As [`Server::receive_in_place`], with all that goes to the client written; answers how many
+    /// bytes were dealt with.
     ///
     /// # Errors
     /// [`Confused`]: close the connection.
     pub fn receive(
         &mut self,
-        mut session: Option<&mut Session>,
+        session: Option<&mut Session>,
         input: &[u8],
         to_client: &mut Vec<u8>,
     ) -> Result<usize, Confused> {
+        let Received { used, run } = self.receive_in_place(session, input, to_client)?;
+        to_client.extend_from_slice(&input[run]);
+        Ok(used)
+    }
+
+    /// Takes in what the server sent. Without a session only the pooler's own replies and the
+    /// leftovers of a client that is gone are expected.
+    ///
+    /// # Errors
+    /// [`Confused`]: close the connection, when the client has got what was written for it.
+    pub fn receive_in_place(
+        &mut self,
+        session: Option<&mut Session>,
+        input: &[u8],
+        to_client: &mut Vec<u8>,
+    ) -> Result<Received, Confused> {
+        let mut sink = Sink::new(input, to_client);
+        match self.messages(session, input, &mut sink) {
+            Ok(used) => Ok(Received { used, run: sink.into_run() }),
+            Err(confused) => {
+                sink.own();
+                Err(confused)
+            }
+        }
+    }
+
+    fn messages(
+        &mut self,
+        mut session: Option<&mut Session>,
+        input: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<usize, Confused> {
         let mut at = 0;
         loop {
-            at += self.rest.pass(&input[at..], to_client);
-            self.answer(session.is_some(), to_client);
+            let (count, forward) = self.rest.take(input.len() - at);
+            if forward {
+                sink.pass(at..at + count);
+            }
+            at += count;
+            if self.answers_next() {
+                self.answer(session.is_some(), sink.own());
+            }
             let left = &input[at..];
             if self.rest != Rest::Header || left.is_empty() {
                 return Ok(at);
@@ -36,7 +74,7 @@ impl Server {
             };
             let look = if looked_into(&head) { head.length } else { 0 };
             let Some(body) = left.get(5..5 + look as usize) else { return Ok(at) };
-            let forward = self.message(head, body, session.as_deref_mut(), to_client)?;
+            let forward = self.message(head, body, session.as_deref_mut(), sink)?;
             let whole = head.length + 5;
             let forward = forward && session.is_some();
             self.rest = if forward { Rest::Forward(whole) } else { Rest::Skip(whole) };
@@ -49,13 +87,13 @@ impl Server {
         head: Header,
         body: &[u8],
         session: Option<&mut Session>,
-        to_client: &mut Vec<u8>,
+        sink: &mut Sink<'_>,
     ) -> Result<bool, Confused> {
         match head.tag {
             tag::DATA_ROW | tag::COPY_DATA | tag::COPY_DONE => self.within_result(head.tag),
             tag::READY_FOR_QUERY => self.ready(body, session),
-            tag::ERROR_RESPONSE => self.error(body, session, to_client),
-            tag::PARAMETER_STATUS => self.parameter(body, session, to_client),
+            tag::ERROR_RESPONSE => self.error(body, session, sink.own()),
+            tag::PARAMETER_STATUS => self.parameter(body, session, sink.own()),
             tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => Ok(!self.is_injected()),
             tag::COMMAND_COMPLETE => self.complete(head, body, session),
             tag::COPY_IN_RESPONSE if session.is_none() => Err(Confused(
@@ -204,6 +242,11 @@ impl Server {
         self.copy_in = true;
         self.early_data = false;
         Ok(true)
+    }
+
+    /// Whether an answer's turn may have come.
+    fn answers_next(&self) -> bool {
+        self.early_data || matches!(self.replies.front(), Some(Reply::Answer(..) | Reply::CopyEnd))
     }
 
     /// Gives the client the answers whose turn has come.
