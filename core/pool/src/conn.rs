@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ids::{ConnId, PoolId};
+use crate::lending::Cap;
 
 /// Where a connection is. It is in exactly one of these from `Open` to `Closed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +14,17 @@ pub(crate) enum State {
     Idle { since: Duration },
     /// A client has it.
     Busy,
-    /// On its way out; the slot is not free yet, but promised to a pool that waits.
-    Closing { promised: Option<PoolId> },
+    /// On its way out; the slot is not free yet, but promised to somebody who waits.
+    Closing { promised: Option<Heir> },
+}
+
+/// Who gets the slot of a connection on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heir {
+    /// A pool that lacks a connection.
+    Pool(PoolId),
+    /// Another worker, which lacks a slot under this cap.
+    Neighbour(Cap),
 }
 
 #[derive(Debug)]

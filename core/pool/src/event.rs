@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{ClientId, ConnId, PoolId, ServerId};
+use crate::lending::Cap;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Event {
     Closed { conn: ConnId },
     /// [`crate::Pools::next_deadline`] has come, or limits were changed.
     Timer,
+    /// The bank has news for this worker: see [`crate::News`].
+    News { cap: Cap },
     /// Retire every connection to the server: idle ones now, busy ones when returned.
     Reconnect { server: ServerId },
     /// The (database, user) is no longer served: its waiters are refused, its
@@ -55,9 +58,9 @@ pub enum CloseReason {
     IdleTimeout,
     /// Older than its lifetime.
     Lifetime,
-    /// Idle, and another pool needed the slot.
+    /// Idle, and another pool needed the slot, here or in another worker.
     Evicted,
-    /// Returned, and a pool with fewer connections waited longer.
+    /// Returned, and a pool with fewer connections waited longer, here or in another worker.
     Yielded,
     /// A cap was lowered.
     Excess,

@@ -6,7 +6,7 @@
 //!
 //! In reading order: `ids` and `limits` name things, `event` is what goes
 //! in and out, `conn`, `conns`, `queue`, `ranking` and `pool` hold the state,
-//! `pools` changes it. `deadlines` and `random` are small helpers.
+//! `pools` changes it; `lending` lets several workers share caps. `deadlines` and `random` are small helpers.
 //!
 //! What each transaction asks of it, a request and a return, looks at one pool,
 //! its database and its server, whatever there is beside them, and allocates nothing.
@@ -16,6 +16,7 @@ mod conns;
 mod deadlines;
 mod event;
 mod ids;
+mod lending;
 mod limits;
 mod pool;
 mod pools;
@@ -26,5 +27,6 @@ mod ranking;
 pub use conn::Tally;
 pub use event::{CloseReason, Effect, Event, Refusal};
 pub use ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+pub use lending::{Bank, Cap, Lender, News, Statement, Want, Word};
 pub use limits::{DatabaseLimits, PoolLimits, ServerLimits, Tuning};
 pub use pools::{PoolCounts, Pools};

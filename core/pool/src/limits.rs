@@ -7,7 +7,8 @@ use crate::ids::ServerId;
 /// What this process may hold to one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLimits {
-    /// Most connections, counted from the start of a login to the server's EOF.
+    /// Most connections, counted from the start of a login to the server's EOF. Where slots are
+    /// lent, the bank's cap holds instead.
     pub max: u32,
     /// Most login attempts at once; at least 1 is needed to open anything.
     pub logins: u32,
@@ -17,7 +18,8 @@ pub struct ServerLimits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseLimits {
     pub server: ServerId,
-    /// Most connections of all the database's pools together.
+    /// Most connections of all the database's pools together. Where slots are lent, the bank's cap
+    /// holds instead.
     pub max: u32,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::conn::Tally;
 use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
+use crate::lending::{Statement, Want};
 use crate::limits::{DatabaseLimits, PoolLimits, ServerLimits};
 use crate::queue::Queue;
 use crate::ranking::{Hunger, Ranking};
@@ -126,15 +127,48 @@ impl Barren {
     }
 
     /// Something may be found from these times on.
-    pub(crate) fn shorten(&mut self, for_none: Duration, for_some: Duration) {
+    fn shorten(&mut self, for_none: Duration, for_some: Duration) {
         self.for_none = self.for_none.min(for_none);
         self.for_some = self.for_some.min(for_some);
+    }
+}
+
+/// A cap's slots. A lone worker has them all; one among others has what the bank has lent.
+#[derive(Debug, Default)]
+pub(crate) struct Loan {
+    pub(crate) statement: Statement,
+    /// What the bank was told, while it stands.
+    pub(crate) lack: Option<Want>,
+    /// The bank had no slot to spare for what nobody waits for; it is not asked again until then.
+    pub(crate) dry_until: Duration,
+    /// Until when a search for a connection to close for the neighbour finds nothing.
+    pub(crate) barren: Duration,
+}
+
+impl Loan {
+    /// Connections that may be open.
+    pub(crate) fn may_hold(&self) -> u32 {
+        self.statement.lent.saturating_sub(self.statement.owed)
+    }
+
+    /// Nobody lacks a slot as far as the bank has told, and the bank believes that of us.
+    pub(crate) fn at_ease(&self) -> bool {
+        self.lack.is_none() && self.statement.neighbour.is_none()
+    }
+
+    /// Something may be found from these times on.
+    fn shorten(&mut self, for_none: Duration, for_some: Duration) {
+        if let Some(neighbour) = self.statement.neighbour {
+            let from = if neighbour.has == 0 { for_none } else { for_some };
+            self.barren = self.barren.min(from);
+        }
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) limits: DatabaseLimits,
+    pub(crate) loan: Loan,
     pub(crate) tally: Tally,
     /// Pools with at least one connection.
     pub(crate) holders: u32,
@@ -151,6 +185,7 @@ impl Database {
     pub(crate) fn new() -> Database {
         Database {
             limits: DatabaseLimits { server: ServerId(0), max: 0 },
+            loan: Loan::default(),
             tally: Tally::default(),
             holders: 0,
             hungry: Ranking::default(),
@@ -162,13 +197,22 @@ impl Database {
     }
 
     pub(crate) fn full(&self) -> bool {
-        self.tally.open() >= self.limits.max
+        self.tally.open() >= self.loan.may_hold()
+    }
+
+    /// A search may succeed from these times on.
+    pub(crate) fn shorten_barren(&mut self, for_none: Duration, for_some: Duration) {
+        self.barren.shorten(for_none, for_some);
+        self.loan.shorten(for_none, for_some);
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) limits: ServerLimits,
+    /// The limits were set, and nothing has been made of it yet.
+    pub(crate) changed: bool,
+    pub(crate) loan: Loan,
     pub(crate) tally: Tally,
     pub(crate) holders: u32,
     /// The first of each database that is below its own cap.
@@ -185,6 +229,8 @@ impl Server {
     pub(crate) fn new() -> Server {
         Server {
             limits: ServerLimits { max: 0, logins: 0 },
+            changed: false,
+            loan: Loan::default(),
             tally: Tally::default(),
             holders: 0,
             hungry: Ranking::default(),
@@ -196,7 +242,13 @@ impl Server {
     }
 
     pub(crate) fn full(&self) -> bool {
-        self.tally.open() >= self.limits.max
+        self.tally.open() >= self.loan.may_hold()
+    }
+
+    /// A search may succeed from these times on.
+    pub(crate) fn shorten_barren(&mut self, for_none: Duration, for_some: Duration) {
+        self.barren.shorten(for_none, for_some);
+        self.loan.shorten(for_none, for_some);
     }
 
     pub(crate) fn may_log_in(&self) -> bool {

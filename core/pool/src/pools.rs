@@ -6,6 +6,7 @@ mod counts;
 mod evict;
 mod failures;
 mod feed;
+mod lending;
 mod moves;
 mod retire;
 mod settings;
@@ -21,6 +22,7 @@ use crate::conns::Conns;
 use crate::deadlines::Deadlines;
 use crate::event::{Effect, Event};
 use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::lending::{Cap, Lender, Nobody};
 use crate::limits::Tuning;
 use crate::pool::{Database, Pool, Server};
 use crate::queue::Places;
@@ -32,6 +34,8 @@ pub use counts::PoolCounts;
 #[derive(Debug)]
 pub struct Pools {
     tuning: Tuning,
+    /// The slots of all caps are lent.
+    borrows: bool,
     random: Random,
     servers: Vec<Server>,
     databases: Vec<Database>,
@@ -50,6 +54,9 @@ pub struct Pools {
 struct Turn<'a> {
     now: Duration,
     effects: &'a mut Vec<Effect>,
+    lender: &'a mut dyn Lender,
+    /// A connection was opened or closed, or a client gave up: the bank should know who lacks what.
+    moved: bool,
 }
 
 impl Pools {
@@ -61,6 +68,7 @@ impl Pools {
     pub fn with_tuning(seed: u64, tuning: Tuning) -> Pools {
         Pools {
             tuning,
+            borrows: false,
             random: Random::new(seed),
             servers: Vec::new(),
             databases: Vec::new(),
@@ -74,12 +82,30 @@ impl Pools {
         }
     }
 
+    /// The pools of one worker among several. All caps are lent by a [`crate::Bank`]: use
+    /// [`Pools::handle_with`] only. The clocks of all workers are the same.
+    pub fn borrowing(seed: u64, tuning: Tuning) -> Pools {
+        Pools { borrows: true, ..Pools::with_tuning(seed, tuning) }
+    }
+
     /// Takes one event and appends what is to be done. `now` is the time since
     /// the process started and never goes back. An id that is not in the state
     /// the event speaks of is a mistake of the caller: a panic in debug builds,
     /// ignored in release builds.
     pub fn handle(&mut self, now: Duration, event: Event, effects: &mut Vec<Effect>) {
-        self.dispatch(&mut Turn { now, effects }, event);
+        debug_assert!(!self.borrows, "the caps are lent, and nobody is there to ask");
+        self.handle_with(now, event, &mut Nobody, effects);
+    }
+
+    /// The same, with the way to the bank.
+    pub fn handle_with(
+        &mut self,
+        now: Duration,
+        event: Event,
+        lender: &mut dyn Lender,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.dispatch(&mut Turn { now, effects, lender, moved: false }, event);
         if cfg!(debug_assertions) {
             self.check();
         }
@@ -96,6 +122,7 @@ impl Pools {
             Event::Returned { conn, reuse } => self.returned(turn, conn, reuse),
             Event::Closed { conn } => self.closed(turn, conn),
             Event::Timer => self.tick(turn),
+            Event::News { cap } => self.news(turn, cap),
             Event::Reconnect { server } => self.reconnect(turn, server),
             Event::Forget { pool } => self.forget(turn, pool),
             Event::Shutdown => self.shut_down(turn),
@@ -133,5 +160,24 @@ impl Pools {
 
     fn server_of(&self, database: DatabaseId) -> ServerId {
         self.database(database).limits.server
+    }
+
+    fn server_of_cap(&self, cap: Cap) -> ServerId {
+        match cap {
+            Cap::Server(server) => server,
+            Cap::Database(database) => self.server_of(database),
+        }
+    }
+
+    fn is_full(&self, cap: Cap) -> bool {
+        match cap {
+            Cap::Server(server) => self.server(server).full(),
+            Cap::Database(database) => self.database(database).full(),
+        }
+    }
+
+    /// The caps above a database's pools.
+    fn caps_of(&self, database: DatabaseId) -> [Cap; 2] {
+        [Cap::Server(self.server_of(database)), Cap::Database(database)]
     }
 }

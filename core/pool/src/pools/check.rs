@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Pools;
-use super::evict::Scope;
-use crate::conn::{State, Tally};
+use super::evict::Claimant;
+use crate::conn::{Heir, State, Tally};
 use crate::deadlines::Subject;
 use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::lending::Cap;
 
 /// Limits were changed and the timer that acts on it is due.
 const CHANGED: Option<Duration> = Some(Duration::ZERO);
@@ -22,6 +23,7 @@ impl Pools {
         self.check_hunger();
         self.check_evictions();
         self.check_deadlines();
+        self.check_loans();
     }
 
     /// Counts equal what the connections say, and promises are kept in both books.
@@ -30,7 +32,7 @@ impl Pools {
         let mut promised: HashMap<PoolId, u32> = HashMap::new();
         for conn in self.conns.iter() {
             *pools.entry(conn.pool).or_default().slot(&conn.state) += 1;
-            if let State::Closing { promised: Some(heir) } = conn.state {
+            if let State::Closing { promised: Some(Heir::Pool(heir)) } = conn.state {
                 *promised.entry(heir).or_default() += 1;
             }
         }
@@ -122,25 +124,62 @@ impl Pools {
             return;
         }
         let databases = (0..self.databases.len() as u32).map(DatabaseId);
-        let databases = databases.filter(|id| self.database(*id).full()).map(Scope::Database);
+        let databases = databases.filter(|id| self.database(*id).full()).map(Cap::Database);
         let servers = (0..self.servers.len() as u32).map(ServerId);
-        let servers = servers.filter(|id| self.server(*id).full()).map(Scope::Server);
-        for scope in databases.chain(servers) {
-            let Some(hunger) = self.hungriest(scope) else { continue };
+        let servers = servers.filter(|id| self.server(*id).full()).map(Cap::Server);
+        for cap in databases.chain(servers) {
+            let Some(hunger) = self.hungriest(cap) else { continue };
             let database = self.database(self.at(hunger.2).database);
             let server = self.server(database.limits.server);
             let resting = server.resting.iter();
-            let ripe = resting.filter_map(|id| self.ripeness(*id, scope, hunger));
+            let ripe = resting.filter_map(|id| self.ripeness(*id, cap, self.claimant(cap, hunger)));
             let Some((ripe, ..)) = ripe.min() else { continue };
             let heir = hunger.2;
-            assert!(database.armed.is_some(), "{heir:?} could take an idle connection: {scope:?}");
-            let barren = match scope {
-                Scope::Server(_) => &server.barren,
-                Scope::Database(id) => &self.database(id).barren,
+            assert!(database.armed.is_some(), "{heir:?} could take an idle connection: {cap:?}");
+            let barren = match cap {
+                Cap::Server(_) => &server.barren,
+                Cap::Database(id) => &self.database(id).barren,
             };
             let until = if hunger.0 == 0 { barren.for_none } else { barren.for_some };
-            assert!(until <= ripe, "{heir:?} would look too late: {scope:?}");
+            assert!(until <= ripe, "{heir:?} would look too late: {cap:?}");
         }
+    }
+
+    /// No connection without a slot, no slot kept in vain, nobody who lacks one without the bank's
+    /// knowledge, and no neighbour forgotten.
+    fn check_loans(&self) {
+        if !self.borrows || self.next_deadline() == CHANGED {
+            return;
+        }
+        let databases = (0..self.databases.len() as u32).map(|id| Cap::Database(DatabaseId(id)));
+        let servers = (0..self.servers.len() as u32).map(|id| Cap::Server(ServerId(id)));
+        for cap in databases.chain(servers) {
+            let loan = self.loan(cap);
+            let (open, armed) = match cap {
+                Cap::Server(id) => (self.server(id).tally.open(), self.server(id).armed),
+                Cap::Database(id) => (self.database(id).tally.open(), self.database(id).armed),
+            };
+            assert!(open <= loan.statement.lent, "{cap:?} has a connection without a slot");
+            assert_eq!(self.yielding(cap), loan.statement.yielding, "{cap:?} yields wrong");
+            assert_eq!(loan.lack.is_some(), loan.statement.lacking, "{cap:?} lacks wrong");
+            assert!(self.free(cap) == 0 || armed.is_some(), "{cap:?} keeps a slot");
+            let lacking = self.is_full(cap) && self.hungriest(cap).is_some();
+            assert!(!lacking || loan.lack.is_some(), "{cap:?} lacks a slot in silence");
+            assert!(loan.lack.is_none() || armed.is_some(), "{cap:?} complains for ever");
+            let Some(want) = loan.statement.neighbour else { continue };
+            let resting = self.server(self.server_of_cap(cap)).resting.iter();
+            let ripe = resting
+                .filter_map(|id| Some(self.ripeness(*id, cap, Claimant::next_door(want))?.0));
+            let Some(ripe) = ripe.min() else { continue };
+            assert!(loan.barren <= ripe, "{cap:?} would look too late for a neighbour");
+            assert!(armed.is_some_and(|armed| armed <= ripe), "{cap:?} forgets a neighbour");
+        }
+    }
+
+    /// Closing connections whose slots were promised to neighbours.
+    fn yielding(&self, cap: Cap) -> u32 {
+        let heir = State::Closing { promised: Some(Heir::Neighbour(cap)) };
+        self.conns.iter().filter(|conn| conn.state == heir).count() as u32
     }
 
     /// The order of the hungry is what the pools say.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Pools;
 use crate::conn::Tally;
 use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::lending::Cap;
 
 /// One pool's figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,11 @@ impl Pools {
     /// The cap that the server's connections are held against.
     pub fn server_max(&self, id: ServerId) -> u32 {
         self.server(id).limits.max
+    }
+
+    /// The slots under a cap that are this worker's: all of the cap's, or what the bank has lent.
+    pub fn slots(&self, cap: Cap) -> u32 {
+        self.loan(cap).statement.lent
     }
 
     /// All connections, from `Open` to `Closed`.

@@ -1,21 +1,15 @@
-//! Whose connection is closed so that a pool with less can open one. Closing is
-//! the last resort: never one in use, never one younger than what it cost.
+//! Whose connection is closed so that a pool with less can open one, here or in another worker.
+//! Closing is the last resort: never one in use, never one younger than what it cost.
 
 use std::time::Duration;
 
 use super::{Pools, Turn};
-use crate::conn::State;
+use crate::conn::{Heir, State};
 use crate::event::{CloseReason, Effect};
-use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
+use crate::ids::{ConnId, DatabaseId, PoolId};
+use crate::lending::{Cap, Want};
 use crate::pool::Barren;
 use crate::ranking::Hunger;
-
-/// Which cap binds.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Scope {
-    Server(ServerId),
-    Database(DatabaseId),
-}
 
 /// What the search found.
 enum Victim {
@@ -23,24 +17,51 @@ enum Victim {
     None { until: Duration },
 }
 
+/// For whom a connection would be closed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimant {
+    /// Connections that it has.
+    has: u32,
+    /// Since when its longest waiter waits.
+    since: Duration,
+    /// It is a pool of this worker, and there is not even one connection for each pool that holds
+    /// any beside it.
+    crowded: bool,
+}
+
 impl Pools {
-    /// Closes one idle connection for the hungriest pool under this cap.
-    /// If one will be ripe later, the timer is set for it.
-    pub(super) fn make_room(&mut self, turn: &mut Turn, scope: Scope) -> bool {
-        let Some(hunger) = self.hungriest(scope) else { return false };
+    /// Closes one idle connection for the hungriest under this cap. If one will
+    /// be ripe later, the timer is set for it.
+    pub(super) fn make_room(&mut self, turn: &mut Turn, cap: Cap) -> bool {
+        if !self.borrows {
+            return self.is_full(cap) && self.make_room_here(turn, cap);
+        }
+        let neighbour_first = self.outranked(cap);
+        if neighbour_first && self.make_room_next_door(turn, cap) {
+            return true;
+        }
+        if self.is_full(cap) && self.make_room_here(turn, cap) {
+            return true;
+        }
+        !neighbour_first && self.make_room_next_door(turn, cap)
+    }
+
+    /// For the hungriest pool of this worker.
+    fn make_room_here(&mut self, turn: &mut Turn, cap: Cap) -> bool {
+        let Some(hunger) = self.hungriest(cap) else { return false };
         let (has, _, heir) = hunger;
-        let barren = *self.barren(scope).until(has);
+        let barren = *self.barren(cap).until(has);
         let victim = match turn.now < barren {
             true => Victim::None { until: barren },
-            false => self.victim(turn.now, scope, hunger),
+            false => self.victim(turn.now, cap, self.claimant(cap, hunger)),
         };
         match victim {
             Victim::Now(conn) => {
-                self.close_for(turn, conn, CloseReason::Evicted, Some(heir));
+                self.close_for(turn, conn, CloseReason::Evicted, Some(Heir::Pool(heir)));
                 true
             }
             Victim::None { until } => {
-                *self.barren(scope).until(has) = until;
+                *self.barren(cap).until(has) = until;
                 if until < Duration::MAX {
                     self.arm_database(self.at(heir).database, until);
                 }
@@ -49,26 +70,54 @@ impl Pools {
         }
     }
 
-    fn barren(&mut self, scope: Scope) -> &mut Barren {
-        match scope {
-            Scope::Server(server) => &mut self.server_mut(server).barren,
-            Scope::Database(database) => &mut self.database_mut(database).barren,
+    /// For a pool of another worker.
+    fn make_room_next_door(&mut self, turn: &mut Turn, cap: Cap) -> bool {
+        let loan = self.loan(cap);
+        let Some(want) = loan.statement.neighbour else { return false };
+        let victim = match turn.now < loan.barren {
+            true => Victim::None { until: loan.barren },
+            false => self.victim(turn.now, cap, Claimant::next_door(want)),
+        };
+        match victim {
+            Victim::Now(conn) => {
+                let promised = self.promise(turn, cap, want);
+                if promised {
+                    let heir = Some(Heir::Neighbour(cap));
+                    self.close_for(turn, conn, CloseReason::Evicted, heir);
+                }
+                promised
+            }
+            Victim::None { until } => {
+                self.loan_mut(cap).barren = until;
+                if until < Duration::MAX {
+                    self.arm_cap(cap, until);
+                }
+                false
+            }
         }
     }
 
-    pub(super) fn hungriest(&self, scope: Scope) -> Option<Hunger> {
-        match scope {
-            Scope::Server(server) => self.server(server).hungry.first(),
-            Scope::Database(database) => self.database(database).hungry.first(),
+    fn barren(&mut self, cap: Cap) -> &mut Barren {
+        match cap {
+            Cap::Server(server) => &mut self.server_mut(server).barren,
+            Cap::Database(database) => &mut self.database_mut(database).barren,
         }
+    }
+
+    pub(super) fn hungriest(&self, cap: Cap) -> Option<Hunger> {
+        match cap {
+            Cap::Server(server) => self.server(server).hungry.first(),
+            Cap::Database(database) => self.database(database).hungry.first(),
+        }
+    }
+
+    pub(super) fn claimant(&self, cap: Cap, (has, since, _): Hunger) -> Claimant {
+        Claimant { has, since, crowded: self.crowded(cap) }
     }
 
     /// The longest idle connection of the pool that holds most.
-    fn victim(&mut self, now: Duration, scope: Scope, hunger: Hunger) -> Victim {
-        let server = match scope {
-            Scope::Server(server) => server,
-            Scope::Database(database) => self.server_of(database),
-        };
+    fn victim(&mut self, now: Duration, cap: Cap, claimant: Claimant) -> Victim {
+        let server = self.server_of_cap(cap);
         self.steps += self.server(server).resting.len() as u64;
         let mut best = None;
         let mut until = Duration::MAX;
@@ -79,7 +128,7 @@ impl Pools {
                 continue;
             }
             place += 1;
-            let Some((ripe, idle_since, conn)) = self.ripeness(id, scope, hunger) else {
+            let Some((ripe, idle_since, conn)) = self.ripeness(id, cap, claimant) else {
                 continue;
             };
             if ripe <= now {
@@ -95,15 +144,15 @@ impl Pools {
         }
     }
 
-    /// From when on the hungry pool may have this one's longest idle connection.
+    /// From when on the claimant may have this pool's longest idle connection.
     pub(super) fn ripeness(
         &self,
         id: PoolId,
-        scope: Scope,
-        (has, waits_since, _): Hunger,
+        cap: Cap,
+        claimant: Claimant,
     ) -> Option<(Duration, Duration, ConnId)> {
         let pool = self.at(id);
-        if matches!(scope, Scope::Database(database) if pool.database != database) {
+        if matches!(cap, Cap::Database(database) if pool.database != database) {
             return None;
         }
         let front = *pool.idle.front()?;
@@ -111,10 +160,10 @@ impl Pools {
         let State::Idle { since } = conn.state else { return None };
         let paid = conn.opened + self.tuning.cost;
         let holds = pool.tally.live();
-        let ripe = match has {
-            0 if holds > 1 || self.crowded(scope) => paid,
+        let ripe = match claimant.has {
+            0 if holds > 1 || claimant.crowded => paid,
             // Somebody holds more than one and will return one: wait a moment.
-            0 => paid.max(waits_since + self.tuning.cost),
+            0 => paid.max(claimant.since + self.tuning.cost),
             _ if holds > pool.limits.min.max(1) => paid.max(since + self.tuning.settled),
             _ => return None,
         };
@@ -122,75 +171,125 @@ impl Pools {
     }
 
     /// Not even one connection for each pool that holds any beside the hungry one.
-    fn crowded(&self, scope: Scope) -> bool {
-        let (tally, holders) = match scope {
-            Scope::Server(server) => (self.server(server).tally, self.server(server).holders),
-            Scope::Database(database) => {
+    fn crowded(&self, cap: Cap) -> bool {
+        let (tally, holders) = match cap {
+            Cap::Server(server) => (self.server(server).tally, self.server(server).holders),
+            Cap::Database(database) => {
                 (self.database(database).tally, self.database(database).holders)
             }
         };
         tally.open() <= holders
     }
 
-    /// The pool that should have the slot of this returned connection more than
-    /// its own pool should: the exchange must bring the two closer, or give a
-    /// turn to one that has none.
-    pub(super) fn rival(&self, now: Duration, conn: ConnId, own: PoolId) -> Option<PoolId> {
+    /// Who should have the slot of this returned connection more than its own
+    /// pool should: the exchange must bring the two closer, or give a turn to
+    /// one that has none.
+    pub(super) fn rival(&mut self, turn: &mut Turn, conn: ConnId, own: PoolId) -> Option<Heir> {
         let opened = self.conns.get(conn)?.opened;
-        if now < opened + self.tuning.cost {
+        if turn.now < opened + self.tuning.cost {
             return None;
         }
+        let here = self.rival_here(turn.now, own);
+        let best = here.map(|(has, since, _)| (has, since));
+        if let Some((cap, want)) = self.rival_next_door(turn.now, own, best)
+            && self.promise(turn, cap, want)
+        {
+            return Some(Heir::Neighbour(cap));
+        }
+        here.map(|(_, _, heir)| Heir::Pool(heir))
+    }
+
+    fn rival_here(&self, now: Duration, own: PoolId) -> Option<Hunger> {
         let pool = self.at(own);
-        let database = pool.database;
-        let server = self.server_of(database);
-        let capped = [
-            (self.database(database).full(), Scope::Database(database)),
-            (self.server(server).full(), Scope::Server(server)),
-        ];
-        let binding = capped.into_iter().filter(|(full, _)| *full);
-        let (scope, hunger) = binding
-            .filter_map(|(_, scope)| Some((scope, self.hungriest(scope)?)))
-            .min_by_key(|(_, hunger)| *hunger)?;
-        let (has, waits_since, heir) = hunger;
+        let binding = self.caps_of(pool.database).into_iter().filter(|cap| self.binds(*cap));
+        let hungry = binding.filter_map(|cap| Some((cap, self.hungriest(cap)?)));
+        // The database's own first, if it is the same pool.
+        let (cap, hunger) =
+            hungry.min_by_key(|(cap, hunger)| (*hunger, std::cmp::Reverse(*cap)))?;
+        let (has, since, heir) = hunger;
         let holds = pool.tally.live();
-        let waited = now >= waits_since + self.tuning.cost;
+        let waited = now >= since + self.tuning.cost;
         let gains = match has {
-            0 => holds > 1 || self.crowded(scope) || waited,
+            0 => holds > 1 || self.crowded(cap) || waited,
             _ => holds >= has + 2 && waited && !pool.waiters.is_empty(),
         };
-        (gains && heir != own).then_some(heir)
+        (gains && heir != own).then_some(hunger)
+    }
+
+    /// A neighbour's want is as old as the word of it: who has something may have been served since,
+    /// so what counts is how long it had waited then.
+    fn rival_next_door(
+        &self,
+        now: Duration,
+        own: PoolId,
+        best: Option<(u32, Duration)>,
+    ) -> Option<(Cap, Want)> {
+        let pool = self.at(own);
+        let holds = pool.tally.live();
+        let cost = self.tuning.cost;
+        let gains = |want: &Want| match want.has {
+            0 => holds > 1 || now >= want.since + cost,
+            has => holds >= has + 2 && want.waited(cost) && !pool.waiters.is_empty(),
+        };
+        self.next_door(pool.database, best).filter(|(_, want)| gains(want))
+    }
+
+    /// The hungriest neighbour under the database's caps, if it is hungrier than this.
+    fn next_door(
+        &self,
+        database: DatabaseId,
+        best: Option<(u32, Duration)>,
+    ) -> Option<(Cap, Want)> {
+        if !self.borrows {
+            return None;
+        }
+        let caps = self.caps_of(database).into_iter();
+        let wants = caps.filter_map(|cap| Some((cap, self.loan(cap).statement.neighbour?)));
+        let hungriest = wants.min_by_key(|(_, want)| want.rank())?;
+        best.is_none_or(|best| hungriest.1.rank() < best).then_some(hungriest)
     }
 
     /// Closes an open connection; its slot goes to whoever the binding cap keeps waiting.
     pub(super) fn close(&mut self, turn: &mut Turn, conn: ConnId, why: CloseReason) {
-        self.close_for(turn, conn, why, self.heir(conn));
+        let heir = self.heir(turn, conn);
+        self.close_for(turn, conn, why, heir);
     }
 
-    pub(super) fn close_for(
-        &mut self,
-        turn: &mut Turn,
-        conn: ConnId,
-        why: CloseReason,
-        heir: Option<PoolId>,
-    ) {
+    fn close_for(&mut self, turn: &mut Turn, conn: ConnId, why: CloseReason, heir: Option<Heir>) {
         self.shift(conn, State::Closing { promised: heir });
+        turn.moved = true;
         turn.effects.push(Effect::Close { conn, why });
     }
 
+    /// The slot of a returned connection is another's.
+    pub(super) fn yield_to(&mut self, turn: &mut Turn, conn: ConnId, heir: Heir) {
+        self.close_for(turn, conn, CloseReason::Yielded, Some(heir));
+    }
+
     /// The caller is closing it: the slot stays taken until `Closed`.
-    pub(super) fn leave_slot(&mut self, conn: ConnId) {
-        let promised = self.heir(conn);
+    pub(super) fn leave_slot(&mut self, turn: &mut Turn, conn: ConnId) {
+        let promised = self.heir(turn, conn);
+        turn.moved = true;
         self.shift(conn, State::Closing { promised });
     }
 
     /// Who is hungry for the slot that this connection will free.
-    fn heir(&self, conn: ConnId) -> Option<PoolId> {
+    fn heir(&mut self, turn: &mut Turn, conn: ConnId) -> Option<Heir> {
         let database = self.at(self.conns.get(conn)?.pool).database;
-        let server = self.server_of(database);
-        let of_database = self.database(database).full().then_some(Scope::Database(database));
-        let of_server = self.server(server).full().then_some(Scope::Server(server));
-        let scopes = [of_database, of_server];
-        let hungers = scopes.into_iter().flatten().filter_map(|scope| self.hungriest(scope));
-        hungers.min().map(|(_, _, pool)| pool)
+        let binding = self.caps_of(database).into_iter().filter(|cap| self.binds(*cap));
+        let here = binding.filter_map(|cap| self.hungriest(cap)).min();
+        let best = here.map(|(has, since, _)| (has, since));
+        if let Some((cap, want)) = self.next_door(database, best)
+            && self.promise(turn, cap, want)
+        {
+            return Some(Heir::Neighbour(cap));
+        }
+        here.map(|(_, _, heir)| Heir::Pool(heir))
+    }
+}
+
+impl Claimant {
+    pub(super) fn next_door(want: Want) -> Claimant {
+        Claimant { has: want.has, since: want.since, crowded: false }
     }
 }

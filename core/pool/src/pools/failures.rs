@@ -32,6 +32,7 @@ impl Pools {
     pub(super) fn open_failed(&mut self, turn: &mut Turn, id: ConnId, retry: bool, reason: &str) {
         let Some(pool) = self.opening_pool(id) else { return };
         self.remove(id);
+        turn.moved = true;
         self.back_off(turn, pool, !retry, reason);
         let tally = self.at(pool).tally;
         if !retry && tally.idle + tally.busy == 0 {
@@ -40,6 +41,7 @@ impl Pools {
         }
         let database = self.at(pool).database;
         self.feed(turn, database);
+        self.settle(turn, database);
     }
 
     fn opening_pool(&self, id: ConnId) -> Option<PoolId> {

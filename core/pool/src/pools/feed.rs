@@ -1,15 +1,18 @@
 //! Where free slots go: to the pools that lack a connection, fewest connections
 //! first. It opens; what closes to make room is chosen in `evict.rs`.
 
-use super::evict::Scope;
 use super::{Pools, Turn};
 use crate::event::Effect;
 use crate::ids::{DatabaseId, PoolId};
+use crate::lending::Cap;
 
 impl Pools {
     /// Called after every event that freed something or made somebody hungry
     /// in `database`. Does all that can be done, in the order of hunger.
     pub(super) fn feed(&mut self, turn: &mut Turn, database: DatabaseId) {
+        if self.at_ease(database) {
+            return;
+        }
         let mut grown = Vec::new();
         self.feed_one(turn, database, &mut grown);
         while let Some(database) = grown.pop() {
@@ -17,44 +20,59 @@ impl Pools {
         }
     }
 
+    /// Nobody lacks a connection, here or, as far as is known, in another worker.
+    fn at_ease(&self, database: DatabaseId) -> bool {
+        let database = self.database(database);
+        let server = self.server(database.limits.server);
+        let hungry = !database.hungry.is_empty() || !server.hungry.is_empty();
+        !hungry && database.loan.at_ease() && server.loan.at_ease()
+    }
+
     /// Databases other than this one that got a connection are added to `grown`:
     /// one that is full by now must look for room in itself.
     fn feed_one(&mut self, turn: &mut Turn, database: DatabaseId, grown: &mut Vec<DatabaseId>) {
-        let server = self.server_of(database);
+        let caps = self.caps_of(database);
         loop {
             self.steps += 1;
-            let state = self.server(server);
-            match state.hungry.first() {
-                Some((_, _, pool)) if !state.full() && state.may_log_in() => {
-                    self.open(turn, pool);
-                    let other = self.at(pool).database;
-                    if other != database {
-                        grown.push(other);
-                    }
+            self.seek(turn, Cap::Database(database));
+            self.seek(turn, caps[0]);
+            if let Some(pool) = self.next_to_open(caps[0]) {
+                self.open(turn, pool);
+                let other = self.at(pool).database;
+                if other != database {
+                    // It may have more pools that come before this database's.
+                    self.seek(turn, Cap::Database(other));
+                    grown.push(other);
                 }
-                _ if !self.make_some_room(turn, database) => return,
-                _ => {}
+                continue;
+            }
+            let made = caps.map(|cap| self.make_room(turn, cap));
+            if made.contains(&true) {
+                continue;
+            }
+            let lent = caps.map(|cap| self.complain(turn, cap));
+            if !lent.contains(&true) {
+                return;
             }
         }
     }
 
-    /// Room under each cap that binds.
-    fn make_some_room(&mut self, turn: &mut Turn, database: DatabaseId) -> bool {
-        let server = self.server_of(database);
-        let in_server = self.server(server).full() && self.make_room(turn, Scope::Server(server));
-        let full = self.database(database).full();
-        let in_database = full && self.make_room(turn, Scope::Database(database));
-        in_server || in_database
+    /// The hungriest pool below the server's cap, if that has room.
+    fn next_to_open(&self, server: Cap) -> Option<PoolId> {
+        let state = self.server(self.server_of_cap(server));
+        let (_, _, pool) = state.hungry.first()?;
+        (!state.full() && state.may_log_in()).then_some(pool)
     }
 
     pub(super) fn open(&mut self, turn: &mut Turn, pool: PoolId) {
         let conn = self.create(pool);
+        turn.moved = true;
         turn.effects.push(Effect::Open { conn, pool });
     }
 
     /// Opens what `min` asks for, from slots that nobody else wants.
     pub(super) fn top_up(&mut self, turn: &mut Turn, id: PoolId) {
-        while self.below_min(id) && self.may_open(id) {
+        while self.below_min(id) && self.may_open(turn, id) {
             self.open(turn, id);
         }
     }
@@ -67,12 +85,13 @@ impl Pools {
     }
 
     /// Every cap has room and no other pool is waiting for it.
-    pub(super) fn may_open(&self, id: PoolId) -> bool {
+    pub(super) fn may_open(&mut self, turn: &mut Turn, id: PoolId) -> bool {
         let pool = self.at(id);
         let database = self.database(pool.database);
         let server = self.server(database.limits.server);
         let uncontested = database.hungry.is_empty() && server.hungry.is_empty();
-        let room = pool.has_room() && !database.full() && !server.full() && server.may_log_in();
-        room && uncontested && !pool.barred()
+        let able = pool.has_room() && !pool.barred() && server.may_log_in();
+        let database = pool.database;
+        able && uncontested && self.has_room(turn, database)
     }
 }

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::Pools;
-use crate::conn::{Conn, State, Tally};
+use crate::conn::{Conn, Heir, State, Tally};
 use crate::deadlines::Subject;
-use crate::ids::{ConnId, DatabaseId, PoolId};
+use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
 use crate::pool::Pool;
 
 impl Pools {
@@ -47,11 +47,11 @@ impl Pools {
     fn leave(&mut self, pool: PoolId, id: ConnId, from: State) {
         match from {
             State::Idle { .. } => self.rise(pool, id),
-            State::Closing { promised: Some(heir) } => {
+            State::Closing { promised: Some(Heir::Pool(heir)) } => {
                 self.at_mut(heir).promised -= 1;
                 self.touch(heir);
             }
-            State::Opening | State::Busy | State::Closing { promised: None } => {}
+            State::Opening | State::Busy | State::Closing { .. } => {}
         }
     }
 
@@ -64,11 +64,11 @@ impl Pools {
                     self.ripen(pool, id);
                 }
             }
-            State::Closing { promised: Some(heir) } => {
+            State::Closing { promised: Some(Heir::Pool(heir)) } => {
                 self.at_mut(heir).promised += 1;
                 self.touch(heir);
             }
-            State::Opening | State::Busy | State::Closing { promised: None } => {}
+            State::Opening | State::Busy | State::Closing { .. } => {}
         }
     }
 
@@ -176,8 +176,8 @@ impl Pools {
         for_some: Duration,
     ) {
         let server = self.server_of(database);
-        self.database_mut(database).barren.shorten(for_none, for_some);
-        self.server_mut(server).barren.shorten(for_none, for_some);
+        self.database_mut(database).shorten_barren(for_none, for_some);
+        self.server_mut(server).shorten_barren(for_none, for_some);
     }
 
     /// Brings the database's place in its server's list up to date.
@@ -204,5 +204,10 @@ impl Pools {
     pub(super) fn arm_database(&mut self, id: DatabaseId, at: Duration) {
         let armed = &mut self.databases[id.0 as usize].armed;
         self.deadlines.arm(armed, at, Subject::Database(id));
+    }
+
+    pub(super) fn arm_server(&mut self, id: ServerId, at: Duration) {
+        let armed = &mut self.servers[id.0 as usize].armed;
+        self.deadlines.arm(armed, at, Subject::Server(id));
     }
 }

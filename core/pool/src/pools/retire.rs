@@ -41,8 +41,8 @@ impl Pools {
         let database = self.database(pool.database);
         let server = self.server(database.limits.server);
         pool.tally.live() > pool.ceiling()
-            || database.tally.live() > database.limits.max
-            || server.tally.live() > server.limits.max
+            || database.tally.live() > database.loan.may_hold()
+            || server.tally.live() > server.loan.may_hold()
     }
 
     /// Closes expired idle connections, a few at once, those in recent use only
@@ -78,7 +78,7 @@ impl Pools {
         let wanted = pool.tally.live() <= pool.limits.min || turn.now < since + RECENT;
         // With another fresh connection idle, nobody would notice the loss.
         let only = pool.idle.len() == 1;
-        if late || !wanted || !only || !self.may_open(id) {
+        if late || !wanted || !only || !self.may_open(turn, id) {
             return false;
         }
         self.open(turn, id);

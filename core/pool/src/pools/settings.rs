@@ -5,23 +5,28 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Pools, Turn};
-use crate::deadlines::Subject;
 use crate::ids::{DatabaseId, PoolId, ServerId};
 use crate::limits::{DatabaseLimits, PoolLimits, ServerLimits};
 use crate::pool::{Database, Pool, Server};
 
 impl Pools {
-    /// Adds a server or changes its caps. After a change `Event::Timer` is due at once.
+    /// Adds a server or changes its caps; where slots are lent, only `logins` counts here. After a change `Event::Timer` is due at once.
     pub fn set_server(&mut self, id: ServerId, limits: ServerLimits) {
         while self.servers.len() <= id.0 as usize {
             self.servers.push(Server::new());
         }
+        let lent = limits.max;
         let server = &mut self.servers[id.0 as usize];
         server.limits = limits;
-        self.deadlines.arm(&mut server.armed, Duration::ZERO, Subject::Server(id));
+        server.changed = true;
+        server.loan.dry_until = Duration::ZERO;
+        if !self.borrows {
+            server.loan.statement.lent = lent;
+        }
+        self.arm_server(id, Duration::ZERO);
     }
 
-    /// Adds a database or changes its cap. Its server must be set before; a
+    /// Adds a database or changes its cap, if that is not lent. Its server must be set before; a
     /// database that has connections or waiters stays on the server it is on.
     pub fn set_database(&mut self, id: DatabaseId, limits: DatabaseLimits) {
         debug_assert!(
@@ -38,6 +43,10 @@ impl Pools {
         debug_assert!(!in_use || database.limits.server == limits.server, "{id:?} changes server");
         let server = if in_use { database.limits.server } else { limits.server };
         database.limits = DatabaseLimits { server, max: limits.max };
+        database.loan.dry_until = Duration::ZERO;
+        if !self.borrows {
+            self.database_mut(id).loan.statement.lent = limits.max;
+        }
         self.relist(id);
         self.arm_database(id, Duration::ZERO);
     }
@@ -70,6 +79,7 @@ impl Pools {
 
     /// A server's caps have changed: each of its databases may have hungry pools.
     pub(super) fn feed_server(&mut self, turn: &mut Turn, server: ServerId) {
+        self.shed(turn, server);
         for id in (0..self.databases.len() as u32).map(DatabaseId) {
             if self.server_of(id) == server {
                 self.feed(turn, id);

@@ -38,7 +38,8 @@ impl Pools {
     /// `handle` without the check of everything.
     fn run(&mut self, now: Duration, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let turn = &mut super::Turn { now, effects: &mut effects };
+        let lender = &mut crate::lending::Nobody;
+        let turn = &mut super::Turn { now, effects: &mut effects, lender, moved: false };
         self.dispatch(turn, event);
         effects
     }

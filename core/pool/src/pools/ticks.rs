@@ -7,6 +7,7 @@ use super::{Pools, Turn};
 use crate::deadlines::Subject;
 use crate::event::{CloseReason, Effect, Refusal};
 use crate::ids::{ConnId, PoolId};
+use crate::lending::Cap;
 
 impl Pools {
     pub(super) fn tick(&mut self, turn: &mut Turn) {
@@ -16,13 +17,14 @@ impl Pools {
                 Subject::Pool(id) => self.tick_pool(turn, id),
                 Subject::Database(id) => {
                     self.database_mut(id).armed = None;
-                    self.shed(turn, self.server_of(id));
-                    self.feed(turn, id);
+                    self.tend(turn, Cap::Database(id));
                 }
                 Subject::Server(id) => {
                     self.server_mut(id).armed = None;
-                    self.shed(turn, id);
-                    self.feed_server(turn, id);
+                    if std::mem::take(&mut self.server_mut(id).changed) {
+                        self.feed_server(turn, id);
+                    }
+                    self.tend(turn, Cap::Server(id));
                 }
             }
         }

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use super::{Pools, Turn};
-use crate::conn::{Conn, State};
-use crate::event::{CloseReason, Effect, Refusal};
+use crate::conn::{Conn, Heir, State};
+use crate::event::{Effect, Refusal};
 use crate::ids::{ClientId, ConnId, PoolId};
+use crate::lending::{Cap, Word};
 
 impl Pools {
     pub(super) fn request(&mut self, turn: &mut Turn, client: ClientId, pool: PoolId) {
@@ -68,6 +69,7 @@ impl Pools {
         let Some(pool) = self.places.pool_of(client) else { return };
         self.places.remove(&mut self.pools[pool.0 as usize].waiters, client);
         self.relax(pool);
+        turn.moved = true;
         let database = self.at(pool).database;
         self.feed(turn, database);
     }
@@ -111,11 +113,11 @@ impl Pools {
         }
         let database = self.at(pool).database;
         if !reuse {
-            self.leave_slot(id);
+            self.leave_slot(turn, id);
         } else if let Some(why) = self.end_of(turn, id, pool) {
             self.close(turn, id, why);
-        } else if let Some(heir) = self.rival(turn.now, id, pool) {
-            self.close_for(turn, id, CloseReason::Yielded, Some(heir));
+        } else if let Some(heir) = self.rival(turn, id, pool) {
+            self.yield_to(turn, id, heir);
         } else {
             self.hand_on(turn, id, pool);
             if self.conns.get(id).is_some_and(|conn| conn.expires <= turn.now) {
@@ -136,14 +138,22 @@ impl Pools {
         }
         let (pool, state) = (conn.pool, conn.state);
         self.remove(id);
+        turn.moved = true;
         let database = self.at(pool).database;
-        self.feed(turn, database);
-        if let State::Closing { promised: Some(heir) } = state {
-            let heirs = self.at(heir).database;
-            if heirs != database {
-                self.feed(turn, heirs);
+        let heirs = match state {
+            State::Closing { promised: Some(Heir::Pool(heir)) } => self.at(heir).database,
+            State::Closing { promised: Some(Heir::Neighbour(cap)) } => {
+                self.tell(turn, cap, Word::Return { count: 1, yielded: 1 });
+                database
             }
+            _ => database,
+        };
+        self.seek(turn, Cap::Database(heirs));
+        self.feed(turn, database);
+        if heirs != database {
+            self.feed(turn, heirs);
         }
         self.top_up(turn, pool);
+        self.settle(turn, database);
     }
 }

@@ -1,0 +1,216 @@
+//! The slots of every cap, and which worker has them. One for the process. It lends what is free
+//! to who lacks it most and remembers who lacks; it never knows pools or connections, and closes
+//! none: the workers do, by their own rules.
+
+use std::time::Duration;
+
+use super::{Cap, Statement, Want, Word};
+
+/// The accounts of all workers.
+#[derive(Debug)]
+pub struct Bank {
+    workers: usize,
+    /// By number.
+    servers: Vec<Ledger>,
+    databases: Vec<Ledger>,
+}
+
+/// This worker's statement has changed: it must be given `Event::News`. Until it has read the
+/// statement, no second one is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct News {
+    pub worker: usize,
+    pub cap: Cap,
+}
+
+/// One cap.
+#[derive(Debug, Default)]
+struct Ledger {
+    max: u32,
+    /// By worker; empty while nobody has or wants anything.
+    accounts: Vec<Account>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Account {
+    lent: u32,
+    owed: u32,
+    yielding: u32,
+    want: Option<Want>,
+    /// What the worker has read last.
+    known: Statement,
+    /// News of it is on the way.
+    stirred: bool,
+}
+
+impl Bank {
+    /// For so many workers, numbered from 0. A cap that was never set is 0.
+    pub fn new(workers: usize) -> Bank {
+        Bank { workers, servers: Vec::new(), databases: Vec::new() }
+    }
+
+    /// Changes a cap. When it is lowered, free slots go first; what is lent beyond it is owed by
+    /// those who have most and comes back as they close connections.
+    pub fn set_max(&mut self, cap: Cap, max: u32, news: &mut Vec<News>) {
+        let ledger = self.ledger(cap);
+        ledger.max = max;
+        ledger.settle(None, cap, news);
+    }
+
+    /// Takes a worker's word and answers with its statement. `news` is for the other workers.
+    pub fn tell(&mut self, worker: usize, cap: Cap, word: Word, news: &mut Vec<News>) -> Statement {
+        let workers = self.workers;
+        debug_assert!(worker < workers, "worker {worker} of {workers}");
+        let ledger = self.ledger(cap);
+        ledger.accounts.resize(workers, Account::default());
+        ledger.hear(worker, word);
+        ledger.settle(Some(worker), cap, news)
+    }
+
+    /// The cap, and how many of its slots are lent.
+    pub fn counts(&self, cap: Cap) -> (u32, u32) {
+        let (all, index) = match cap {
+            Cap::Server(id) => (&self.servers, id.0),
+            Cap::Database(id) => (&self.databases, id.0),
+        };
+        all.get(index as usize).map_or((0, 0), |ledger| (ledger.max, ledger.lent()))
+    }
+
+    fn ledger(&mut self, cap: Cap) -> &mut Ledger {
+        let (all, index) = match cap {
+            Cap::Server(id) => (&mut self.servers, id.0 as usize),
+            Cap::Database(id) => (&mut self.databases, id.0 as usize),
+        };
+        if all.len() <= index {
+            all.resize_with(index + 1, Ledger::default);
+        }
+        &mut all[index]
+    }
+
+    /// Panics if the accounts contradict themselves.
+    pub fn check(&self) {
+        for ledger in self.servers.iter().chain(&self.databases) {
+            ledger.check();
+        }
+    }
+}
+
+impl Ledger {
+    fn hear(&mut self, worker: usize, word: Word) {
+        let free = self.max > self.lent();
+        let unserved = self.neighbour(worker, &self.wants());
+        let account = &mut self.accounts[worker];
+        match word {
+            Word::Read => {}
+            Word::Borrow => account.lent += u32::from(free),
+            Word::Lack(want) => account.want = Some(want),
+            Word::Content => account.want = None,
+            Word::Yield(want) => account.yielding += u32::from(unserved == Some(want)),
+            Word::Return { count, yielded } => {
+                debug_assert!(count <= account.lent && yielded <= account.yielding);
+                account.lent = account.lent.saturating_sub(count);
+                account.owed = account.owed.saturating_sub(count);
+                account.yielding = account.yielding.saturating_sub(yielded);
+            }
+        }
+    }
+
+    /// Brings debts, loans and everybody's statement up to date; answers with the speaker's.
+    fn settle(&mut self, speaker: Option<usize>, cap: Cap, news: &mut Vec<News>) -> Statement {
+        self.owe();
+        self.lend();
+        let wants = self.wants();
+        let mut answer = Statement::default();
+        for worker in 0..self.accounts.len() {
+            let statement = self.statement(worker, &wants);
+            let account = &mut self.accounts[worker];
+            if Some(worker) == speaker {
+                account.known = statement;
+                account.stirred = false;
+                answer = statement;
+            } else if account.known != statement && !account.stirred {
+                account.stirred = true;
+                news.push(News { worker, cap });
+            }
+        }
+        if self.accounts.iter().all(Account::is_blank) {
+            self.accounts = Vec::new();
+        }
+        answer
+    }
+
+    /// What is lent beyond the cap is owed by those who have most.
+    fn owe(&mut self) {
+        let kept = |account: &Account| account.lent - account.owed;
+        let mut sum: u32 = self.accounts.iter().map(kept).sum();
+        while sum > self.max {
+            let Some(most) = self.accounts.iter_mut().max_by_key(|one| kept(one)) else { return };
+            most.owed += 1;
+            sum -= 1;
+        }
+        while sum < self.max {
+            let debtors = self.accounts.iter_mut().filter(|account| account.owed > 0);
+            let Some(least) = debtors.min_by_key(|one| kept(one)) else { return };
+            least.owed -= 1;
+            sum += 1;
+        }
+    }
+
+    /// What is free goes to who lacks it most.
+    fn lend(&mut self) {
+        let free = self.max.saturating_sub(self.lent());
+        for (_, worker) in self.wants().into_iter().take(free as usize) {
+            let account = &mut self.accounts[worker];
+            account.lent += 1;
+            account.want = None;
+        }
+    }
+
+    fn lent(&self) -> u32 {
+        self.accounts.iter().map(|account| account.lent).sum()
+    }
+
+    /// Who lacks a slot, the hungriest first.
+    fn wants(&self) -> Vec<((u32, Duration), usize)> {
+        let accounts = self.accounts.iter().enumerate();
+        let wants = accounts.filter_map(|(worker, one)| Some((one.want?.rank(), worker)));
+        let mut wants: Vec<_> = wants.collect();
+        wants.sort_unstable();
+        wants
+    }
+
+    /// The hungriest of the others that nobody has promised a slot.
+    fn neighbour(&self, worker: usize, wants: &[((u32, Duration), usize)]) -> Option<Want> {
+        let promised: u32 = self.accounts.iter().map(|account| account.yielding).sum();
+        let mut others = wants.iter().filter(|(_, other)| *other != worker);
+        let (_, hungriest) = others.nth(promised as usize)?;
+        // Who has nothing can give nothing.
+        let want = self.accounts[*hungriest].want;
+        want.filter(|_| self.accounts[worker].lent > 0)
+    }
+
+    fn statement(&self, worker: usize, wants: &[((u32, Duration), usize)]) -> Statement {
+        let neighbour = self.neighbour(worker, wants);
+        let Account { lent, owed, yielding, want, .. } = self.accounts[worker];
+        Statement { lent, owed, yielding, lacking: want.is_some(), neighbour }
+    }
+
+    fn check(&self) {
+        let kept: u32 = self.accounts.iter().map(|account| account.lent - account.owed).sum();
+        let owed: u32 = self.accounts.iter().map(|account| account.owed).sum();
+        assert!(kept <= self.max, "{kept} slots are kept under a cap of {}", self.max);
+        assert!(owed == 0 || kept == self.max, "{owed} slots are owed for nothing");
+        let lacking = self.accounts.iter().any(|account| account.want.is_some());
+        assert!(!lacking || self.lent() >= self.max, "a worker lacks what is free");
+        for account in &self.accounts {
+            assert!(account.yielding <= account.lent, "more is promised than there is");
+        }
+    }
+}
+
+impl Account {
+    /// As if there were none.
+    fn is_blank(&self) -> bool {
+        self.lent == 0 && self.want.is_none() && self.known == Statement::default()
+    }
+}
