@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::homes::Part;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Snapshot;
+use crate::treasury::Treasury;
 use crate::worker::{self, Message};
 
 /// All workers of the process, by number.
@@ -23,14 +23,28 @@ pub struct Crew(Vec<mpsc::UnboundedSender<Message>>);
 /// The workers' ends.
 pub struct Ends(Vec<oneshot::Receiver<anyhow::Result<()>>>);
 
+/// Where the workers will be told things, and the way there.
+pub struct Inboxes {
+    pub senders: Vec<mpsc::UnboundedSender<Message>>,
+    receivers: Vec<mpsc::UnboundedReceiver<Message>>,
+}
+
+impl Inboxes {
+    /// For so many workers.
+    pub fn new(count: u32) -> Inboxes {
+        let (senders, receivers) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        Inboxes { senders, receivers }
+    }
+}
+
 /// What every worker is given.
 #[derive(Clone)]
 pub struct Kit {
     pub config: watch::Receiver<Arc<Config>>,
     pub lifecycle: watch::Receiver<Lifecycle>,
     pub desk: Desk,
-    /// This worker's part of what all share.
-    pub part: Part,
+    pub treasury: Arc<Treasury>,
+    pub number: usize,
 }
 
 impl Crew {
@@ -38,23 +52,21 @@ impl Crew {
     ///
     /// # Errors
     /// The system gives no thread or no runtime.
-    pub fn start(count: u32, kit: &Kit) -> anyhow::Result<(Crew, Ends)> {
-        let mut crew = Vec::new();
+    pub fn start(inboxes: Inboxes, kit: &Kit) -> anyhow::Result<(Crew, Ends)> {
+        let Inboxes { senders, receivers } = inboxes;
         let mut ends = Vec::new();
-        for place in 0..count {
-            let (sender, inbox) = mpsc::unbounded_channel();
+        for (number, inbox) in receivers.into_iter().enumerate() {
             let (end, ended) = oneshot::channel();
-            let kit = Kit { part: Part { place, count }, ..kit.clone() };
+            let kit = Kit { number, ..kit.clone() };
             thread::Builder::new()
-                .name(format!("worker-{place}"))
+                .name(format!("worker-{number}"))
                 .spawn(move || {
                     let _ = end.send(work(inbox, kit));
                 })
                 .context("start a worker's thread")?;
-            crew.push(sender);
             ends.push(ended);
         }
-        Ok((Crew(crew), Ends(ends)))
+        Ok((Crew(senders), Ends(ends)))
     }
 
     pub fn len(&self) -> usize {

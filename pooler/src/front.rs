@@ -12,19 +12,20 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::crew::Crew;
+use crate::crew::{Crew, Kit};
 use crate::door::Door;
 use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::login::{Arrival, LOGIN_TIMEOUT, LoggedIn, LoginContext, Verifiers, accept};
 use crate::metrics::{Gauges, Metrics};
 use crate::stream::Stream;
+use crate::treasury::Treasury;
 use crate::worker::{CancelKey, Message};
 
 /// After a failure to accept, which may last.
@@ -36,6 +37,7 @@ pub struct Front {
     door: Arc<Door>,
     homes: Homes,
     crew: Rc<Crew>,
+    treasury: Arc<Treasury>,
     metrics: Rc<Metrics>,
 }
 
@@ -43,17 +45,13 @@ pub struct Front {
 ///
 /// # Errors
 /// The address cannot be listened on, or the system gives no random bytes.
-pub async fn run(
-    mut config: watch::Receiver<Arc<Config>>,
-    mut lifecycle: watch::Receiver<Lifecycle>,
-    crew: Rc<Crew>,
-    metrics: Rc<Metrics>,
-) -> anyhow::Result<()> {
+pub async fn run(kit: Kit, crew: Rc<Crew>, metrics: Rc<Metrics>) -> anyhow::Result<()> {
+    let Kit { mut config, mut lifecycle, treasury, .. } = kit;
     let first = config.borrow_and_update().clone();
     let address = SocketAddr::new(first.listen.address, first.listen.port);
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    let front = Rc::new(Front::new(first, crew, metrics)?);
+    let front = Rc::new(Front::new(first, crew, treasury, metrics)?);
     front.show_gauges();
     front.metrics.accepting.set(true);
     info!(%address, workers = front.crew.len(), "clients are let in");
@@ -77,7 +75,12 @@ pub async fn run(
 }
 
 impl Front {
-    fn new(config: Arc<Config>, crew: Rc<Crew>, metrics: Rc<Metrics>) -> anyhow::Result<Front> {
+    fn new(
+        config: Arc<Config>,
+        crew: Rc<Crew>,
+        treasury: Arc<Treasury>,
+        metrics: Rc<Metrics>,
+    ) -> anyhow::Result<Front> {
         let door = Arc::new(Door::default());
         let verifiers = Verifiers::new().context("prepare logins")?;
         let login = LoginContext {
@@ -88,10 +91,11 @@ impl Front {
         };
         let homes = Homes::new(crew.len());
         let (config, login) = (RefCell::new(config), RefCell::new(login));
-        Ok(Front { config, login, door, homes, crew, metrics })
+        Ok(Front { config, login, door, homes, crew, treasury, metrics })
     }
 
     fn follow(&self, config: Arc<Config>) {
+        self.treasury.follow(&config);
         self.login.borrow_mut().config = Arc::clone(&config);
         self.config.replace(config);
     }
@@ -126,7 +130,12 @@ impl Front {
 
     /// Hands a client to a worker that is home to its database.
     fn send_home(&self, login: LoggedIn<Stream>) {
-        let share = self.config.borrow().databases.get(&login.database).map_or(1, |it| it.workers);
+        let config = Arc::clone(&self.config.borrow());
+        let database = config.databases.get(&login.database);
+        if let Some(database) = database {
+            self.treasury.open(database, &config);
+        }
+        let share = database.map_or(1, |database| database.workers);
         let (worker, part) = self.homes.next(&login.database, share);
         let peer = login.peer;
         match login.try_map(Stream::park) {

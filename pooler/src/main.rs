@@ -23,6 +23,7 @@ mod server;
 mod stream;
 mod tenant;
 mod tls;
+mod treasury;
 mod worker;
 
 use std::io::IsTerminal;
@@ -30,6 +31,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::thread::available_parallelism;
 
 use anyhow::Context;
 use clap::Parser;
@@ -41,12 +43,12 @@ use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Seen};
-use crate::crew::{Crew, Kit};
+use crate::crew::{Crew, Inboxes, Kit};
 use crate::desk::Desk;
-use crate::homes::Part;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
+use crate::treasury::Treasury;
 
 /// PostgreSQL pooler for many tenants and few server connections.
 #[derive(Parser)]
@@ -117,24 +119,27 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
 
     let (desk, jobs) = Desk::new();
     spawn_local(desk::run(jobs));
-    let workers = config.borrow().workers.unwrap_or(1);
-    let kit = Kit {
-        config: config.clone(),
-        lifecycle: stage.clone(),
-        desk,
-        part: Part { place: 0, count: workers },
-    };
-    let (crew, ends) = Crew::start(workers, &kit)?;
+    let inboxes = Inboxes::new(workers(&config.borrow()));
+    let treasury = Treasury::new(inboxes.senders.clone());
+    treasury.follow(&config.borrow());
+    let kit = Kit { config: config.clone(), lifecycle: stage.clone(), desk, treasury, number: 0 };
+    let (crew, ends) = Crew::start(inboxes, &kit)?;
     let crew = Rc::new(crew);
 
     let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics), Rc::clone(&crew)));
     let reloads = spawn_local(reloader.run());
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
-    let front = front::run(config, stage, crew, metrics);
+    let front = front::run(kit, crew, metrics);
     let served = async { tokio::try_join!(front, ends.all()).map(|_| ()) };
     tokio::select! {
         ended = served => ended,
         ended = admin => ended.context("run the admin address")?.context("serve the admin address"),
         ended = reloads => ended.context("run reloads")?.context("follow the settings"),
     }
+}
+
+/// As many as the settings say, else one for each CPU that the process may use.
+fn workers(config: &Config) -> u32 {
+    let cpus = || available_parallelism().map_or(1, |cpus| cpus.get() as u32);
+    config.workers.unwrap_or_else(cpus)
 }

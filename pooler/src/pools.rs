@@ -22,8 +22,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use poolwright_pool::{
-    ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
-    Refusal, ServerId, ServerLimits,
+    Cap, ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
+    Refusal, ServerId, ServerLimits, Tuning,
 };
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -32,6 +32,7 @@ use tokio::time::Instant;
 pub use acquire::Acquire;
 pub use connector::{Connector, OpenError};
 
+use crate::treasury::Teller;
 use acquire::Ticket;
 use table::Table;
 
@@ -40,6 +41,7 @@ pub struct PoolShell<K: Connector> {
     connector: Rc<K>,
     rules: RefCell<Pools>,
     started: Instant,
+    teller: RefCell<Teller>,
     /// Connections that no client has, by number.
     resting: RefCell<Table<Resting<K::Conn>>>,
     /// Clients that wait.
@@ -54,17 +56,18 @@ pub struct PoolShell<K: Connector> {
 }
 
 impl<K: Connector> PoolShell<K> {
-    /// No pools yet. Starts the timer and the watcher; both end with the shell. Call it where
-    /// `spawn_local` works.
-    pub fn new(connector: Rc<K>) -> Rc<PoolShell<K>> {
-        PoolShell::with_seed(connector, jitter_seed())
+    /// No pools yet; all caps are the treasury's. Starts the timer and the watcher; both end with
+    /// the shell. Call it where `spawn_local` works.
+    pub fn new(connector: Rc<K>, teller: Teller) -> Rc<PoolShell<K>> {
+        PoolShell::with_seed(connector, teller, jitter_seed())
     }
 
-    fn with_seed(connector: Rc<K>, seed: u64) -> Rc<PoolShell<K>> {
+    fn with_seed(connector: Rc<K>, teller: Teller, seed: u64) -> Rc<PoolShell<K>> {
         let shell = Rc::new(PoolShell {
             connector,
-            rules: RefCell::new(Pools::new(seed)),
-            started: Instant::now(),
+            rules: RefCell::new(Pools::borrowing(seed, Tuning::default())),
+            started: teller.treasury.origin,
+            teller: RefCell::new(teller),
             resting: RefCell::default(),
             tickets: RefCell::default(),
             effects: RefCell::default(),
@@ -100,6 +103,11 @@ impl<K: Connector> PoolShell<K> {
     /// Retires all connections to a server: resting ones now, the others when they come back.
     pub fn reconnect(self: &Rc<Self>, server: ServerId) {
         self.tell(Event::Reconnect { server });
+    }
+
+    /// The bank has changed this worker's account.
+    pub fn hear_news(self: &Rc<Self>, cap: Cap) {
+        self.tell(Event::News { cap });
     }
 
     /// Refuses the pool's waiters and ends its connections, until [`PoolShell::pool`] names it again.
@@ -180,7 +188,8 @@ impl<K: Connector> PoolShell<K> {
     /// connection is left where it rests.
     fn tell_for(self: &Rc<Self>, asking: Option<ClientId>, event: Event) -> Option<Served> {
         let mut effects = self.effects.take();
-        self.rules.borrow_mut().handle(self.now(), event, &mut effects);
+        let teller = &mut *self.teller.borrow_mut();
+        self.rules.borrow_mut().handle_with(self.now(), event, teller, &mut effects);
         let mut served = None;
         for effect in effects.drain(..) {
             match effect {

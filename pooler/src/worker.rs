@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolwright_pool::{DatabaseId, DatabaseLimits, PoolId, PoolLimits, ServerId, ServerLimits};
+use poolwright_pool::{Cap, DatabaseId, DatabaseLimits, PoolId, PoolLimits, ServerLimits};
 use poolwright_session::Statements;
 use poolwright_settings::{Database, PoolMode, PoolSettings};
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +35,7 @@ use crate::roster::Roster;
 use crate::server::ServerTarget;
 use crate::stream::Parked;
 use crate::tenant::Tenant;
+use crate::treasury::{Teller, Treasury};
 
 /// Logins at one server at a time.
 const PARALLEL_LOGINS: u32 = 8;
@@ -50,19 +51,11 @@ pub struct Worker {
     config: RefCell<Arc<Config>>,
     dialer: Rc<Dialer>,
     tenants: RefCell<HashMap<(String, String), Rc<Tenant>>>,
-    ids: RefCell<Ids>,
-    /// Of each server's connections.
-    part: Part,
+    /// Those that a client has asked for here.
+    databases: RefCell<HashMap<String, DatabaseId>>,
+    treasury: Arc<Treasury>,
     no_more_clients: Cell<bool>,
     metrics: Rc<Metrics>,
-}
-
-/// Numbers for names, which outlive any one generation of settings.
-#[derive(Default)]
-struct Ids {
-    servers: HashMap<String, ServerId>,
-    databases: HashMap<String, DatabaseId>,
-    last_database: u32,
 }
 
 /// What a worker is told.
@@ -73,6 +66,8 @@ pub enum Message {
     NoMoreClients,
     /// A cancel request. The answer comes when it has been delivered; none if the key is unknown.
     Cancel(CancelKey, oneshot::Sender<()>),
+    /// The bank has changed this worker's account.
+    News(Cap),
     /// Somebody wants the counts.
     Count(oneshot::Sender<Snapshot>),
 }
@@ -89,9 +84,9 @@ pub struct CancelKey {
 /// # Errors
 /// None today; a worker that cannot go on ends the process.
 pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::Result<()> {
-    let Kit { mut config, mut lifecycle, desk, part } = kit;
+    let Kit { mut config, mut lifecycle, desk, treasury, number } = kit;
     let first = config.borrow_and_update().clone();
-    let worker = Worker::new(first, desk, part);
+    let worker = Worker::new(first, desk, Teller { treasury, worker: number });
     worker.show_gauges();
     spawn_local(Rc::clone(&worker).listen(inbox));
     loop {
@@ -113,18 +108,18 @@ pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::R
 }
 
 impl Worker {
-    fn new(config: Arc<Config>, desk: Desk, part: Part) -> Rc<Worker> {
+    fn new(config: Arc<Config>, desk: Desk, teller: Teller) -> Rc<Worker> {
         let metrics = Rc::new(Metrics::default());
         let dialer = Rc::new(Dialer::new(desk, Rc::clone(&metrics)));
         let worker = Rc::new(Worker {
-            pools: PoolShell::new(Rc::clone(&dialer)),
+            treasury: Arc::clone(&teller.treasury),
+            pools: PoolShell::new(Rc::clone(&dialer), teller),
             roster: Roster::new(),
             statements: Rc::default(),
             config: RefCell::new(Arc::clone(&config)),
             dialer,
             tenants: RefCell::default(),
-            ids: RefCell::default(),
-            part,
+            databases: RefCell::default(),
             no_more_clients: Cell::new(false),
             metrics,
         });
@@ -140,6 +135,7 @@ impl Worker {
                 Message::Cancel(key, done) => {
                     spawn_local(cancel::deliver(Rc::clone(&self), key, done));
                 }
+                Message::News(cap) => self.pools.hear_news(cap),
                 // Whoever asked may have left.
                 Message::Count(answer) => drop(answer.send(self.metrics.snapshot())),
             }
@@ -160,10 +156,9 @@ impl Worker {
         self.follow_databases(&old, &config);
         self.dialer.follow(&config);
         for (server, tls) in config.servers.iter().zip(&config.server_tls) {
-            let id = self.server_id(&server.name);
+            let id = self.treasury.server_id(&server.name);
             self.dialer.set_target(id, server, tls);
-            let max = self.part.of(server.max_connections);
-            let limits = ServerLimits { max, logins: PARALLEL_LOGINS };
+            let limits = ServerLimits { max: server.max_connections, logins: PARALLEL_LOGINS };
             self.pools.set_server(id, limits);
         }
         self.follow_servers(&old, &config);
@@ -174,14 +169,14 @@ impl Worker {
     fn follow_databases(&self, old: &Config, new: &Config) {
         for (name, before) in &old.databases {
             let Some(after) = new.databases.get(name) else {
-                self.ids.borrow_mut().databases.remove(name);
+                self.databases.borrow_mut().remove(name);
                 continue;
             };
             let server =
                 |config: &Config, database: &Database| config.servers[database.server].name.clone();
             if (server(old, before), &before.dbname) != (server(new, after), &after.dbname) {
                 info!(database = name, "database moved: its clients must connect again");
-                self.ids.borrow_mut().databases.remove(name);
+                self.databases.borrow_mut().remove(name);
                 self.drop_tenants(|database, _| database == name);
             }
         }
@@ -196,7 +191,7 @@ impl Worker {
             });
             if moved {
                 info!(server = server.name, "server moved: its connections are replaced");
-                self.pools.reconnect(self.server_id(&server.name));
+                self.pools.reconnect(self.treasury.server_id(&server.name));
                 self.tenants.borrow().values().for_each(|tenant| tenant.forget_answers());
             }
         }
@@ -230,32 +225,13 @@ impl Worker {
         }
     }
 
-    fn database_limits(&self, database: &Database, part: Part) -> DatabaseLimits {
-        let server = &self.config.borrow().servers[database.server];
-        let max = part.of(database.max_connections);
-        DatabaseLimits { server: self.server_id(&server.name), max }
-    }
-
-    fn server_id(&self, name: &str) -> ServerId {
-        let servers = &mut self.ids.borrow_mut().servers;
-        let next = ServerId(servers.len() as u32);
-        *servers.entry(name.to_owned()).or_insert(next)
-    }
-
-    fn database_id(&self, name: &str) -> DatabaseId {
-        let ids = &mut *self.ids.borrow_mut();
-        *ids.databases.entry(name.to_owned()).or_insert_with(|| {
-            ids.last_database += 1;
-            DatabaseId(ids.last_database)
-        })
-    }
-
-    /// The pool of a tenant, its database and both their limits as the settings say today.
+    /// The pool of a tenant and its database, with the limits that the settings give them today.
     fn pool(&self, database: &Database, user: &str, part: Part) -> PoolId {
-        let id = self.database_id(&database.name);
-        let limits = self.database_limits(database, part);
-        let server = limits.server;
-        self.pools.set_database(id, limits);
+        let config = Arc::clone(&self.config.borrow());
+        let id = self.treasury.database_id(database, &config);
+        self.databases.borrow_mut().insert(database.name.clone(), id);
+        let server = self.treasury.server_id(&config.servers[database.server].name);
+        self.pools.set_database(id, DatabaseLimits { server, max: database.max_connections });
         let pool = self.pools.pool(id, user, pool_limits(&database.pool, part));
         self.dialer.set_pool(pool, server, database, user);
         pool
@@ -285,7 +261,7 @@ impl Worker {
     pub fn target(&self, database: &str) -> Option<ServerTarget> {
         let config = self.config.borrow();
         let server = &config.servers[config.databases.get(database)?.server];
-        self.dialer.target(self.server_id(&server.name))
+        self.dialer.target(self.treasury.server_id(&server.name))
     }
 
     /// Takes a connection back from a client that is done with it.

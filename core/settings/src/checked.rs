@@ -14,7 +14,7 @@ use crate::Secret;
 pub struct Settings {
     pub listen: Listen,
     pub admin: Admin,
-    /// Threads that serve clients, 1 or more. None: one.
+    /// Threads that serve clients, 1 or more. None: one for each CPU that the process may use.
     pub workers: Option<u32>,
     /// Clients that may be connected at once, 1 or more.
     pub max_clients: u32,

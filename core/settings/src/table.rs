@@ -111,8 +111,8 @@ pub fn rows() -> Vec<Row> {
         restart(
             "workers",
             WORKERS,
-            Said("one"),
-            "Threads that serve clients. Each database is at home on one of them.",
+            Said("the CPUs that the process may use"),
+            "Threads that serve clients. Each database is at home on one of them; the connections that the process may hold are lent to whoever needs them.",
         ),
         live(
             "maxClients",

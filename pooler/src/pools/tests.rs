@@ -4,17 +4,21 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use poolwright_pool::{
-    ClientId, ConnId, DatabaseId, DatabaseLimits, PoolId, PoolLimits, Refusal, ServerId,
+    Cap, ClientId, ConnId, DatabaseId, DatabaseLimits, PoolId, PoolLimits, Refusal, ServerId,
     ServerLimits,
 };
+use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::{Connector, OpenError, PoolShell};
+use crate::treasury::{Teller, Treasury};
+use crate::worker::Message;
 
 const LOGIN: Duration = Duration::from_millis(20);
 const GOODBYE: Duration = Duration::from_millis(5);
@@ -93,6 +97,8 @@ impl Connector for FakeServer {
 struct World {
     server: Rc<FakeServer>,
     shell: Rc<PoolShell<FakeServer>>,
+    treasury: Arc<Treasury>,
+    inbox: RefCell<mpsc::UnboundedReceiver<Message>>,
 }
 
 const POOL: PoolId = PoolId(0);
@@ -112,8 +118,12 @@ fn limits() -> PoolLimits {
 impl World {
     fn new(max: u32) -> World {
         let server = Rc::new(FakeServer::default());
-        let shell = PoolShell::with_seed(Rc::clone(&server), 1);
-        let world = World { server, shell };
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let treasury = Treasury::new(vec![sender]);
+        treasury.set_cap(Cap::Database(DatabaseId(0)), 100);
+        let teller = Teller { treasury: Arc::clone(&treasury), worker: 0 };
+        let shell = PoolShell::with_seed(Rc::clone(&server), teller, 1);
+        let world = World { server, shell, treasury, inbox: RefCell::new(inbox) };
         world.set_max(max);
         let limits = DatabaseLimits { server: ServerId(0), max: 100 };
         world.shell.set_database(DatabaseId(0), limits);
@@ -123,6 +133,10 @@ impl World {
 
     fn set_max(&self, max: u32) {
         self.shell.set_server(ServerId(0), ServerLimits { max, logins: 8 });
+        self.treasury.set_cap(Cap::Server(ServerId(0)), max);
+        while let Ok(Message::News(cap)) = self.inbox.borrow_mut().try_recv() {
+            self.shell.hear_news(cap);
+        }
     }
 
     fn pool(&self, user: &str) -> PoolId {
@@ -166,7 +180,7 @@ fn a_resting_connection_is_given_without_a_pause() {
         let again = once(pin!(world.acquire(2))).expect("at once");
         assert_eq!((again.0, again.1.number), (id, 0));
         assert_eq!(world.counts(), [0, 0, 1, 0]);
-        assert!(world.shell.tickets.borrow().is_empty());
+        assert!(world.shell.tickets.borrow_mut().values_mut().next().is_none());
     });
 }
 
@@ -204,7 +218,7 @@ fn a_waiter_that_leaves_loses_nothing() {
             assert_eq!(world.counts(), [0, 0, 1, 0]);
         }
         assert_eq!(world.counts(), [0, 1, 0, 0]);
-        assert!(world.shell.tickets.borrow().is_empty());
+        assert!(world.shell.tickets.borrow_mut().values_mut().next().is_none());
         world.acquire(4).await;
         assert_eq!(world.server.logins.get(), 1);
     });

@@ -16,7 +16,7 @@ impl Worker {
     }
 
     fn fill(&self, gauges: &mut Gauges) {
-        for (name, id) in &self.ids.borrow().databases {
+        for (name, id) in &*self.databases.borrow() {
             for (state, count) in self.pools.database_counts(*id) {
                 *gauges.server_connections.entry((name.clone(), state)).or_default() +=
                     u64::from(count);
