@@ -101,6 +101,7 @@ pub async fn serve(worker: Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
         login;
     let known = worker.tenant(&database, &user, part).ok_or_else(shutdown);
     let known = known.and_then(|tenant| Ok((tenant, greeting::wanted(&parameters)?)));
+    drop(parameters);
     let (tenant, wanted) = match known {
         Ok(known) => known,
         Err(over) => {
@@ -135,6 +136,10 @@ pub async fn serve(worker: Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
 /// The end of what is sent, behind what is still to be sent, with the reason where there is one to
 /// tell.
 async fn say_farewell(stream: &mut Stream, mut out: Vec<u8>, over: &Over) {
+    // Dropping the socket ends it as well, and nobody reads what is left.
+    if !stream.is_tls() && !matches!(over, Over::Told(_)) {
+        return;
+    }
     match over {
         Over::Told(Farewell { sqlstate, message }) => {
             let severity = "FATAL";

@@ -24,7 +24,7 @@ use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::login::{Arrival, LOGIN_TIMEOUT, LoggedIn, LoginContext, Verifiers, accept};
 use crate::metrics::{Gauges, Metrics};
-use crate::stream::Stream;
+use crate::stream::{Stream, tune};
 use crate::treasury::Treasury;
 use crate::worker::{CancelKey, Message};
 
@@ -51,6 +51,7 @@ pub async fn run(kit: Kit, crew: Rc<Crew>, metrics: Rc<Metrics>) -> anyhow::Resu
     let address = SocketAddr::new(first.listen.address, first.listen.port);
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    tune(&listener).context("set the options of clients' connections")?;
     let front = Rc::new(Front::new(first, crew, treasury, metrics)?);
     front.show_gauges();
     front.metrics.accepting.set(true);

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::door::{Door, Place};
-use crate::stream::{Framed, Stream, tune};
+use crate::stream::{Framed, Stream};
 
 pub use error::LoginError;
 pub use keys::Verifiers;
@@ -95,7 +95,6 @@ pub async fn accept(
     peer: SocketAddr,
     context: &LoginContext,
 ) -> Result<Arrival, LoginError> {
-    tune(&tcp)?;
     timeout(context.timeout, log_in(tcp, peer, context)).await.unwrap_or(Err(LoginError::Timeout))
 }
 

@@ -13,6 +13,9 @@ use crate::conn::Backend;
 use crate::metrics::{DatabaseCounts, Level};
 use crate::tenant::Tenant;
 
+/// Random numbers drawn at once.
+const DRAW: usize = 64;
+
 /// One client's entry.
 #[derive(Debug)]
 pub struct Slot {
@@ -115,12 +118,14 @@ pub struct Roster {
     /// Numbers that clients have left: the pools want them small and dense.
     free: RefCell<Vec<ClientId>>,
     random: SystemRandom,
+    /// Random numbers drawn ahead, since each draw is a system call.
+    drawn: RefCell<Vec<u32>>,
 }
 
 impl Roster {
     pub fn new() -> Roster {
         let (slots, free) = (RefCell::default(), RefCell::default());
-        Roster { slots, free, random: SystemRandom::new() }
+        Roster { slots, free, random: SystemRandom::new(), drawn: RefCell::default() }
     }
 
     /// A new client.
@@ -176,8 +181,12 @@ impl Roster {
     }
 
     fn random_u32(&self) -> u32 {
-        let mut bytes = [0; 4];
-        self.random.fill(&mut bytes).expect("the system gives random bytes");
-        u32::from_be_bytes(bytes)
+        let mut drawn = self.drawn.borrow_mut();
+        if drawn.is_empty() {
+            let mut bytes = [0; 4 * DRAW];
+            self.random.fill(&mut bytes).expect("the system gives random bytes");
+            drawn.extend(bytes.as_chunks().0.iter().map(|chunk| u32::from_ne_bytes(*chunk)));
+        }
+        drawn.pop().unwrap_or_default()
     }
 }

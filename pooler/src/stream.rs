@@ -92,17 +92,17 @@ impl Stream {
     }
 }
 
-/// Sets what every connection has: no delay for small writes, and a peer that is gone is noticed
+/// Sets what every connection has, or gets from its listening socket: no delay for small writes, and a peer that is gone is noticed
 /// within about 30 seconds.
 ///
 /// # Errors
 /// The system refuses an option.
-pub fn tune(tcp: &TcpStream) -> io::Result<()> {
+pub fn tune<'a>(tcp: impl Into<SockRef<'a>>) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_COUNT);
-    let socket = SockRef::from(tcp);
+    let socket = tcp.into();
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&keepalive)?;
     set_user_timeout(&socket)

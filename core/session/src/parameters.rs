@@ -3,10 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
-/// What a client asked for at startup and has changed since, where the server reports it.
+/// What a client asked for at startup and has changed since, where the server reports it. Copies
+/// share their content until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted(BTreeMap<Box<str>, Box<str>>);
+pub struct Wanted(Rc<Vec<Setting>>);
+
+/// Name in lower case, and value; lists are ordered by name.
+type Setting = (Box<str>, Box<str>);
 
 /// A startup parameter's name that is no name of a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,23 +30,35 @@ impl Wanted {
             if name.is_empty() || !name.bytes().all(known) {
                 return Err(BadName(name.to_owned()));
             }
-            wanted.0.insert(name.to_ascii_lowercase().into(), value.into());
+            wanted.set(name, value);
         }
         Ok(wanted)
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| &**value)
+        self.place(name).ok().map(|place| &*self.0[place].1)
     }
 
     /// Wants this value from now on.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_ascii_lowercase().into(), value.into());
+        let name = name.to_ascii_lowercase();
+        let place = self.place(&name);
+        let settings = Rc::make_mut(&mut self.0);
+        match place {
+            Ok(place) => settings[place].1 = value.into(),
+            Err(place) => settings.insert(place, (name.into(), value.into())),
+        }
     }
 
     /// Wants this no longer.
     pub fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+        if let Ok(place) = self.place(name) {
+            Rc::make_mut(&mut self.0).remove(place);
+        }
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| (**other).cmp(name))
     }
 
     /// What of it may decide how a statement's text is read: all but what is known not to.
@@ -124,13 +141,13 @@ impl Current {
         if FIXED.contains(&name) {
             return;
         }
-        let lower: Box<str> = name.to_ascii_lowercase().into();
+        let lower = name.to_ascii_lowercase();
         if self.base.get(name).is_some_and(|base| &**base == value) {
-            self.applied.0.remove(&lower);
-            wanted.0.remove(&lower);
+            self.applied.remove(&lower);
+            wanted.remove(&lower);
         } else {
-            self.applied.0.insert(lower.clone(), value.into());
-            wanted.0.insert(lower, value.into());
+            self.applied.set(&lower, value);
+            wanted.set(&lower, value);
         }
     }
 
@@ -156,7 +173,7 @@ impl Current {
     pub fn difference_or_end(&self, wanted: &Wanted) -> Option<String> {
         let change = self.difference(wanted)?;
         let differs = |name: &&str| self.applied.get(name) != wanted.get(name);
-        if READING.iter().any(|name| differs(&name)) {
+        if READING.iter().any(differs) {
             return None;
         }
         Some(format!("SET exit_on_error = on;{change}SET exit_on_error = off"))
