@@ -1,6 +1,7 @@
 //! What the rules cost: nanoseconds for one transaction, a request and a return, in a few states
-//! of the pools. It prints and judges nothing.
-//! `cargo run --release -p poolwright-pool --example cost`
+//! of the pools; once for a worker that has all caps itself, once for one whose slots are lent. It
+//! prints and judges nothing.
+//! `cargo run --release -p poolwright-pool --example cost [part of a name]`
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures time")]
 
 use std::collections::VecDeque;
@@ -8,8 +9,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use poolwright_pool::{
-    ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
-    ServerId, ServerLimits,
+    Bank, Cap, ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, Lender, PoolId,
+    PoolLimits, Pools, ServerId, ServerLimits, Statement, Tuning, Word,
 };
 
 /// The fastest of so many parts is printed: other programs disturb it least.
@@ -70,8 +71,22 @@ const BASE: Case = Case {
     clients: 1,
 };
 
+/// The bank of a process with one worker, and how often it was asked.
+struct Counter {
+    bank: Bank,
+    words: u32,
+}
+
+impl Lender for Counter {
+    fn tell(&mut self, cap: Cap, word: Word) -> Statement {
+        self.words += 1;
+        self.bank.tell(0, cap, word, &mut Vec::new())
+    }
+}
+
 struct World {
     pools: Pools,
+    counter: Option<Counter>,
     now: Duration,
     effects: Vec<Effect>,
     /// Connections in use, the longest first, and who has them.
@@ -80,12 +95,23 @@ struct World {
 }
 
 impl World {
-    fn new(case: &Case) -> World {
-        let mut pools = Pools::new(1);
+    fn new(case: &Case, lent: bool) -> World {
+        let mut counter = lent.then(|| Counter { bank: Bank::new(1), words: 0 });
+        let mut set = |cap, max| {
+            if let Some(counter) = &mut counter {
+                counter.bank.set_max(cap, max, &mut Vec::new());
+            }
+        };
+        let mut pools = match lent {
+            true => Pools::borrowing(1, Tuning::default()),
+            false => Pools::new(1),
+        };
         pools.set_server(ServerId(0), ServerLimits { max: 100_000, logins: 100_000 });
+        set(Cap::Server(ServerId(0)), 100_000);
         for database in (0..case.databases).map(DatabaseId) {
             let limits = DatabaseLimits { server: ServerId(0), max: case.database_max };
             pools.set_database(database, limits);
+            set(Cap::Database(database), case.database_max);
         }
         let count = case.databases * case.pools_each;
         let all: Vec<PoolId> = (0..count)
@@ -97,12 +123,15 @@ impl World {
         let active = (0..case.active).map(|index| all[(index * (count / case.active)) as usize]);
         let pool_of = (0..case.clients).flat_map(|_| active.clone()).collect();
         let (now, effects, busy) = (Duration::ZERO, Vec::new(), VecDeque::new());
-        World { pools, now, effects, busy, pool_of }
+        World { pools, counter, now, effects, busy, pool_of }
     }
 
     fn handle(&mut self, event: Event) {
         self.now += STEP;
-        self.pools.handle(self.now, event, &mut self.effects);
+        match &mut self.counter {
+            Some(counter) => self.pools.handle_with(self.now, event, counter, &mut self.effects),
+            None => self.pools.handle(self.now, event, &mut self.effects),
+        }
         let mut opened = Vec::new();
         for effect in self.effects.drain(..) {
             match effect {
@@ -145,16 +174,27 @@ fn limits(size: u32) -> PoolLimits {
 }
 
 fn main() {
-    for case in &CASES {
-        let mut world = World::new(case);
-        for client in 0..world.pool_of.len() {
-            world.request(ClientId(client as _));
-        }
-        let fastest = (0..PARTS).map(|_| part(&mut world)).min().unwrap_or_default();
-        let each = fastest.as_nanos() as f64 / f64::from(TRANSACTIONS);
-        black_box(&world.pools);
-        println!("{:>40}: {each:6.1} ns", case.name);
+    let only = std::env::args().nth(1).unwrap_or_default();
+    println!("{:>40}  own caps  lent slots  words to the bank", "");
+    for case in CASES.iter().filter(|case| case.name.contains(&only)) {
+        let [(own, _), (lent, words)] = [false, true].map(|lent| measure(case, lent));
+        println!("{:>40}: {own:5.0} ns    {lent:5.0} ns  {words:17}", case.name);
     }
+}
+
+/// Nanoseconds for a transaction, and what all transactions together said to the bank.
+fn measure(case: &Case, lent: bool) -> (f64, u32) {
+    let mut world = World::new(case, lent);
+    for client in 0..world.pool_of.len() {
+        world.request(ClientId(client as u32));
+    }
+    let words = |world: &World| world.counter.as_ref().map_or(0, |counter| counter.words);
+    let before = words(&world);
+    let fastest = (0..PARTS).map(|_| part(&mut world)).min().unwrap_or_default();
+    let each = fastest.as_nanos() as f64 / f64::from(TRANSACTIONS);
+    let said = words(&world) - before;
+    black_box(&world.pools);
+    (each, said)
 }
 
 fn part(world: &mut World) -> Duration {

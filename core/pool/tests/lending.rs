@@ -3,17 +3,22 @@
 
 #[path = "lending/office.rs"]
 mod office;
+#[path = "lending/run.rs"]
+mod run;
 #[path = "lending/worker.rs"]
 mod worker;
 #[path = "lending/world.rs"]
 mod world;
 
+use std::time::Duration;
+
 use poolwright_pool::{Cap, DatabaseId, ServerId};
 use proptest::prelude::*;
+use run::{GOODBYE, LOGIN, Run};
 use world::{DATABASES, Op, World, op};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn caps_hold_for_all_workers_together_and_nobody_is_forgotten(
@@ -57,4 +62,150 @@ proptest! {
             lent.apply_in_step(&mut own, op);
         }
     }
+}
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// `Tuning::cost`.
+const COST: Duration = Duration::from_millis(500);
+
+/// Under the server's cap, and under the cap of a database that the workers share.
+fn both_caps(max: u32, check: impl Fn(usize, Run)) {
+    for workers in [2, 3] {
+        check(workers, Run::new(workers, max, 1000));
+        check(workers, Run::new(workers, 1000, max));
+    }
+}
+
+#[test]
+fn a_worker_that_has_none_waits_for_the_cost_and_a_transaction_at_most() {
+    both_caps(4, |last, mut run| {
+        run.load(0, 20, 7 * MS);
+        run.run(5 * SECOND);
+        run.load(last - 1, 1, 7 * MS);
+        run.run(5 * SECOND);
+        let most = COST + 7 * MS + GOODBYE + LOGIN + 2 * MS;
+        assert!(run.waits[last - 1][0] <= most, "{:?}", run.waits[last - 1][0]);
+    });
+}
+
+#[test]
+fn what_rests_in_one_worker_is_closed_for_another_that_has_none() {
+    both_caps(4, |last, mut run| {
+        run.load(0, 4, MS);
+        run.run(SECOND);
+        run.load(0, 0, MS);
+        run.run(SECOND);
+        run.load(last - 1, 1, 7 * MS);
+        run.run(SECOND);
+        assert_eq!(run.waits[last - 1][0], GOODBYE + LOGIN + 2 * MS);
+        assert_eq!((run.closes, run.open(0), run.open(last - 1)), (1, 3, 1));
+    });
+}
+
+#[test]
+fn one_connection_is_closed_for_one_that_is_lacking() {
+    // With two each it is closed at once; with one each both could do it at the same moment later.
+    for each in [2, 1] {
+        for (server_max, database_max) in [(2 * each, 1000), (1000, 2 * each)] {
+            let mut run = Run::new(3, server_max, database_max);
+            for worker in 0..2 {
+                run.load(worker, each, MS);
+                run.run(SECOND);
+                run.load(worker, 0, MS);
+                run.run(SECOND);
+            }
+            run.load(2, 1, 7 * MS);
+            run.run(SECOND);
+            assert_eq!((run.closes, run.open(2)), (1, 1));
+        }
+    }
+}
+
+#[test]
+fn busy_workers_come_to_hold_the_same_and_then_nothing_moves() {
+    both_caps(12, |workers, mut run| {
+        (0..workers).for_each(|worker| {
+            run.load(worker, 150, 100 * MS);
+            run.run(2 * SECOND);
+        });
+        run.run(30 * SECOND);
+        let held: Vec<usize> = (0..workers).map(|worker| run.open(worker)).collect();
+        let (least, most) = (held.iter().min().unwrap(), held.iter().max().unwrap());
+        println!("{workers} workers hold {held:?} after {} closes", run.closes);
+        assert!(held.iter().sum::<usize>() == 12 && most - least <= 1, "{held:?}");
+        let before = run.closes;
+        run.run(30 * SECOND);
+        assert_eq!(run.closes, before, "connections move though each has its share");
+    });
+}
+
+#[test]
+fn a_queue_that_moves_is_no_reason_to_move_a_slot() {
+    both_caps(12, |last, mut run| {
+        run.load(0, 30, 5 * MS);
+        run.run(5 * SECOND);
+        // Its first has its turn soon, though the bank's word of it is old at times.
+        run.load(last - 1, 8, 5 * MS);
+        run.run(20 * SECOND);
+        assert_eq!((run.closes, run.open(0), run.open(last - 1)), (1, 11, 1));
+    });
+}
+
+#[test]
+fn with_less_than_one_slot_each_workers_take_turns() {
+    both_caps(1, |workers, mut run| {
+        (0..workers).for_each(|worker| run.load(worker, 1, 3 * MS));
+        run.run(60 * SECOND);
+        for waits in &run.waits {
+            let turn = COST + 3 * MS + GOODBYE + LOGIN + 2 * MS;
+            let longest = *waits.iter().max().unwrap();
+            println!("{workers} workers: {longest:?}, {} closes", run.closes);
+            assert!(longest <= turn * workers as u32, "{longest:?} for {workers} workers");
+        }
+        // A turn is worth its cost.
+        assert!(run.closes <= 120, "{} turns in a minute", run.closes);
+    });
+}
+
+#[test]
+fn a_transaction_says_nothing_to_the_bank() {
+    both_caps(12, |workers, run| stay_silent(workers, run, 50));
+}
+
+#[test]
+fn a_queue_that_comes_and_goes_with_each_transaction_says_nothing_to_the_bank() {
+    both_caps(12, |workers, run| stay_silent(workers, run, 12 / workers as u32 + 1));
+}
+
+fn stay_silent(workers: usize, mut run: Run, clients: u32) {
+    (0..workers).for_each(|worker| run.load(worker, clients, 5 * MS));
+    run.run(4 * SECOND);
+    let served = |run: &Run| run.waits.iter().map(Vec::len).sum::<usize>();
+    let (words, before) = (run.office.words, served(&run));
+    run.run(4 * SECOND);
+    let (words, served) = (run.office.words - words, served(&run) - before);
+    println!("{workers} workers: {words} words for {served} transactions");
+    assert!(served >= 8_000, "{served} transactions");
+    // In each `cost` a worker is content, asks and lacks, and the others read it: never more.
+    let most = 8 * workers * (3 + 2 * (workers - 1));
+    assert!(words <= most as u64, "{words} words for {served} transactions");
+}
+
+#[test]
+fn an_idle_worker_keeps_no_slot_and_says_nothing() {
+    both_caps(4, |workers, mut run| {
+        (0..workers).for_each(|worker| run.load(worker, 3, 5 * MS));
+        run.run(5 * SECOND);
+        (0..workers).for_each(|worker| run.load(worker, 0, 5 * MS));
+        run.run(5 * SECOND);
+        let before = (run.office.words, run.closes);
+        run.run(60 * SECOND);
+        assert_eq!((run.office.words, run.closes), before);
+        for cap in [Cap::Server(ServerId(0)), Cap::Database(DatabaseId(0))] {
+            let open: usize = (0..workers).map(|worker| run.open(worker)).sum();
+            assert_eq!(run.office.bank.counts(cap).1 as usize, open);
+        }
+    });
 }

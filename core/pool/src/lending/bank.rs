@@ -214,3 +214,106 @@ impl Account {
         self.lent == 0 && self.want.is_none() && self.known == Statement::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ServerId;
+
+    const CAP: Cap = Cap::Server(ServerId(0));
+
+    fn want(has: u32, since: u64) -> Want {
+        let since = Duration::from_secs(since);
+        Want { has, since, told: since }
+    }
+
+    fn bank(max: u32) -> Bank {
+        let mut bank = Bank::new(3);
+        bank.set_max(CAP, max, &mut Vec::new());
+        bank
+    }
+
+    /// Says something and reads all news at once: the answer, and who had news.
+    fn say(bank: &mut Bank, worker: usize, word: Word) -> (Statement, Vec<usize>) {
+        let mut news = Vec::new();
+        let answer = bank.tell(worker, CAP, word, &mut news);
+        bank.check();
+        (answer, news.into_iter().map(|news| news.worker).collect())
+    }
+
+    fn borrow(bank: &mut Bank, worker: usize, count: u32) -> u32 {
+        (0..count).map(|_| say(bank, worker, Word::Borrow).0.lent).last().unwrap_or_default()
+    }
+
+    #[test]
+    fn no_more_is_lent_than_there_is() {
+        let mut bank = bank(3);
+        assert_eq!((borrow(&mut bank, 0, 2), borrow(&mut bank, 1, 2)), (2, 1));
+        assert_eq!(bank.counts(CAP), (3, 3));
+    }
+
+    #[test]
+    fn what_is_returned_goes_to_who_has_least_then_to_who_waits_longest() {
+        let mut bank = bank(3);
+        borrow(&mut bank, 0, 3);
+        for (worker, want) in [(1, want(2, 1)), (2, want(0, 9))] {
+            assert!(say(&mut bank, worker, Word::Lack(want)).0.lacking);
+        }
+        for winner in [2, 1] {
+            say(&mut bank, 0, Word::Return { count: 1, yielded: 0 });
+            let (statement, _) = say(&mut bank, winner, Word::Read);
+            assert_eq!((statement.lent, statement.lacking), (1, false));
+        }
+    }
+
+    #[test]
+    fn a_want_is_shown_to_who_has_slots_and_promised_one_only_once() {
+        let mut bank = bank(2);
+        borrow(&mut bank, 0, 1);
+        borrow(&mut bank, 1, 1);
+        let lacks = want(0, 1);
+        assert_eq!(say(&mut bank, 2, Word::Lack(lacks)).1, [0, 1]);
+        assert_eq!(say(&mut bank, 0, Word::Read).0.neighbour, Some(lacks));
+        let other = Word::Yield(want(0, 7));
+        assert_eq!(say(&mut bank, 0, other).0.yielding, 0, "that is not what it has read");
+        let (promised, _) = say(&mut bank, 0, Word::Yield(lacks));
+        assert_eq!((promised.yielding, promised.neighbour), (1, None));
+        let (late, _) = say(&mut bank, 1, Word::Yield(lacks));
+        assert_eq!((late.yielding, late.neighbour), (0, None));
+        say(&mut bank, 0, Word::Return { count: 1, yielded: 1 });
+        assert_eq!(say(&mut bank, 2, Word::Read).0, Statement { lent: 1, ..Statement::default() });
+    }
+
+    #[test]
+    fn a_lowered_cap_is_owed_by_who_has_most_and_a_raised_one_forgives() {
+        let mut bank = bank(6);
+        borrow(&mut bank, 0, 4);
+        borrow(&mut bank, 1, 2);
+        let owed = |bank: &mut Bank| [0, 1].map(|worker| say(bank, worker, Word::Read).0.owed);
+        bank.set_max(CAP, 3, &mut Vec::new());
+        assert_eq!(owed(&mut bank), [2, 1]);
+        assert_eq!(borrow(&mut bank, 2, 1), 0);
+        say(&mut bank, 0, Word::Return { count: 1, yielded: 0 });
+        assert_eq!(owed(&mut bank), [1, 1]);
+        bank.set_max(CAP, 5, &mut Vec::new());
+        assert_eq!((owed(&mut bank), borrow(&mut bank, 2, 1)), ([0, 0], 0));
+    }
+
+    #[test]
+    fn a_worker_has_one_notice_at_a_time_until_it_has_read_its_statement() {
+        let mut bank = bank(1);
+        borrow(&mut bank, 0, 1);
+        assert_eq!(say(&mut bank, 1, Word::Lack(want(0, 1))).1, [0]);
+        assert_eq!(say(&mut bank, 1, Word::Lack(want(0, 2))).1, []);
+        say(&mut bank, 0, Word::Read);
+        assert_eq!(say(&mut bank, 1, Word::Content).1, [0]);
+    }
+
+    #[test]
+    fn a_cap_at_rest_keeps_no_accounts() {
+        let mut bank = bank(1);
+        borrow(&mut bank, 0, 1);
+        say(&mut bank, 0, Word::Return { count: 1, yielded: 0 });
+        assert!(bank.servers[0].accounts.is_empty());
+    }
+}

@@ -276,7 +276,13 @@ impl Pools {
     /// Who is hungry for the slot that this connection will free.
     fn heir(&mut self, turn: &mut Turn, conn: ConnId) -> Option<Heir> {
         let database = self.at(self.conns.get(conn)?.pool).database;
-        let binding = self.caps_of(database).into_iter().filter(|cap| self.binds(*cap));
+        let caps = self.caps_of(database);
+        for cap in caps.into_iter().rev() {
+            if self.seek(turn, cap) {
+                self.arm_cap(cap, Duration::ZERO);
+            }
+        }
+        let binding = caps.into_iter().filter(|cap| self.is_full(*cap));
         let here = binding.filter_map(|cap| self.hungriest(cap)).min();
         let best = here.map(|(has, since, _)| (has, since));
         if let Some((cap, want)) = self.next_door(database, best)

@@ -94,19 +94,21 @@ impl Pools {
     }
 
     /// Before hungry pools are served: a slot that a hungrier neighbour should have is returned, and
-    /// if there is none, one is asked for.
-    pub(super) fn seek(&mut self, turn: &mut Turn, cap: Cap) {
+    /// if there is none, one is asked for. True if it was.
+    pub(super) fn seek(&mut self, turn: &mut Turn, cap: Cap) -> bool {
         if !self.borrows || self.hungriest(cap).is_none() {
-            return;
+            return false;
         }
         while self.free(cap) > 0 && self.outranked(cap) {
             self.tell(turn, cap, Word::Return { count: 1, yielded: 0 });
         }
-        if self.is_full(cap) && self.loan(cap).lack.is_none() {
+        let asks = self.is_full(cap) && self.loan(cap).lack.is_none();
+        if asks {
             self.tell(turn, cap, Word::Borrow);
             // What is not used goes back then.
             self.arm_cap(cap, turn.now + self.tuning.cost);
         }
+        asks
     }
 
     /// A neighbour lacks a slot more than any pool here.
@@ -157,7 +159,9 @@ impl Pools {
         if !self.borrows {
             return;
         }
-        self.complain(turn, cap);
+        if self.complain(turn, cap) {
+            self.arm_cap(cap, Duration::ZERO);
+        }
         let free = self.free(cap);
         let wanted = self.hungriest(cap).is_some();
         let count = if wanted { free.min(self.loan(cap).statement.owed) } else { free };
@@ -199,9 +203,7 @@ impl Pools {
 
     /// The cap is full, and the bank has said that it has no more.
     pub(super) fn binds(&self, cap: Cap) -> bool {
-        let loan = self.loan(cap);
-        let dry = loan.lack.is_some() || loan.statement.owed > 0;
-        self.is_full(cap) && (!self.borrows || dry)
+        self.is_full(cap) && (!self.borrows || self.loan(cap).lack.is_some())
     }
 
     /// Closes idle connections if there are more than the cap allows.

@@ -188,7 +188,11 @@ impl Pools {
         if old == new {
             return;
         }
-        let rank = old.map(|_| database.rank);
+        if let Some((0, since, _)) = new {
+            let from = since + self.tuning.cost;
+            self.server_mut(server).shorten_barren(from, Duration::MAX);
+        }
+        let rank = old.map(|_| self.database(id).rank);
         self.database_mut(id).listed = new;
         let Pools { pools, databases, servers, .. } = self;
         servers[server.0 as usize].hungry.change(rank, new, |pool, rank| {

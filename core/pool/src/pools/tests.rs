@@ -92,7 +92,7 @@ fn ten_thousand_waiting_pools_make_no_request_slower() {
 }
 
 #[test]
-fn ten_thousand_resting_connections_make_no_waiting_request_slower() {
+fn ten_thousand_resting_connections_make_no_wait_and_no_return_slower() {
     let steps = |count: u32| {
         let mut pools = with_pools(count, count);
         for pool in (0..count).map(PoolId) {
@@ -104,15 +104,22 @@ fn ten_thousand_resting_connections_make_no_waiting_request_slower() {
             pools.run(Duration::ZERO, Event::Opened { conn });
             pools.run(Duration::from_secs(1), Event::Returned { conn, reuse: true });
         }
-        // The first holds its connection and finds that it can take no other.
-        for client in 20_000..20_002 {
+        let ask = |pools: &mut Pools, now, client| {
             let request = Event::Request { client: ClientId(client), pool: PoolId(0) };
-            pools.run(Duration::from_secs(2), request);
-        }
+            pools.run(Duration::from_secs(now), request).pop()
+        };
+        let Some(Effect::Assign { conn, .. }) = ask(&mut pools, 2, 20_000) else {
+            panic!("nothing rests")
+        };
+        // The first holds its connection and finds that it can take no other.
+        ask(&mut pools, 2, 20_001);
         pools.check();
         let before = pools.steps;
-        let request = Event::Request { client: ClientId(20_002), pool: PoolId(0) };
-        pools.run(Duration::from_secs(3), request);
+        ask(&mut pools, 3, 20_002);
+        for _ in 0..2 {
+            let returned = Event::Returned { conn, reuse: true };
+            pools.run(Duration::from_secs(3), returned);
+        }
         pools.steps - before
     };
     assert_eq!(steps(20), steps(10_000));

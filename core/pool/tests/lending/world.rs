@@ -376,8 +376,8 @@ impl World {
             (0..self.workers.len()).for_each(|worker| self.move_on(worker));
         }
         self.workers.iter_mut().for_each(|worker| worker.closed.clear());
-        for _ in 0..250 {
-            self.wait(Duration::from_millis(100));
+        for _ in 0..50 {
+            self.wait(Duration::from_millis(500));
             self.deliver_all();
             (0..self.workers.len()).for_each(|worker| self.move_on(worker));
         }
