@@ -6,6 +6,7 @@ mod idle;
 mod waiting;
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use poolwright_pool::{ClientId, Refusal};
 use poolwright_session::{Fatal, Output, Session};
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -38,6 +40,9 @@ pub struct Client {
     conn: ClientConn,
     /// What is to be sent before the greeting.
     prelude: Vec<u8>,
+    peer: SocketAddr,
+    /// Until the end has been told.
+    seat: Option<Seat>,
 }
 
 /// Why a client's session is over.
@@ -95,42 +100,15 @@ impl Drop for Seat {
     }
 }
 
-/// Serves a client until it leaves or must go.
-pub async fn serve(worker: Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
-    let LoggedIn { mut stream, user, database, parameters, leftover, pending_out, peer, place } =
-        login;
-    let known = worker.tenant(&database, &user, part).ok_or_else(shutdown);
-    let known = known.and_then(|tenant| Ok((tenant, greeting::wanted(&parameters)?)));
-    drop(parameters);
-    let (tenant, wanted) = match known {
-        Ok(known) => known,
-        Err(over) => {
+/// Begins to serve a client, in a task of its own, until it leaves or must go.
+pub fn begin(worker: &Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
+    match Client::enter(worker, login, part) {
+        Ok(client) => drop(spawn_local(client.stay())),
+        Err((mut stream, over)) => drop(spawn_local(async move {
             say_farewell(&mut stream, Vec::new(), &over).await;
-            return hang_up(stream, &over).await;
-        }
-    };
-    let slot = worker.roster.enter(&tenant);
-    let seat = Seat { worker: Rc::clone(&worker), slot: Rc::clone(&slot), _place: place };
-    let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
-    let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };
-    let mut client = Client { worker, tenant, slot, conn, prelude: pending_out };
-    debug!(%peer, user, database, "client in");
-    let over = client.run().await;
-    client.count();
-    match &over {
-        Over::Left => debug!(%peer, user, database, "client left"),
-        Over::Told(farewell) if farewell.sqlstate == "57P01" => {
-            debug!(%peer, user, database, "client sent away");
-        }
-        Over::Told(Farewell { sqlstate, message }) => {
-            info!(%peer, user, database, sqlstate, message, "client closed");
-        }
-        Over::Lost(why) => info!(%peer, user, database, why, "client lost"),
+            hang_up(&mut stream, &over).await;
+        })),
     }
-    let ClientConn { mut stream, output, .. } = client.conn;
-    say_farewell(&mut stream, output, &over).await;
-    drop(seat);
-    hang_up(stream, &over).await;
 }
 
 /// The end of what is sent, behind what is still to be sent, with the reason where there is one to
@@ -158,7 +136,7 @@ async fn say_farewell(stream: &mut Stream, mut out: Vec<u8>, over: &Over) {
 
 /// Lets a client that was told read it: a close with something unread would make the system throw
 /// away what the client has not read yet.
-async fn hang_up(mut stream: Stream, over: &Over) {
+async fn hang_up(stream: &mut Stream, over: &Over) {
     if !matches!(over, Over::Told(_)) {
         return;
     }
@@ -170,6 +148,54 @@ async fn hang_up(mut stream: Stream, over: &Over) {
 }
 
 impl Client {
+    fn enter(
+        worker: &Rc<Worker>,
+        login: LoggedIn<Stream>,
+        part: Part,
+    ) -> Result<Client, (Stream, Over)> {
+        let LoggedIn { stream, user, database, parameters, leftover, pending_out, peer, place } =
+            login;
+        let known = worker.tenant(&database, &user, part).ok_or_else(shutdown);
+        let known = known.and_then(|tenant| Ok((tenant, greeting::wanted(&parameters)?)));
+        let (tenant, wanted) = match known {
+            Ok(known) => known,
+            Err(over) => return Err((stream, over)),
+        };
+        debug!(%peer, user, database, "client in");
+        let slot = worker.roster.enter(&tenant);
+        let seat = Seat { worker: Rc::clone(worker), slot: Rc::clone(&slot), _place: place };
+        let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
+        let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };
+        let worker = Rc::clone(worker);
+        Ok(Client { worker, tenant, slot, conn, prelude: pending_out, peer, seat: Some(seat) })
+    }
+
+    /// From the greeting to the end. What is rare has its memory apart, since this task's is there
+    /// for every idle client.
+    async fn stay(mut self) {
+        let over = self.run().await;
+        self.count();
+        self.log(&over);
+        let output = std::mem::take(&mut self.conn.output);
+        Box::pin(say_farewell(&mut self.conn.stream, output, &over)).await;
+        self.seat = None;
+        Box::pin(hang_up(&mut self.conn.stream, &over)).await;
+    }
+
+    fn log(&self, over: &Over) {
+        let (peer, database, user) = (self.peer, &*self.tenant.database, &*self.tenant.user);
+        match over {
+            Over::Left => debug!(%peer, user, database, "client left"),
+            Over::Told(farewell) if farewell.sqlstate == "57P01" => {
+                debug!(%peer, user, database, "client sent away");
+            }
+            Over::Told(Farewell { sqlstate, message }) => {
+                info!(%peer, user, database, sqlstate, message, "client closed");
+            }
+            Over::Lost(why) => info!(%peer, user, database, why, "client lost"),
+        }
+    }
+
     async fn run(&mut self) -> Over {
         match self.live().await {
             Err(over) => over,
@@ -178,7 +204,7 @@ impl Client {
     }
 
     async fn live(&mut self) -> Result<std::convert::Infallible, Over> {
-        self.greet().await?;
+        Box::pin(self.greet()).await?;
         loop {
             self.idle().await?;
             if let Some(lease) = self.wait().await? {
@@ -196,7 +222,7 @@ impl Client {
         let wanted = &self.conn.session.wanted;
         let ServerConn { model, output, .. } = &mut *lease;
         if !model.send_settings(wanted, output)
-            && let Err(error) = lease.apply(wanted).await
+            && let Err(error) = Box::pin(lease.apply(wanted)).await
         {
             return Err(self.unprepared(lease, error));
         }

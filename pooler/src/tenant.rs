@@ -17,6 +17,7 @@ const ANSWERS_LIMIT: usize = 256;
 pub struct Tenant {
     /// The name in the settings.
     pub database: Rc<str>,
+    pub user: Box<str>,
     pub pool: PoolId,
     /// This worker's part in the database.
     pub part: Part,
@@ -42,6 +43,7 @@ pub enum Known {
 impl Tenant {
     pub fn new(
         database: Rc<str>,
+        user: Box<str>,
         pool: PoolId,
         part: Part,
         counts: Rc<DatabaseCounts>,
@@ -49,6 +51,7 @@ impl Tenant {
     ) -> Tenant {
         Tenant {
             database,
+            user,
             pool,
             part,
             counts,

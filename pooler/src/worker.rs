@@ -145,7 +145,7 @@ impl Worker {
     fn take_in(self: &Rc<Worker>, login: LoggedIn<Parked>, part: Part) {
         let peer = login.peer;
         match login.try_map(Parked::revive) {
-            Ok(login) => drop(spawn_local(client::serve(Rc::clone(self), login, part))),
+            Ok(login) => client::begin(self, login, part),
             Err(error) => info!(%peer, %error, "client lost"),
         }
     }
@@ -248,6 +248,7 @@ impl Worker {
         config.users.get(user)?;
         let tenant = Rc::new(Tenant::new(
             database.into(),
+            user.into(),
             self.pool(settings, user, part),
             part,
             self.metrics.database(database),

@@ -86,7 +86,10 @@ const MEANINGLESS: &[&str] = &[
 ];
 
 /// Parameters that decide how the lexer reads a text.
-const READING: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+pub(crate) const READING: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+
+/// The parameter that makes any error the end of the session.
+const EXIT_ON_ERROR: &str = "exit_on_error";
 
 /// Reported parameters that no SET changes.
 const FIXED: &[&str] = &[
@@ -132,7 +135,11 @@ impl Current {
 
     /// Notes a ParameterStatus that answers the pooler's own statement.
     pub fn report(&mut self, name: &str, value: &str) {
-        self.reported.insert(name.into(), value.into());
+        match self.reported.get_mut(name) {
+            Some(known) if **known == *value => {}
+            Some(known) => *known = value.into(),
+            None => drop(self.reported.insert(name.into(), value.into())),
+        }
     }
 
     /// Notes a ParameterStatus that a client's statement caused: the client keeps what it set.
@@ -153,30 +160,46 @@ impl Current {
 
     /// The SQL that turns this connection's settings into the wanted ones; `None` if they are equal.
     pub fn difference(&self, wanted: &Wanted) -> Option<String> {
-        if self.applied == *wanted {
-            return None;
-        }
         let mut sql = String::new();
-        for (name, _) in self.applied.iter().filter(|(name, _)| wanted.get(name).is_none()) {
-            write_reset(&mut sql, name);
-        }
-        let changed = wanted.iter().filter(|&(name, value)| self.applied.get(name) != Some(value));
-        for (name, value) in changed {
-            write_set(&mut sql, name, value);
-        }
-        Some(sql)
+        self.write_difference(wanted, &mut sql).then_some(sql)
     }
 
     /// The same change as one statement list that ends the server's session where one of it is
     /// refused, so that nothing sent behind it runs in the old state (invariant I3b). `None` if
-    /// the settings are equal, or decide how the text behind it is read.
+    /// the settings are equal, or have to be there before the text behind them is read.
     pub fn difference_or_end(&self, wanted: &Wanted) -> Option<String> {
-        let change = self.difference(wanted)?;
         let differs = |name: &&str| self.applied.get(name) != wanted.get(name);
-        if READING.iter().any(differs) {
+        if self.applied == *wanted
+            || READING.iter().any(differs)
+            || wanted.get(EXIT_ON_ERROR).is_some()
+        {
             return None;
         }
-        Some(format!("SET exit_on_error = on;{change}SET exit_on_error = off"))
+        let mut sql = String::with_capacity(256);
+        sql.push_str("SET exit_on_error=on;");
+        self.write_difference(wanted, &mut sql);
+        sql.push_str("SET exit_on_error=off");
+        Some(sql)
+    }
+
+    /// Answers whether there was anything to write.
+    fn write_difference(&self, wanted: &Wanted, sql: &mut String) -> bool {
+        if self.applied == *wanted {
+            return false;
+        }
+        for (name, _) in self.applied.iter().filter(|(name, _)| wanted.get(name).is_none()) {
+            write_reset(sql, name);
+        }
+        let changed = wanted.iter().filter(|&(name, value)| self.applied.get(name) != Some(value));
+        let mut lead = "SELECT ";
+        for (name, value) in changed {
+            sql.push_str(std::mem::replace(&mut lead, ","));
+            write_set(sql, name, value);
+        }
+        if lead == "," {
+            sql.push(';');
+        }
+        true
     }
 
     /// The settings are now the wanted ones.
@@ -201,14 +224,16 @@ fn write_reset(sql: &mut String, name: &str) {
 
 /// `set_config` reads a value as the startup packet does, lists included.
 fn write_set(sql: &mut String, name: &str, value: &str) {
-    let _ = write!(sql, "SELECT pg_catalog.set_config('{name}', E'");
-    for byte in value.bytes() {
-        let plain = byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\' || byte == b' ';
-        if plain {
-            sql.push(char::from(byte));
-        } else {
+    for part in ["pg_catalog.set_config('", name, "',E'"] {
+        sql.push_str(part);
+    }
+    let odd = |b: u8| !(b.is_ascii_graphic() || b == b' ') || b == b'\'' || b == b'\\';
+    if value.bytes().any(odd) {
+        for byte in value.bytes() {
             let _ = write!(sql, "\\x{byte:02x}");
         }
+    } else {
+        sql.push_str(value);
     }
-    sql.push_str("', false);");
+    sql.push_str("',false)");
 }

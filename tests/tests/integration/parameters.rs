@@ -175,3 +175,22 @@ async fn a_startup_parameter_that_the_server_refuses_lets_nothing_run_without_it
         assert_eq!(site.connect("alice").await.cell("SELECT 'others go on'").await, "others go on");
     }
 }
+
+#[tokio::test]
+async fn a_setting_that_the_server_refuses_later_lets_no_request_run_without_it() {
+    let mut site = Site::pooled(&[("pool.size", "1")]).await;
+    site.expect_complaint("permission denied to set role");
+    let mut superuser = site.superuser().await;
+    superuser.run("CREATE ROLE limited; GRANT limited TO alice; CREATE TABLE log (a text)").await;
+    superuser.run("GRANT INSERT, SELECT ON log TO public").await;
+    let target = site.target("alice").parameter("options", "-c role=limited");
+    let mut client = site.connect_to(target).await;
+    assert_eq!(client.cell("SELECT current_user").await, "limited");
+    let mut plain = site.connect("alice").await;
+    assert_eq!(plain.cell("SELECT current_user").await, "alice");
+    superuser.run("REVOKE limited FROM alice").await;
+    let outcome = client.query("INSERT INTO log VALUES ('ran as ' || current_user)").await;
+    let answer = outcome.map(|answer| answer.error.map(|error| error.code));
+    assert!(!matches!(answer, Ok(None)), "the request ran although its role was refused");
+    assert_eq!(plain.cell("SELECT count(*) FROM log").await, "0");
+}

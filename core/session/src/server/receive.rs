@@ -5,6 +5,7 @@ use poolwright_wire::{Header, header, read, server as tag, write};
 use super::{Confused, Received, Server};
 use crate::Rest;
 use crate::client::Session;
+use crate::parameters::READING;
 use crate::replies::Reply;
 use crate::sink::Sink;
 
@@ -211,7 +212,9 @@ impl Server {
             }
             None => self.parameters.report(&name, &value),
         }
-        self.read_settings();
+        if READING.contains(&&*name) {
+            self.read_settings();
+        }
         Ok(forward)
     }
 

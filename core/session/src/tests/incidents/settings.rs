@@ -77,5 +77,20 @@ fn settings_that_are_not_reported_count_as_gone_after_discard_all() {
     assert_eq!(pair.server.parameters().difference(&pair.session.wanted), None);
     pair.ask(&[query("DISCARD ALL")]);
     let sql = pair.server.parameters().difference(&pair.session.wanted).expect("a difference");
-    assert_eq!(sql, "SELECT pg_catalog.set_config('search_path', E'b', false);");
+    assert_eq!(sql, "SELECT pg_catalog.set_config('search_path',E'b',false);");
+}
+
+#[test]
+fn settings_go_ahead_of_a_request_and_end_the_session_where_one_is_refused() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("search_path", "it's"), ("application_name", "till")]);
+    let sql = pair.server.parameters().difference_or_end(&pair.session.wanted);
+    let expected = "SET exit_on_error=on;SELECT pg_catalog.set_config('application_name',E'till',false),\
+                    pg_catalog.set_config('search_path',E'\\x69\\x74\\x27\\x73',false);SET exit_on_error=off";
+    assert_eq!(sql.as_deref(), Some(expected));
+    for apart in ["client_encoding", "standard_conforming_strings", "exit_on_error"] {
+        let wanted = Wanted::new([(apart, "on"), ("application_name", "till")]).expect("names");
+        assert_eq!(pair.server.parameters().difference_or_end(&wanted), None, "{apart}");
+        assert!(pair.server.parameters().difference(&wanted).is_some(), "{apart}");
+    }
 }
