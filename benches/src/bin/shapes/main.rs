@@ -1,0 +1,74 @@
+//! `poolwright-shapes`: a throwaway pooler in the shapes that its core may have, to choose one by
+//! measurement (docs/decisions). Never the pooler that ships, and none of its code.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Parser, ValueEnum};
+
+mod cost;
+mod measure;
+mod relay;
+mod serve;
+
+/// Who may use a server connection, and which thread a client lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shape {
+    /// A work-stealing runtime; any thread, one lock for each database.
+    Locked,
+    /// A thread is the home of a database and has all its connections; clients are moved there.
+    Homed,
+    /// Clients go to the threads in turn; each thread has its part of a database's connections.
+    Split,
+}
+
+/// What the sketch of a pooler is told.
+#[derive(Args, Clone)]
+pub struct Plan {
+    #[arg(long)]
+    pub shape: Shape,
+    #[arg(long)]
+    pub workers: usize,
+    #[arg(long)]
+    pub listen: SocketAddr,
+    #[arg(long)]
+    pub upstream: SocketAddr,
+    /// Databases, whose names are bench0, bench1 and so on.
+    #[arg(long)]
+    pub databases: usize,
+    /// Server connections of each database.
+    #[arg(long)]
+    pub slots: usize,
+}
+
+#[derive(Parser)]
+#[command(name = "poolwright-shapes", version)]
+enum Command {
+    /// Pools, with trust on both sides and no rules, until it is killed.
+    Serve(Plan),
+    /// Runs every shape in turns beside the bare relay and prints what a transaction cost.
+    Measure(Rounds),
+}
+
+/// How much is measured.
+#[derive(Args)]
+pub struct Rounds {
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// The length of one run, in seconds.
+    #[arg(long, default_value_t = 5)]
+    seconds: u32,
+    /// How often a run is repeated while other programs had too much of the machine.
+    #[arg(long, default_value_t = 5)]
+    tries: usize,
+    #[arg(long, value_delimiter = ',', default_value = "16,64,200")]
+    clients: Vec<usize>,
+    #[arg(long, value_delimiter = ',', default_value = "1,8")]
+    databases: Vec<usize>,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Serve(plan) => Ok(serve::run(&plan)?),
+        Command::Measure(rounds) => measure::run(&rounds),
+    }
+}
