@@ -6,5 +6,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-cargo build --locked --release --quiet -p poolwright-benches --bin poolwright-shapes --bin poolwright-relay
+cargo build --locked --release --quiet -p poolwright-benches \
+  --bin poolwright-shapes --bin poolwright-relay --bin poolwright-bench-load
 "${CARGO_TARGET_DIR:-target}/release/poolwright-shapes" measure "$@"

@@ -52,18 +52,18 @@ enum Command {
 /// How much is measured.
 #[derive(Args)]
 pub struct Rounds {
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The length of one run, in seconds.
-    #[arg(long, default_value_t = 5)]
-    seconds: u32,
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
     /// How often a run is repeated while other programs had too much of the machine.
     #[arg(long, default_value_t = 5)]
     tries: usize,
     #[arg(long, value_delimiter = ',', default_value = "16,64,200")]
-    clients: Vec<usize>,
+    clients: Vec<u32>,
     #[arg(long, value_delimiter = ',', default_value = "1,8")]
-    databases: Vec<usize>,
+    databases: Vec<u32>,
 }
 
 fn main() -> anyhow::Result<()> {

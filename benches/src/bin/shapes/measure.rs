@@ -1,12 +1,14 @@
-//! Every shape in turns, with pgbench as the load and a real PostgreSQL behind, beside the bare
-//! relay. Never compares runs of different minutes: one round has all of them.
+//! Every shape in turns, with the bench's load before and a real PostgreSQL behind, beside the
+//! bare relay. Never compares runs of different minutes: one round has all of them.
 
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use poolwright_benches::job::{Job, Report, Tls, Work};
 use poolwright_tests::pooler::beside_us;
 use poolwright_tests::postgres::{Options, Postgres, SUPERUSER, free_port, programs};
 use poolwright_tests::process::{self, Process};
@@ -17,6 +19,11 @@ use crate::{Rounds, Shape};
 
 /// A part of the machine that programs of others may have in a run without disturbing it.
 const NOISY: f64 = 0.1;
+/// How long a quiet moment is, and how long one is waited for.
+const LOOK: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// In the counters of /proc, for each second and core; USER_HZ is 100 on every Linux port.
+const TICKS: f64 = 100.0;
 
 /// A shape and its threads; without a shape the relay.
 type Subject = (Option<Shape>, usize);
@@ -31,15 +38,15 @@ const SUBJECTS: [Subject; 6] = [
 ];
 
 const HEAD: &str = "\
-| | CPU µs/tx | least–most | tps | latency µs | its σ | switches/tx | busiest thread | foreign |
+| | CPU µs/tx | middle half | tps | p50 µs | p99 µs | switches/tx | busiest thread | foreign |
 |---|---|---|---|---|---|---|---|---|";
 
 /// One run of one subject.
 struct Run {
     cpu_us: f64,
     tps: f64,
-    latency_us: f64,
-    spread_us: f64,
+    p50_us: f64,
+    p99_us: f64,
     switches: f64,
     busiest: f64,
     foreign: f64,
@@ -58,15 +65,14 @@ pub fn run(rounds: &Rounds) -> Result<()> {
     Ok(())
 }
 
-async fn prepare(databases: usize) -> Result<Postgres> {
+async fn prepare(databases: u32) -> Result<Postgres> {
     let settings = vec!["shared_buffers = '256MB'".to_owned()];
     let postgres =
         Postgres::start(Options { max_connections: 400, settings, ..Options::default() }).await?;
     postgres.add_user(USER, "").await?;
     let mut admin = postgres.superuser(SUPERUSER).await?;
     admin.run(&format!("CREATE DATABASE {DATABASE}0 OWNER {USER}")).await;
-    let filled = pgbench(postgres.port(), 0)?.args(["-i", "-q", "-s", "1"]).output()?;
-    ensure!(filled.status.success(), "pgbench -i: {}", String::from_utf8_lossy(&filled.stderr));
+    fill(postgres.port())?;
     for number in 1..databases {
         admin.run(&format!("CREATE DATABASE {DATABASE}{number} TEMPLATE {DATABASE}0")).await;
     }
@@ -76,9 +82,9 @@ async fn prepare(databases: usize) -> Result<Postgres> {
 /// What one run is of.
 #[derive(Clone, Copy)]
 struct Cell {
-    databases: usize,
-    clients: usize,
-    seconds: u32,
+    databases: u32,
+    clients: u32,
+    seconds: f64,
 }
 
 impl Cell {
@@ -105,19 +111,51 @@ fn measure(postgres: &Postgres, cell: Cell, rounds: &Rounds) -> Result<()> {
     Ok(())
 }
 
-/// The first run that was not disturbed, else the least disturbed one.
+/// The first run that was not disturbed, else the least disturbed one. Each waits for a quiet
+/// machine, though not for ever.
 fn quiet(postgres: &Postgres, subject: Subject, cell: Cell, tries: usize) -> Result<Run> {
-    let mut best = once(postgres, subject, cell)?;
-    for _ in 1..tries {
-        if best.foreign <= NOISY {
-            break;
+    let mut runs = Vec::new();
+    for _ in 0..tries {
+        let until = Instant::now() + PATIENCE;
+        while others(postgres, LOOK) > NOISY && Instant::now() < until {}
+        let run = once(postgres, subject, cell)?;
+        if run.foreign <= NOISY {
+            return Ok(run);
         }
-        let again = once(postgres, subject, cell)?;
-        if again.foreign < best.foreign {
-            best = again;
-        }
+        runs.push(run);
     }
-    Ok(best)
+    let least = runs.into_iter().min_by(|one, other| one.foreign.total_cmp(&other.foreign));
+    least.context("no run: tries must not be 0")
+}
+
+/// The part of the machine that others have for so long.
+fn others(postgres: &Postgres, time: Duration) -> f64 {
+    let before = Moment::now(postgres);
+    std::thread::sleep(time);
+    before.foreign()
+}
+
+/// The counters of the machine at one moment.
+struct Moment {
+    at: Instant,
+    families: [u32; 2],
+    ticks: (u64, u64),
+}
+
+impl Moment {
+    fn now(postgres: &Postgres) -> Moment {
+        let families = [std::process::id(), postgres.id()];
+        Moment { at: Instant::now(), families, ticks: cost::ticks(&families) }
+    }
+
+    /// The part of the machine that others had since then.
+    fn foreign(&self) -> f64 {
+        let (busy, ours) = cost::ticks(&self.families);
+        let ours = ours.saturating_sub(self.ticks.1);
+        let foreign = (busy - self.ticks.0).saturating_sub(ours) as f64;
+        let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+        foreign / (self.at.elapsed().as_secs_f64() * cores * TICKS)
+    }
 }
 
 fn name((shape, workers): Subject) -> String {
@@ -129,21 +167,22 @@ fn name((shape, workers): Subject) -> String {
 }
 
 fn row(name: &str, runs: &[Run]) -> String {
-    let median = |of: fn(&Run) -> f64| {
+    let quarter = |of: fn(&Run) -> f64, quarters: usize| {
         let mut figures: Vec<f64> = runs.iter().map(of).collect();
         figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
+        figures[(figures.len() - 1) * quarters / 4]
     };
-    let least = runs.iter().map(|run| run.cpu_us).fold(f64::INFINITY, f64::min);
-    let most = runs.iter().map(|run| run.cpu_us).fold(0.0, f64::max);
-    let foreign = runs.iter().map(|run| run.foreign).fold(0.0, f64::max);
+    let median = |of| quarter(of, 2);
+    let foreign = median(|run| run.foreign);
     let mark = if foreign > NOISY { " !" } else { "" };
     format!(
-        "| {name}{mark} | {:.2} | {least:.2}–{most:.2} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} % | {:.0} % |",
+        "| {name}{mark} | {:.2} | {:.2}–{:.2} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} % | {:.0} % |",
         median(|run| run.cpu_us),
+        quarter(|run| run.cpu_us, 1),
+        quarter(|run| run.cpu_us, 3),
         median(|run| run.tps),
-        median(|run| run.latency_us),
-        median(|run| run.spread_us),
+        median(|run| run.p50_us),
+        median(|run| run.p99_us),
         median(|run| run.switches),
         median(|run| run.busiest) * 100.0,
         foreign * 100.0,
@@ -154,30 +193,21 @@ fn row(name: &str, runs: &[Run]) -> String {
 fn once(postgres: &Postgres, subject: Subject, cell: Cell) -> Result<Run> {
     let port = free_port()?;
     let process = start(postgres.port(), port, subject, cell)?;
-    let families = [std::process::id(), postgres.id()];
-    let (at, used, ticks) = (Instant::now(), Used::by(process.id()), cost::ticks(&families));
-    let loads = (0..cell.databases).map(|database| load(port, database, cell));
-    let loads = loads.collect::<Result<Vec<Child>>>()?;
-    let told = loads.into_iter().map(finish).collect::<Result<Vec<String>>>()?;
-    let (used, after) = (Used::by(process.id()).since(&used), cost::ticks(&families));
-    let all = at.elapsed().as_secs_f64() * 100.0 * cores();
-    let foreign = (after.0 - ticks.0).saturating_sub(after.1.saturating_sub(ticks.1));
-    let sum = |key| told.iter().map(|told| number(told, key)).sum::<Result<f64>>();
-    let mean_us = |key| Ok::<f64, anyhow::Error>(sum(key)? * 1_000.0 / told.len() as f64);
-    let transactions = sum("number of transactions actually processed:")?;
+    let mut load = Load::start(&job(port, cell))?;
+    let (moment, used) = (Moment::now(postgres), Used::by(process.id()));
+    let report = load.run()?;
+    let (used, foreign) = (Used::by(process.id()).since(&used), moment.foreign());
+    load.end()?;
+    let transactions = report.transactions as f64;
     Ok(Run {
         cpu_us: used.cpu_us() / transactions,
-        tps: sum("tps =")?,
-        latency_us: mean_us("latency average =")?,
-        spread_us: mean_us("latency stddev =")?,
+        tps: transactions / report.seconds,
+        p50_us: report.p50_us,
+        p99_us: report.p99_us,
         switches: used.switches as f64 / transactions,
         busiest: used.busiest(),
-        foreign: foreign as f64 / all,
+        foreign,
     })
-}
-
-fn cores() -> f64 {
-    std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64)
 }
 
 fn start(upstream: u16, port: u16, (shape, workers): Subject, cell: Cell) -> Result<Process> {
@@ -209,33 +239,70 @@ fn listening(port: u16) -> Result<()> {
     bail!("nothing listens on port {port} after 10 s")
 }
 
-fn pgbench(port: u16, database: usize) -> Result<Command> {
+/// Makes pgbench's tables.
+fn fill(port: u16) -> Result<()> {
     let mut command = Command::new(programs()?.join("pgbench"));
-    command.env("PGHOST", "127.0.0.1").env("PGPORT", port.to_string()).env("PGUSER", USER);
-    command.env("PGDATABASE", format!("{DATABASE}{database}")).env("PGSSLMODE", "disable");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Ok(command)
+    command.args(["-i", "-q", "-s", "1", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", USER]);
+    let filled = command.arg(format!("{DATABASE}0")).stdin(Stdio::null()).output()?;
+    ensure!(filled.status.success(), "pgbench -i: {}", String::from_utf8_lossy(&filled.stderr));
+    Ok(())
 }
 
-/// It tells how latencies spread only where it reports progress.
-fn load(port: u16, database: usize, cell: Cell) -> Result<Child> {
-    let mut command = pgbench(port, database)?;
-    command.args(["-n", "-S", "-M", "simple", "-j", "1", "-P", "600"]);
-    let clients = cell.clients / cell.databases;
-    command.args(["-c", &clients.to_string(), "-T", &cell.seconds.to_string()]);
-    command.spawn().context("start pgbench")
+fn job(port: u16, cell: Cell) -> Job {
+    Job {
+        port,
+        sources: 1,
+        clients: cell.clients,
+        idle: 0,
+        logins: 8,
+        seconds: cell.seconds,
+        work: Work::Simple,
+        databases: (0..cell.databases).map(|number| format!("{DATABASE}{number}")).collect(),
+        users: vec![USER.to_owned()],
+        active_pools: cell.databases,
+        password: String::new(),
+        parameters: false,
+        tls: Tls::No,
+    }
 }
 
-fn finish(load: Child) -> Result<String> {
-    let output = load.wait_with_output().context("wait for pgbench")?;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() && !complaints.contains("aborted"), "pgbench: {complaints}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+/// The process of the clients, which says what it waits for line by line.
+struct Load {
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
 }
 
-fn number(told: &str, key: &str) -> Result<f64> {
-    let line = told.lines().find_map(|line| line.strip_prefix(key));
-    let word = line.and_then(|rest| rest.split_whitespace().next());
-    let digits = word.map(|word| word.split('/').next().unwrap_or(word));
-    digits.and_then(|digits| digits.parse().ok()).with_context(|| format!("no {key:?} in {told}"))
+impl Load {
+    /// Returns when all its clients are logged in.
+    fn start(job: &Job) -> Result<Load> {
+        let program = beside_us("POOLWRIGHT_BENCH_LOAD", "poolwright-bench-load")?;
+        let mut command = Command::new(program);
+        command.arg(serde_json::to_string(job)?).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("start the load")?;
+        let input = child.stdin.take().context("the load's input")?;
+        let output = child.stdout.take().context("the load's output")?;
+        let mut load = Load { child, input, output: BufReader::new(output).lines() };
+        let word = load.line()?;
+        ensure!(word == "ready", "the load said {word:?} instead of ready");
+        Ok(load)
+    }
+
+    fn run(&mut self) -> Result<Report> {
+        self.input.write_all(b"go\n").context("tell the load to begin")?;
+        let report: Report = serde_json::from_str(&self.line()?).context("read the report")?;
+        ensure!(report.transactions > 0, "no transaction ended");
+        Ok(report)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        Ok(self.output.next().context("the load ended early")??)
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.input.write_all(b"end\n").context("tell the load to end")?;
+        let status = self.child.wait().context("wait for the load")?;
+        ensure!(status.success(), "the load ended with {status}");
+        Ok(())
+    }
 }
