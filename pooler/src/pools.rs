@@ -5,9 +5,11 @@
 //! a table. No task, no timer, no allocation and no system call of its own: a client that waits
 //! sleeps in a table until its connection is put there; a connection that nobody uses is polled
 //! once when it comes to rest, which only tells the runtime whom to wake (the read that emptied the
-//! socket left it known as empty). One task watches all resting connections, one keeps the time.
+//! socket left it known as empty), and looked at when it is taken only if something woke the alarm.
+//! One task watches all resting connections, one keeps the time.
 
 mod acquire;
+mod alarm;
 mod connector;
 mod dialing;
 mod table;
@@ -18,6 +20,7 @@ mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -34,6 +37,7 @@ pub use connector::{Connector, OpenError};
 
 use crate::treasury::Teller;
 use acquire::Ticket;
+use alarm::Alarm;
 use table::Table;
 
 /// The server connections of one worker, and the clients that wait for them.
@@ -51,7 +55,8 @@ pub struct PoolShell<K: Connector> {
     /// What the timer sleeps for.
     armed: Cell<Option<Duration>>,
     earlier: Rc<Notify>,
-    watcher: RefCell<Waker>,
+    alarm: Arc<Alarm>,
+    alarm_waker: Waker,
     one_closed: Notify,
 }
 
@@ -63,6 +68,7 @@ impl<K: Connector> PoolShell<K> {
     }
 
     fn with_seed(connector: Rc<K>, teller: Teller, seed: u64) -> Rc<PoolShell<K>> {
+        let alarm = Alarm::new();
         let shell = Rc::new(PoolShell {
             connector,
             rules: RefCell::new(Pools::borrowing(seed, Tuning::default())),
@@ -73,7 +79,8 @@ impl<K: Connector> PoolShell<K> {
             effects: RefCell::default(),
             armed: Cell::new(None),
             earlier: Rc::default(),
-            watcher: RefCell::new(Waker::noop().clone()),
+            alarm_waker: Waker::from(Arc::clone(&alarm)),
+            alarm,
             one_closed: Notify::new(),
         });
         spawn_local(timer::keep_time(Rc::downgrade(&shell), Rc::clone(&shell.earlier)));
@@ -269,7 +276,7 @@ impl<K: Connector> PoolShell<K> {
 impl<K: Connector> Drop for PoolShell<K> {
     fn drop(&mut self) {
         self.earlier.notify_one();
-        self.watcher.get_mut().wake_by_ref();
+        self.alarm_waker.wake_by_ref();
     }
 }
 

@@ -260,7 +260,8 @@ fn a_connection_found_dead_at_checkout_is_replaced_in_the_same_wait() {
         let (id, conn) = world.acquire(1).await;
         let line = Rc::clone(&conn.line);
         world.shell.give_back(id, conn);
-        line.ended.set(true);
+        // The watcher has not had its turn when the next client asks.
+        line.hang_up();
         let (_, conn) = world.acquire(2).await;
         assert_eq!(conn.number, 1);
         assert_eq!(world.reason("server_closed"), 1);

@@ -14,8 +14,8 @@ use super::{Connector, PoolShell, Resting};
 pub(super) async fn watch<K: Connector>(shell: Weak<PoolShell<K>>) {
     poll_fn(|cx| {
         let Some(shell) = shell.upgrade() else { return Poll::Ready(()) };
-        shell.watcher.borrow_mut().clone_from(cx.waker());
-        for (id, label) in shell.find_dead(cx) {
+        shell.alarm.reset(cx.waker());
+        for (id, label) in shell.find_dead(&mut Context::from_waker(&shell.alarm_waker)) {
             shell.bury(id, label);
         }
         Poll::Pending
@@ -46,7 +46,8 @@ impl<K: Connector> PoolShell<K> {
     /// Takes a connection that the rules have just given to a client; `None` if it is dead, which
     /// the rules are told. What the runtime already knows is seen here before the watcher's turn.
     pub(super) fn take_alive(self: &Rc<Self>, id: ConnId) -> Option<K::Conn> {
-        match self.look_at(id) {
+        let found = if self.alarm.is_silent() { None } else { self.look_at(id) };
+        match found {
             None => self.take(id),
             Some(label) => {
                 self.bury(id, label);
@@ -59,8 +60,8 @@ impl<K: Connector> PoolShell<K> {
     fn look_at(&self, id: ConnId) -> Option<&'static str> {
         let mut resting = self.resting.borrow_mut();
         let resting = resting.get_mut(id.index()).filter(|resting| resting.id == id)?;
-        let watcher = self.watcher.borrow();
-        match self.connector.poll_idle(&mut resting.conn, &mut Context::from_waker(&watcher)) {
+        let mut cx = Context::from_waker(&self.alarm_waker);
+        match self.connector.poll_idle(&mut resting.conn, &mut cx) {
             Poll::Ready(label) => Some(label),
             Poll::Pending => None,
         }
