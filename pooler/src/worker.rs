@@ -14,7 +14,7 @@ use std::time::Duration;
 use poolwright_pool::{Cap, DatabaseId, DatabaseLimits, PoolId, PoolLimits, ServerLimits};
 use poolwright_session::Statements;
 use poolwright_settings::{Database, PoolMode, PoolSettings};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -49,6 +49,7 @@ pub struct Worker {
     pub roster: Roster,
     pub statements: Rc<RefCell<Statements>>,
     config: RefCell<Arc<Config>>,
+    latest: watch::Receiver<Arc<Config>>,
     dialer: Rc<Dialer>,
     tenants: RefCell<HashMap<(String, String), Rc<Tenant>>>,
     /// Those that a client has asked for here.
@@ -85,16 +86,12 @@ pub struct CancelKey {
 /// None today; a worker that cannot go on ends the process.
 pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::Result<()> {
     let Kit { mut config, mut lifecycle, desk, treasury, number } = kit;
-    let first = config.borrow_and_update().clone();
-    let worker = Worker::new(first, desk, Teller { treasury, worker: number });
+    let worker = Worker::new(config.clone(), desk, Teller { treasury, worker: number });
     worker.show_gauges();
     spawn_local(Rc::clone(&worker).listen(inbox));
     loop {
         tokio::select! {
-            Ok(()) = config.changed() => {
-                let next = config.borrow_and_update().clone();
-                worker.follow(next);
-            }
+            Ok(()) = config.changed() => worker.catch_up(),
             changed = lifecycle.changed() => {
                 let stage = *lifecycle.borrow_and_update();
                 if changed.is_err() || stage != Lifecycle::Serving {
@@ -108,7 +105,8 @@ pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::R
 }
 
 impl Worker {
-    fn new(config: Arc<Config>, desk: Desk, teller: Teller) -> Rc<Worker> {
+    fn new(latest: watch::Receiver<Arc<Config>>, desk: Desk, teller: Teller) -> Rc<Worker> {
+        let config = latest.borrow().clone();
         let metrics = Rc::new(Metrics::default());
         let dialer = Rc::new(Dialer::new(desk, Rc::clone(&metrics)));
         let worker = Rc::new(Worker {
@@ -117,6 +115,7 @@ impl Worker {
             roster: Roster::new(),
             statements: Rc::default(),
             config: RefCell::new(Arc::clone(&config)),
+            latest,
             dialer,
             tenants: RefCell::default(),
             databases: RefCell::default(),
@@ -143,10 +142,20 @@ impl Worker {
     }
 
     fn take_in(self: &Rc<Worker>, login: LoggedIn<Parked>, part: Part) {
+        // Who let the client in may know newer settings.
+        self.catch_up();
         let peer = login.peer;
         match login.try_map(Parked::revive) {
             Ok(login) => client::begin(self, login, part),
             Err(error) => info!(%peer, %error, "client lost"),
+        }
+    }
+
+    /// Takes over the latest settings, if they are news.
+    fn catch_up(&self) {
+        let latest = self.latest.borrow().clone();
+        if !Arc::ptr_eq(&latest, &self.config.borrow()) {
+            self.follow(latest);
         }
     }
 
