@@ -4,11 +4,13 @@
 //! It answers "no" only for text that it understood whole. It never parses SQL, never asks the
 //! server, and sees no triggers, views, operators or casts (`docs/compatibility.md`).
 
+mod functions;
+mod roles;
 mod token;
 mod word;
 
+use roles::{Role, Roles};
 use token::{Token, Tokens};
-use word::{Word, sorted};
 
 /// What decides how text is read, as the client set it.
 #[derive(Clone, Copy, Debug)]
@@ -74,189 +76,37 @@ pub fn look(text: &[u8], reading: Reading) -> Look {
     }
     let mut tokens = Tokens::new(text, reading.conforming);
     let mut scan = Scan::default();
-    let mut look = Look::default();
     loop {
-        let found = match tokens.next() {
-            Token::End => break,
-            Token::Undecidable => return Look { reads: look.reads, ..Look::UNDECIDABLE },
-            token => scan.see(token, &tokens, &mut look),
-        };
-        look.suspicion = look.suspicion.or(found);
+        match tokens.next() {
+            Token::Word(word) => scan.word(word, tokens.at_parenthesis()),
+            Token::Quoted(name) => scan.quoted(name, tokens.at_parenthesis()),
+            Token::Dot => scan.statement.previous = Roles::DOT,
+            Token::Close => scan.statement.previous = Roles::CLOSE,
+            Token::Other => scan.statement.previous = Roles::NONE,
+            Token::Semicolon => scan.statement = Statement::default(),
+            Token::End => return scan.found(),
+            Token::Undecidable => return Look { reads: scan.found().reads, ..Look::UNDECIDABLE },
+        }
     }
-    look.advances |= look.suspicion.is_some();
-    look
 }
 
-/// Statements that leave a session as it was, as far as their first word tells.
-const HARMLESS_STATEMENTS: [Word; 30] = sorted([
-    "abort",
-    "analyze",
-    "begin",
-    "checkpoint",
-    "close",
-    "commit",
-    "copy",
-    "declare",
-    "delete",
-    "end",
-    "explain",
-    "fetch",
-    "insert",
-    "lock",
-    "merge",
-    "move",
-    "notify",
-    "release",
-    "rollback",
-    "savepoint",
-    "select",
-    "set",
-    "show",
-    "start",
-    "table",
-    "truncate",
-    "update",
-    "vacuum",
-    "values",
-    "with",
-]);
-
-/// Statements that may take a sequence's next value for a column.
-const ADVANCING_STATEMENTS: [Word; 6] =
-    sorted(["copy", "explain", "insert", "merge", "update", "with"]);
-
-/// Reserved words that a parenthesis may follow without a call: no function bears such a name
-/// unquoted, but for some that are built in.
-const KEYWORDS: [Word; 50] = sorted([
-    "all",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "between",
-    "case",
-    "check",
-    "desc",
-    "distinct",
-    "else",
-    "except",
-    "exists",
-    "for",
-    "from",
-    "group",
-    "having",
-    "ilike",
-    "in",
-    "inner",
-    "intersect",
-    "is",
-    "join",
-    "lateral",
-    "left",
-    "like",
-    "limit",
-    "not",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "returning",
-    "right",
-    "row",
-    "select",
-    "similar",
-    "some",
-    "table",
-    "then",
-    "to",
-    "union",
-    "using",
-    "values",
-    "when",
-    "where",
-    "window",
-    "with",
-]);
-
-/// What makes a relation temporary behind INTO.
-const TEMPORARY_WORDS: [&str; 4] = ["temp", "temporary", "local", "global"];
-const TEMPORARY: [Word; 4] = sorted(TEMPORARY_WORDS);
-/// What SET changes until the transaction ends, and no longer.
-const BOUNDED_WORDS: [&str; 3] = ["local", "transaction", "constraints"];
-const BOUNDED: [Word; 3] = sorted(BOUNDED_WORDS);
-/// What EXPLAIN ANALYZE may run that leaves something.
-const EXPLAINED_WORDS: [&str; 4] = ["create", "declare", "execute", "refresh"];
-const EXPLAINED: [Word; 4] = sorted(EXPLAINED_WORDS);
-/// Words behind which a relation's name comes.
-const BEFORE_RELATION_WORDS: [&str; 4] = ["into", "copy", "analyze", "vacuum"];
-const BEFORE_RELATION: [Word; 4] = sorted(BEFORE_RELATION_WORDS);
-/// Words that BY follows.
-const BEFORE_BY_WORDS: [&str; 3] = ["order", "group", "partition"];
-const BEFORE_BY: [Word; 3] = sorted(BEFORE_BY_WORDS);
-
-/// The single words that the rules name.
-mod words {
-    use super::word::{Shapes, Word};
-
-    macro_rules! words {
-        ($($name:ident),*) => {
-            $(pub const $name: Word = Word::new(stringify!($name).as_bytes());)*
-            const SINGLE: &[&str] = &[$(stringify!($name)),*];
-        };
-    }
-    words!(
-        AS,
-        BY,
-        CONFLICT,
-        CURRVAL,
-        DECLARE,
-        DISTINCT,
-        EXPLAIN,
-        FILTER,
-        HOLD,
-        INTO,
-        LASTVAL,
-        NEXTVAL,
-        ON,
-        OVER,
-        PG_CATALOG,
-        PG_SETTINGS,
-        SELECT,
-        SET,
-        WITH
-    );
-
-    /// What every word inside a statement is compared with: the single words and the short lists,
-    /// but not [`super::KEYWORDS`], which only a call asks for.
-    pub const TOLD: Shapes = Shapes::new(&[
-        SINGLE,
-        &super::TEMPORARY_WORDS,
-        &super::BOUNDED_WORDS,
-        &super::EXPLAINED_WORDS,
-        &super::BEFORE_RELATION_WORDS,
-        &super::BEFORE_BY_WORDS,
-    ]);
-}
-
-fn harmless_function(name: &[u8]) -> bool {
-    static LIST: std::sync::LazyLock<Vec<&'static str>> =
-        std::sync::LazyLock::new(|| include_str!("lexer/harmless_functions.txt").lines().collect());
-    within(&LIST, name)
-}
-
-/// Whether a sorted list holds `word`, in any case.
-fn within(list: &[&str], word: &[u8]) -> bool {
-    let lower = word.iter().map(u8::to_ascii_lowercase);
-    list.binary_search_by(|entry| entry.bytes().cmp(lower.clone())).is_ok()
-}
-
-/// What has been seen of the statement that is being read.
+/// What has been found in a text, and the statement that is being read.
 #[derive(Default)]
-struct Scan<'a> {
-    head: Option<Word>,
-    previous: Previous<'a>,
+struct Scan {
+    suspicion: Option<Suspicion>,
+    /// The roles of all words that began a statement.
+    heads: Roles,
+    /// The roles of all words that were called.
+    called: Roles,
+    statement: Statement,
+}
+
+/// What has been seen of a statement.
+#[derive(Default)]
+struct Statement {
+    /// The first word; none before it.
+    head: Roles,
+    previous: Roles,
     /// The name just read belongs to a relation, which a column list may follow.
     target: bool,
     /// The name just read is `pg_catalog`.
@@ -265,95 +115,118 @@ struct Scan<'a> {
     distinct_on: bool,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Previous<'a> {
-    #[default]
-    Nothing,
-    /// A word, and its number if it is [`words::TOLD`].
-    Word(&'a [u8], Word),
-    Quoted,
-    Dot,
-    Close,
-    Other,
-}
-
-impl Previous<'_> {
-    fn is(self, told: Word) -> bool {
-        matches!(self, Previous::Word(_, word) if word == told)
-    }
-
-    fn is_any<const N: usize>(self, told: &[Word; N]) -> bool {
-        matches!(self, Previous::Word(_, word) if word.is_any(told))
-    }
-}
-
-impl<'a> Scan<'a> {
-    fn see(&mut self, token: Token<'a>, tokens: &Tokens<'a>, look: &mut Look) -> Option<Suspicion> {
-        match token {
-            Token::Punctuation(b';') => *self = Scan::default(),
-            Token::Word(text) => return self.word(text, tokens.at_parenthesis(), look),
-            Token::Quoted(name) => return self.quoted(name, tokens.at_parenthesis()),
-            Token::Punctuation(b'.') => self.previous = Previous::Dot,
-            Token::Punctuation(b')') => self.previous = Previous::Close,
-            _ => self.previous = Previous::Other,
+impl Scan {
+    /// Most words are names that no rule asks for, and are passed without asking each rule.
+    #[inline(always)]
+    fn word(&mut self, text: &[u8], call: bool) {
+        let word = Roles::of_word(text);
+        let asked = word.is_any(Roles::ASKED) || is_temporary(text);
+        if call || asked || self.statement.expects() {
+            self.weigh(word, text, call);
+        } else {
+            self.statement.pass_name(word);
         }
-        None
     }
 
-    fn word(&mut self, text: &'a [u8], call: bool, look: &mut Look) -> Option<Suspicion> {
-        let told = call || self.head.is_none() || words::TOLD.may_have(text);
-        let word = if told { Word::new(text) } else { Word::default() };
-        let before = std::mem::replace(&mut self.previous, Previous::Word(text, word));
+    #[inline(always)]
+    fn quoted(&mut self, name: &[u8], call: bool) {
+        if call || name.starts_with(b"pg_temp") || self.statement.expects() {
+            self.weigh_quoted(name, call);
+        } else {
+            self.statement.pass_name(Roles::NAME);
+        }
+    }
+
+    /// Asks every rule about a word.
+    #[inline(never)]
+    fn weigh(&mut self, word: Roles, text: &[u8], call: bool) {
         if call {
-            look.reads |= word == words::CURRVAL || word == words::LASTVAL;
-            look.advances |= word == words::NEXTVAL;
+            self.called = self.called.and(word);
         }
-        let Some(head) = self.head else {
-            self.head = Some(word);
-            look.advances |= word.within(&ADVANCING_STATEMENTS);
-            return (!word.within(&HARMLESS_STATEMENTS)).then_some(Suspicion::Statement);
-        };
-        if let Some(found) = forbidden_in(head, before, word, text) {
+        if self.statement.head.is_none() {
+            self.heads = self.heads.and(word);
+        }
+        let found = self.statement.word(word, text, call);
+        self.suspicion = self.suspicion.or(found);
+        self.statement.previous = word;
+    }
+
+    #[inline(never)]
+    fn weigh_quoted(&mut self, name: &[u8], call: bool) {
+        let found = self.statement.quoted(name, call);
+        self.suspicion = self.suspicion.or(found);
+        self.statement.previous = Roles::NAME;
+    }
+
+    fn found(&self) -> Look {
+        let advances = self.heads.has(Role::Advancing) || self.called.has(Role::Nextval);
+        Look {
+            suspicion: self.suspicion,
+            advances: advances || self.suspicion.is_some(),
+            reads: self.called.has(Role::ReadsSequence),
+        }
+    }
+}
+
+impl Statement {
+    /// Whether any name that comes next matters, whatever it is.
+    fn expects(&self) -> bool {
+        self.head.is_none() || self.previous.is_any(Roles::BEFORE_NAMES)
+    }
+
+    /// Notes a name that no rule asks for.
+    fn pass_name(&mut self, name: Roles) {
+        self.previous = name;
+        self.target = false;
+        self.catalog = false;
+    }
+
+    fn word(&mut self, word: Roles, text: &[u8], call: bool) -> Option<Suspicion> {
+        if self.head.is_none() {
+            self.head = word;
+            return (!word.has(Role::Harmless)).then_some(Suspicion::Statement);
+        }
+        if let Some(found) = self.forbids(word, text) {
             return Some(found);
         }
+        self.distinct_on |= word.has(Role::On) && self.previous.has(Role::Distinct);
         let catalog = self.catalog;
-        let qualified = self.begin_name(before);
-        self.catalog = !qualified && word == words::PG_CATALOG;
-        self.distinct_on |= word == words::ON && before.is(words::DISTINCT);
+        let qualified = self.begin_name();
+        self.catalog = !qualified && word.has(Role::PgCatalog);
         if !call || self.target {
             return None;
         }
         let harmless = match qualified {
-            true => catalog && harmless_function(text),
-            false => self.may_precede_list(before, word) || harmless_function(text),
+            true => catalog && functions::is_harmless(text),
+            false => self.may_precede_list(word) || functions::is_harmless(text),
         };
         (!harmless).then_some(Suspicion::Function)
     }
 
     /// Notes whether a relation's name goes on or begins; answers whether a dot came before.
-    fn begin_name(&mut self, before: Previous<'a>) -> bool {
-        let qualified = before == Previous::Dot;
+    fn begin_name(&mut self) -> bool {
+        let qualified = self.previous.has(Role::Dot);
         if !qualified {
-            self.target = before.is_any(&BEFORE_RELATION);
+            self.target = self.previous.has(Role::BeforeRelation);
         }
         qualified
     }
 
     /// Whether `word`, with a parenthesis behind it, is no call: a keyword, or an alias.
-    fn may_precede_list(&self, before: Previous<'a>, word: Word) -> bool {
-        let name = matches!(before, Previous::Word(text, _) if !Word::new(text).within(&KEYWORDS));
-        let closed = before == Previous::Close && !self.distinct_on;
-        word.within(&KEYWORDS)
-            || before.is(words::AS)
-            || word == words::BY && before.is_any(&BEFORE_BY)
-            || word == words::CONFLICT && before.is(words::ON)
-            || word == words::SET && (name || before == Previous::Quoted)
-            || closed && (word == words::FILTER || word == words::OVER)
+    fn may_precede_list(&self, word: Roles) -> bool {
+        let before = self.previous;
+        let named = before.has(Role::Name) && !before.has(Role::Keyword);
+        let closed = before.has(Role::Close) && !self.distinct_on;
+        word.has(Role::Keyword)
+            || before.has(Role::As)
+            || word.has(Role::By) && before.has(Role::BeforeBy)
+            || word.has(Role::Conflict) && before.has(Role::On)
+            || word.has(Role::Set) && named
+            || word.has(Role::AfterCall) && closed
     }
 
     fn quoted(&mut self, name: &[u8], call: bool) -> Option<Suspicion> {
-        let before = std::mem::replace(&mut self.previous, Previous::Quoted);
-        let sets = self.head == Some(words::SET) && before.is(words::SET);
+        let sets = self.head.has(Role::Set) && self.previous.has(Role::Set);
         if self.head.is_none() || sets {
             return Some(Suspicion::Statement);
         }
@@ -361,30 +234,39 @@ impl<'a> Scan<'a> {
             return Some(Suspicion::Temporary);
         }
         self.catalog = false;
-        self.begin_name(before);
+        self.begin_name();
         (call && !self.target).then_some(Suspicion::Function)
+    }
+
+    /// What a word after the first makes of a statement that begins harmlessly.
+    fn forbids(&self, word: Roles, text: &[u8]) -> Option<Suspicion> {
+        let (head, before) = (self.head, self.previous);
+        if is_temporary(text) {
+            return Some(Suspicion::Temporary);
+        }
+        if before.has(Role::Into) && word.has(Role::Temporary) {
+            return Some(Suspicion::Temporary);
+        }
+        if head.has(Role::Declare) && word.has(Role::Hold) && before.has(Role::With) {
+            return Some(Suspicion::Temporary);
+        }
+        if head.has(Role::Set) && before.has(Role::Set) && !word.has(Role::Bounded) {
+            return Some(Suspicion::Statement);
+        }
+        if word.has(Role::PgSettings) && !head.has(Role::Select) {
+            return Some(Suspicion::Statement);
+        }
+        let suspicious = head.has(Role::Explain) && word.has(Role::Explained);
+        suspicious.then_some(Suspicion::Statement)
     }
 }
 
-/// What the words after the first make of a statement that begins harmlessly.
-fn forbidden_in(head: Word, before: Previous<'_>, word: Word, text: &[u8]) -> Option<Suspicion> {
-    if text.len() >= 7 && text[..7].eq_ignore_ascii_case(b"pg_temp") {
-        return Some(Suspicion::Temporary);
-    }
-    if before.is(words::INTO) && word.is_any(&TEMPORARY) {
-        return Some(Suspicion::Temporary);
-    }
-    if head == words::DECLARE && word == words::HOLD && before.is(words::WITH) {
-        return Some(Suspicion::Temporary);
-    }
-    if head == words::SET && before.is(words::SET) && !word.is_any(&BOUNDED) {
-        return Some(Suspicion::Statement);
-    }
-    if word == words::PG_SETTINGS && head != words::SELECT {
-        return Some(Suspicion::Statement);
-    }
-    let suspicious = head == words::EXPLAIN && word.is_any(&EXPLAINED);
-    suspicious.then_some(Suspicion::Statement)
+/// Whether a word is the name of a session's own schema, or begins with it.
+#[inline(always)]
+fn is_temporary(word: &[u8]) -> bool {
+    word.len() >= 7
+        && matches!(word, [b'p' | b'P', b'g' | b'G', ..])
+        && word[..7].eq_ignore_ascii_case(b"pg_temp")
 }
 
 #[cfg(test)]

@@ -13,11 +13,6 @@ fn check(expected: Option<Suspicion>, texts: &[&str]) {
 }
 
 #[test]
-fn the_list_of_functions_is_sorted_so_that_it_can_be_searched() {
-    assert!(include_str!("harmless_functions.txt").lines().is_sorted());
-}
-
-#[test]
 fn plain_queries_and_transactions_leave_the_session_alone() {
     check(
         None,
@@ -121,6 +116,40 @@ fn strings_that_do_not_conform_and_unsafe_encodings_are_undecidable() {
     let sjis = Reading { conforming: true, ascii_safe: false };
     assert_eq!(suspect(b"SELECT '\x83\x5c'", sjis), Some(Suspicion::Undecidable));
     assert_eq!(suspect(b"SELECT 1", sjis), None);
+}
+
+#[test]
+fn comments_without_an_end_are_undecidable_wherever_they_begin() {
+    check(
+        Some(Suspicion::Undecidable),
+        &[
+            "/* a",
+            "SELECT/* a",
+            "SELECT lower /* (",
+            "SELECT 'a' /* a",
+            "SELECT E'a' /* a",
+            "SELECT \"a\"/*/",
+            "SELECT 1; -- a\n /* /* */",
+        ],
+    );
+}
+
+#[test]
+fn a_hundred_thousand_comments_are_passed_like_one() {
+    let text = format!("SELECT {} lower(a)", "/**/--\n".repeat(50_000));
+    assert_eq!(suspect(text.as_bytes(), Reading::default()), None);
+}
+
+#[test]
+fn what_a_name_belongs_to_outlasts_comments_and_dots() {
+    check(
+        None,
+        &["INSERT INTO a . /* b */ c (d) VALUES (1)", "SELECT pg_catalog -- a\n . lower(b)"],
+    );
+    check(
+        Some(Suspicion::Function),
+        &["SELECT a.pg_catalog.lower(b)", "SELECT pg_catalog, a.lower(b)", "SELECT x(1)"],
+    );
 }
 
 #[test]

@@ -6,190 +6,233 @@ pub enum Token<'a> {
     Word(&'a [u8]),
     /// A quoted identifier, without its outer quotes.
     Quoted(&'a [u8]),
-    /// A string, number or parameter.
-    Literal,
-    Punctuation(u8),
+    Dot,
+    /// A closing parenthesis.
+    Close,
+    Semicolon,
+    /// A string, number, parameter, or any other byte.
+    Other,
     End,
     Undecidable,
 }
 
+/// The tokens of a text. What is long or rare is measured by functions of the bytes alone, so that
+/// the fields can stay in registers.
 pub struct Tokens<'a> {
-    text: &'a [u8],
-    at: usize,
+    /// The text from the next token on.
+    rest: &'a [u8],
+    /// What the rest begins with; white space and comments have been passed.
+    kind: Kind,
     conforming: bool,
 }
 
 impl<'a> Tokens<'a> {
     pub fn new(text: &'a [u8], conforming: bool) -> Tokens<'a> {
-        Tokens { text, at: 0, conforming }
+        let mut tokens = Tokens { rest: text, kind: Kind::End, conforming };
+        tokens.pass(0);
+        tokens
     }
 
+    #[inline(always)]
     pub fn next(&mut self) -> Token<'a> {
-        if !self.skip_blank() {
-            return Token::Undecidable;
-        }
-        let Some(&byte) = self.text.get(self.at) else { return Token::End };
-        match byte {
-            b'\'' => self.string(!self.conforming, false),
-            b'"' => self.quoted(),
-            b'$' => self.dollar(),
-            b'0'..=b'9' => {
-                self.take_word();
-                Token::Literal
-            }
-            byte if starts_word(byte) => self.word(),
-            _ => {
-                self.at += 1;
-                Token::Punctuation(byte)
-            }
+        match self.kind {
+            Kind::Letter => self.word(),
+            Kind::DoubleQuote => self.quoted(),
+            Kind::Digit => self.other(Some(word_length(self.rest))),
+            Kind::Dollar => self.other(dollar_length(self.rest)),
+            Kind::Quote => self.other(string_length(self.rest, self.conforming)),
+            Kind::Dot => self.byte(Token::Dot),
+            Kind::Close => self.byte(Token::Close),
+            Kind::Semicolon => self.byte(Token::Semicolon),
+            Kind::Open | Kind::Blank | Kind::Comment | Kind::Other => self.byte(Token::Other),
+            Kind::End => Token::End,
+            Kind::Unclosed => Token::Undecidable,
         }
     }
 
     /// Whether a parenthesis comes next.
     pub fn at_parenthesis(&self) -> bool {
-        if let [b' ', next, ..] = self.rest()
-            && KINDS[*next as usize] == Kind::Letter
-        {
-            return false;
-        }
-        let mut ahead = Tokens { ..*self };
-        ahead.skip_blank() && ahead.text.get(ahead.at) == Some(&b'(')
+        self.kind == Kind::Open
     }
 
-    fn rest(&self) -> &'a [u8] {
-        &self.text[self.at..]
+    /// Passes a token, and white space and comments behind it.
+    #[inline(always)]
+    fn pass(&mut self, length: usize) -> &'a [u8] {
+        let (token, rest) = self.rest.split_at(length);
+        (self.rest, self.kind) = skip_blank(rest);
+        token
     }
 
-    /// Passes white space and comments; false for a comment without an end.
-    fn skip_blank(&mut self) -> bool {
-        loop {
-            let blank = |byte: &u8| KINDS[*byte as usize] == Kind::Blank;
-            while self.text.get(self.at).is_some_and(blank) {
-                self.at += 1;
-            }
-            let rest = self.rest();
-            match rest {
-                [b'-', b'-', ..] => {
-                    let line = rest.iter().position(|&b| b == b'\n' || b == b'\r');
-                    self.at += line.unwrap_or(rest.len());
-                }
-                [b'/', b'*', ..] => {
-                    if !self.skip_block_comment() {
-                        return false;
-                    }
-                }
-                _ => return true,
-            }
-        }
+    #[inline(always)]
+    fn byte(&mut self, token: Token<'a>) -> Token<'a> {
+        self.pass(1);
+        token
     }
 
-    /// Block comments nest.
-    fn skip_block_comment(&mut self) -> bool {
-        let mut depth = 0;
-        while self.at < self.text.len() {
-            match self.rest() {
-                [b'/', b'*', ..] => {
-                    depth += 1;
-                    self.at += 2;
-                }
-                [b'*', b'/', ..] => {
-                    depth -= 1;
-                    self.at += 2;
-                    if depth == 0 {
-                        return true;
-                    }
-                }
-                _ => self.at += 1,
-            }
-        }
-        false
+    /// A token of `length`, which one without an end has not.
+    #[inline(always)]
+    fn other(&mut self, length: Option<usize>) -> Token<'a> {
+        let Some(length) = length else { return Token::Undecidable };
+        self.pass(length);
+        Token::Other
     }
 
-    fn take_word(&mut self) -> &'a [u8] {
-        let rest = self.rest();
-        let end = rest.iter().position(|&b| !continues_word(b)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
-    }
-
+    #[inline(always)]
     fn word(&mut self) -> Token<'a> {
-        let word = self.take_word();
-        let string_follows = self.text.get(self.at) == Some(&b'\'');
-        match word {
-            [b'e' | b'E'] if string_follows => self.string(true, true),
-            [b'b' | b'B' | b'x' | b'X' | b'n' | b'N'] if string_follows => {
-                self.string(!self.conforming, false)
-            }
-            _ => Token::Word(word),
+        let length = word_length(self.rest);
+        if length == 1
+            && let Some(string) = prefixed_string(self.rest, self.conforming)
+        {
+            return self.other(string);
         }
+        Token::Word(self.pass(length))
     }
 
-    /// Reads a string at its opening quote. With `escapes` a backslash protects the next byte;
-    /// where that is only so because standard_conforming_strings is off (`!declared`), it is left
-    /// undecided.
-    fn string(&mut self, escapes: bool, declared: bool) -> Token<'a> {
-        self.at += 1;
-        while let Some(&byte) = self.text.get(self.at) {
-            self.at += 1;
-            match byte {
-                b'\\' if escapes && !declared => return Token::Undecidable,
-                b'\\' if escapes => self.at += 1,
-                b'\'' if self.text.get(self.at) == Some(&b'\'') => self.at += 1,
-                b'\'' => return self.after_string(declared),
-                _ => {}
-            }
-        }
-        Token::Undecidable
-    }
-
-    /// An escape string may go on after white space, still with escapes: left undecided.
-    fn after_string(&mut self, declared: bool) -> Token<'a> {
-        let mut ahead = Tokens { ..*self };
-        let continued = ahead.skip_blank() && ahead.text.get(ahead.at) == Some(&b'\'');
-        if declared && continued { Token::Undecidable } else { Token::Literal }
-    }
-
+    #[inline(always)]
     fn quoted(&mut self) -> Token<'a> {
-        let start = self.at + 1;
-        self.at = start;
-        while let Some(&byte) = self.text.get(self.at) {
-            self.at += 1;
-            match byte {
-                b'"' if self.text.get(self.at) == Some(&b'"') => self.at += 1,
-                b'"' => return Token::Quoted(&self.text[start..self.at - 1]),
-                _ => {}
-            }
-        }
-        Token::Undecidable
+        let Some(length) = quoted_length(self.rest, b'"') else { return Token::Undecidable };
+        Token::Quoted(&self.pass(length)[1..length - 1])
     }
+}
 
-    /// `$1`, `$$…$$` or `$tag$…$tag$`.
-    fn dollar(&mut self) -> Token<'a> {
-        let rest = self.rest();
-        let tag = 1 + rest[1..].iter().position(|&b| !in_tag(b)).unwrap_or(rest.len() - 1);
-        let number = rest.get(1).is_some_and(u8::is_ascii_digit);
-        if number || rest.get(tag) != Some(&b'$') {
-            self.at += 1;
-            self.take_word();
-            return Token::Literal;
-        }
-        let (delimiter, body) = rest.split_at(tag + 1);
-        match find(body, delimiter) {
-            Some(end) => {
-                self.at += 2 * delimiter.len() + end;
-                Token::Literal
-            }
-            None => Token::Undecidable,
+/// What comes behind white space and comments, and what it begins with.
+#[inline(always)]
+fn skip_blank(mut text: &[u8]) -> (&[u8], Kind) {
+    while let [byte, behind @ ..] = text {
+        match KINDS[*byte as usize] {
+            Kind::Blank => text = behind,
+            Kind::Comment => return skip_comments(text),
+            kind => return (text, kind),
         }
     }
+    (text, Kind::End)
+}
+
+/// [`skip_blank`] where a comment may start.
+#[inline(never)]
+fn skip_comments(mut text: &[u8]) -> (&[u8], Kind) {
+    while let [byte, behind @ ..] = text {
+        text = match (KINDS[*byte as usize], comment_length(text)) {
+            (Kind::Blank, _) => behind,
+            (Kind::Comment, None) => return (text, Kind::Unclosed),
+            (Kind::Comment, Some(0)) => return (text, Kind::Other),
+            (Kind::Comment, Some(length)) => &text[length..],
+            (kind, _) => return (text, kind),
+        };
+    }
+    (text, Kind::End)
+}
+
+/// The length of a word or a number.
+#[inline(always)]
+fn word_length(text: &[u8]) -> usize {
+    let ends = |byte: &u8| !continues_word(*byte);
+    let mut length = 0;
+    while let Some(eight) = text[length..].first_chunk::<8>() {
+        if let Some(end) = eight.iter().position(ends) {
+            return length + end;
+        }
+        length += 8;
+    }
+    text[length..].iter().position(ends).map_or(text.len(), |end| length + end)
+}
+
+/// The length of what is quoted, with its quotes; a doubled one stands for itself.
+fn quoted_length(text: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        at += 1 + text[at..].iter().position(|&b| b == quote)?;
+        if text.get(at) != Some(&quote) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// The length of `'…'`. A backslash is a byte like others, unless standard_conforming_strings is
+/// off: then the string is left undecided.
+fn string_length(text: &[u8], conforming: bool) -> Option<usize> {
+    let length = quoted_length(text, b'\'')?;
+    (conforming || !text[..length].contains(&b'\\')).then_some(length)
+}
+
+/// If `text` begins with one, the length of `e'…'`, `b'…'`, `x'…'` or `n'…'`.
+fn prefixed_string(text: &[u8], conforming: bool) -> Option<Option<usize>> {
+    match text {
+        [b'e' | b'E', b'\'', ..] => Some(escape_string_length(text)),
+        [b'b' | b'B' | b'x' | b'X' | b'n' | b'N', b'\'', ..] => {
+            Some(string_length(&text[1..], conforming).map(|length| 1 + length))
+        }
+        _ => None,
+    }
+}
+
+/// The length of `e'…'`, where a backslash protects the next byte. It may go on after white space,
+/// still with escapes: left undecided.
+fn escape_string_length(text: &[u8]) -> Option<usize> {
+    let length = escaped_length(text)?;
+    let (_, next) = skip_blank(&text[length..]);
+    (next != Kind::Quote).then_some(length)
+}
+
+fn escaped_length(text: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        at += match text.get(at..)? {
+            [b'\\', _, ..] | [b'\'', b'\'', ..] => 2,
+            [b'\'', ..] => return Some(at + 1),
+            [] => return None,
+            _ => 1,
+        };
+    }
+}
+
+/// The length of `$1`, `$$…$$` or `$tag$…$tag$`.
+fn dollar_length(text: &[u8]) -> Option<usize> {
+    let behind = &text[1..];
+    let tag = behind.iter().position(|&b| !in_tag(b)).unwrap_or(behind.len());
+    if behind.first().is_some_and(u8::is_ascii_digit) || behind.get(tag) != Some(&b'$') {
+        return Some(1 + word_length(behind));
+    }
+    let (delimiter, body) = text.split_at(tag + 2);
+    Some(2 * delimiter.len() + find(body, delimiter)?)
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-fn starts_word(byte: u8) -> bool {
-    KINDS[byte as usize] == Kind::Letter
+/// The length of a comment: 0 for none, `None` for one without an end.
+fn comment_length(text: &[u8]) -> Option<usize> {
+    match text {
+        [b'-', b'-', ..] => {
+            let end = text.iter().position(|&b| b == b'\n' || b == b'\r');
+            Some(end.unwrap_or(text.len()))
+        }
+        [b'/', b'*', ..] => block_comment_length(text),
+        _ => Some(0),
+    }
+}
+
+/// Block comments nest.
+fn block_comment_length(text: &[u8]) -> Option<usize> {
+    let mut depth = 0;
+    let mut at = 0;
+    loop {
+        at += match text[at..] {
+            [b'*', b'/', ..] if depth == 1 => return Some(at + 2),
+            [b'*', b'/', ..] => {
+                depth -= 1;
+                2
+            }
+            [b'/', b'*', ..] => {
+                depth += 1;
+                2
+            }
+            [] => return None,
+            _ => 1,
+        };
+    }
 }
 
 fn continues_word(byte: u8) -> bool {
@@ -200,14 +243,26 @@ fn in_tag(byte: u8) -> bool {
     matches!(KINDS[byte as usize], Kind::Letter | Kind::Digit)
 }
 
-/// What a byte may be part of.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What a byte may begin or be part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Letter,
     Digit,
     Dollar,
     Blank,
+    /// A comment may start with it.
+    Comment,
+    Quote,
+    DoubleQuote,
+    Dot,
+    Open,
+    Close,
+    Semicolon,
     Other,
+    /// No byte: the text has ended.
+    End,
+    /// A comment that does not end.
+    Unclosed,
 }
 
 static KINDS: [Kind; 256] = kinds();
@@ -221,6 +276,13 @@ const fn kinds() -> [Kind; 256] {
             b'0'..=b'9' => Kind::Digit,
             b'$' => Kind::Dollar,
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Kind::Blank,
+            b'\'' => Kind::Quote,
+            b'"' => Kind::DoubleQuote,
+            b'.' => Kind::Dot,
+            b'(' => Kind::Open,
+            b')' => Kind::Close,
+            b';' => Kind::Semicolon,
+            b'-' | b'/' => Kind::Comment,
             _ => Kind::Other,
         };
         byte += 1;
