@@ -60,6 +60,9 @@ pub struct Rounds {
     /// How often a run is repeated while other programs had too much of the machine.
     #[arg(long, default_value_t = 5)]
     tries: usize,
+    /// How long each run waits for a quiet machine, in seconds.
+    #[arg(long, default_value_t = 120)]
+    patience: u64,
     #[arg(long, value_delimiter = ',', default_value = "16,64,200")]
     clients: Vec<u32>,
     #[arg(long, value_delimiter = ',', default_value = "1,8")]

@@ -19,9 +19,8 @@ use crate::{Rounds, Shape};
 
 /// A part of the machine that programs of others may have in a run without disturbing it.
 const NOISY: f64 = 0.1;
-/// How long a quiet moment is, and how long one is waited for.
+/// How long a quiet moment is.
 const LOOK: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(120);
 /// In the counters of /proc, for each second and core; USER_HZ is 100 on every Linux port.
 const TICKS: f64 = 100.0;
 
@@ -101,7 +100,7 @@ fn measure(postgres: &Postgres, cell: Cell, rounds: &Rounds) -> Result<()> {
     let mut runs: Vec<Vec<Run>> = SUBJECTS.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds.rounds {
         for (subject, runs) in SUBJECTS.iter().zip(&mut runs) {
-            let run = quiet(postgres, *subject, cell, rounds.tries);
+            let run = quiet(postgres, *subject, cell, rounds);
             runs.push(run.with_context(|| name(*subject))?);
         }
     }
@@ -113,10 +112,10 @@ fn measure(postgres: &Postgres, cell: Cell, rounds: &Rounds) -> Result<()> {
 
 /// The first run that was not disturbed, else the least disturbed one. Each waits for a quiet
 /// machine, though not for ever.
-fn quiet(postgres: &Postgres, subject: Subject, cell: Cell, tries: usize) -> Result<Run> {
+fn quiet(postgres: &Postgres, subject: Subject, cell: Cell, rounds: &Rounds) -> Result<Run> {
     let mut runs = Vec::new();
-    for _ in 0..tries {
-        let until = Instant::now() + PATIENCE;
+    for _ in 0..rounds.tries {
+        let until = Instant::now() + Duration::from_secs(rounds.patience);
         while others(postgres, LOOK) > NOISY && Instant::now() < until {}
         let run = once(postgres, subject, cell)?;
         if run.foreign <= NOISY {
