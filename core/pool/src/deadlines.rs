@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::lending::Cap;
 
 /// What is looked at when its time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +13,8 @@ pub(crate) enum Subject {
     Pool(PoolId),
     Database(DatabaseId),
     Server(ServerId),
+    /// What the bank was told, and what was borrowed. Comes after the others of the same time.
+    Loan(Cap),
 }
 
 /// Ordered deadlines. Whoever is armed remembers its own time, so that

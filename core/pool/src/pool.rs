@@ -143,6 +143,7 @@ pub(crate) struct Loan {
     pub(crate) dry_until: Duration,
     /// Until when a search for a connection to close for the neighbour finds nothing.
     pub(crate) barren: Duration,
+    pub(crate) armed: Option<Duration>,
 }
 
 impl Loan {

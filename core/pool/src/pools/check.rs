@@ -123,19 +123,15 @@ impl Pools {
         if self.next_deadline() == CHANGED {
             return;
         }
-        let databases = (0..self.databases.len() as u32).map(DatabaseId);
-        let databases = databases.filter(|id| self.database(*id).full()).map(Cap::Database);
-        let servers = (0..self.servers.len() as u32).map(ServerId);
-        let servers = servers.filter(|id| self.server(*id).full()).map(Cap::Server);
-        for cap in databases.chain(servers) {
+        for cap in self.caps().filter(|cap| self.is_full(*cap)) {
             let Some(hunger) = self.hungriest(cap) else { continue };
-            let database = self.database(self.at(hunger.2).database);
-            let server = self.server(database.limits.server);
+            let server = self.server(self.server_of_cap(cap));
             let resting = server.resting.iter();
             let ripe = resting.filter_map(|id| self.ripeness(*id, cap, self.claimant(cap, hunger)));
             let Some((ripe, ..)) = ripe.min() else { continue };
             let heir = hunger.2;
-            assert!(database.armed.is_some(), "{heir:?} could take an idle connection: {cap:?}");
+            let timely = self.armed(cap).is_some_and(|armed| armed <= ripe);
+            assert!(timely, "{heir:?} could take an idle connection: {cap:?}");
             let barren = match cap {
                 Cap::Server(_) => &server.barren,
                 Cap::Database(id) => &self.database(id).barren,
@@ -151,21 +147,20 @@ impl Pools {
         if !self.borrows || self.next_deadline() == CHANGED {
             return;
         }
-        let databases = (0..self.databases.len() as u32).map(|id| Cap::Database(DatabaseId(id)));
-        let servers = (0..self.servers.len() as u32).map(|id| Cap::Server(ServerId(id)));
-        for cap in databases.chain(servers) {
+        for cap in self.caps() {
             let loan = self.loan(cap);
-            let (open, armed) = match cap {
-                Cap::Server(id) => (self.server(id).tally.open(), self.server(id).armed),
-                Cap::Database(id) => (self.database(id).tally.open(), self.database(id).armed),
+            let armed = self.armed(cap);
+            let open = match cap {
+                Cap::Server(id) => self.server(id).tally.open(),
+                Cap::Database(id) => self.database(id).tally.open(),
             };
             assert!(open <= loan.statement.lent, "{cap:?} has a connection without a slot");
             assert_eq!(self.yielding(cap), loan.statement.yielding, "{cap:?} yields wrong");
             assert_eq!(loan.lack.is_some(), loan.statement.lacking, "{cap:?} lacks wrong");
-            assert!(self.free(cap) == 0 || armed.is_some(), "{cap:?} keeps a slot");
+            assert!(self.free(cap) == 0 || loan.armed.is_some(), "{cap:?} keeps a slot");
             let lacking = self.is_full(cap) && self.hungriest(cap).is_some();
             assert!(!lacking || loan.lack.is_some(), "{cap:?} lacks a slot in silence");
-            assert!(loan.lack.is_none() || armed.is_some(), "{cap:?} complains for ever");
+            assert!(loan.lack.is_none() || loan.armed.is_some(), "{cap:?} complains for ever");
             let Some(want) = loan.statement.neighbour else { continue };
             let resting = self.server(self.server_of_cap(cap)).resting.iter();
             let ripe = resting
@@ -173,6 +168,19 @@ impl Pools {
             let Some(ripe) = ripe.min() else { continue };
             assert!(loan.barren <= ripe, "{cap:?} would look too late for a neighbour");
             assert!(armed.is_some_and(|armed| armed <= ripe), "{cap:?} forgets a neighbour");
+        }
+    }
+
+    fn caps(&self) -> impl Iterator<Item = Cap> + use<> {
+        let databases = (0..self.databases.len() as u32).map(|id| Cap::Database(DatabaseId(id)));
+        let servers = (0..self.servers.len() as u32).map(|id| Cap::Server(ServerId(id)));
+        databases.chain(servers)
+    }
+
+    fn armed(&self, cap: Cap) -> Option<Duration> {
+        match cap {
+            Cap::Server(id) => self.server(id).armed,
+            Cap::Database(id) => self.database(id).armed,
         }
     }
 
@@ -213,13 +221,16 @@ impl Pools {
     fn check_deadlines(&self) {
         let pools = self.pools.iter().enumerate();
         let pools = pools.map(|(id, pool)| (pool.armed, Subject::Pool(PoolId(id as u32))));
-        let databases = self.databases.iter().enumerate();
-        let databases =
-            databases.map(|(id, one)| (one.armed, Subject::Database(DatabaseId(id as u32))));
-        let servers = self.servers.iter().enumerate();
-        let servers = servers.map(|(id, one)| (one.armed, Subject::Server(ServerId(id as u32))));
+        let caps = self.caps().map(|cap| {
+            let subject = match cap {
+                Cap::Server(id) => Subject::Server(id),
+                Cap::Database(id) => Subject::Database(id),
+            };
+            (self.armed(cap), subject)
+        });
+        let loans = self.caps().map(|cap| (self.loan(cap).armed, Subject::Loan(cap)));
         let mut armed = 0;
-        for (at, subject) in pools.chain(databases).chain(servers) {
+        for (at, subject) in pools.chain(caps).chain(loans) {
             if let Some(at) = at {
                 assert!(self.deadlines.contains(at, subject), "{subject:?} is not armed");
                 armed += 1;

@@ -63,7 +63,7 @@ impl Pools {
             Victim::None { until } => {
                 *self.barren(cap).until(has) = until;
                 if until < Duration::MAX {
-                    self.arm_database(self.at(heir).database, until);
+                    self.arm_cap(cap, until);
                 }
                 false
             }

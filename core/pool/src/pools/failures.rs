@@ -21,7 +21,9 @@ impl Pools {
         self.touch(pool);
         match self.end_of(turn, id, pool) {
             Some(why) => self.close(turn, id, why),
-            None => self.hand_on(turn, id, pool),
+            None => {
+                self.hand_on(turn, id, pool);
+            }
         }
         self.renew(turn, pool);
         let database = self.at(pool).database;

@@ -2,6 +2,7 @@
 //! where slots are lent; what it closes for a neighbour is chosen in `evict.rs`.
 
 use super::{Pools, Turn};
+use crate::deadlines::Subject;
 use crate::ids::DatabaseId;
 use crate::lending::{Cap, Want, Word};
 use crate::pool::Loan;
@@ -38,6 +39,14 @@ impl Pools {
             Cap::Server(server) => self.arm_server(server, at),
             Cap::Database(database) => self.arm_database(database, at),
         }
+    }
+
+    fn arm_loan(&mut self, cap: Cap, at: Duration) {
+        let loan = match cap {
+            Cap::Server(server) => &mut self.servers[server.0 as usize].loan,
+            Cap::Database(database) => &mut self.databases[database.0 as usize].loan,
+        };
+        self.deadlines.arm(&mut loan.armed, at, Subject::Loan(cap));
     }
 
     /// Speaks to the bank. What its answer brings beyond the question is looked at next.
@@ -106,7 +115,7 @@ impl Pools {
         if asks {
             self.tell(turn, cap, Word::Borrow);
             // What is not used goes back then.
-            self.arm_cap(cap, turn.now + self.tuning.cost);
+            self.arm_loan(cap, turn.now + self.tuning.cost);
         }
         asks
     }
@@ -130,10 +139,10 @@ impl Pools {
         }
         let cost = self.tuning.cost;
         if let Some(lack) = self.loan(cap).lack {
-            self.arm_cap(cap, lack.told + cost);
+            self.arm_loan(cap, lack.told + cost);
         }
         if self.free(cap) > 0 {
-            self.arm_cap(cap, turn.now + cost);
+            self.arm_loan(cap, turn.now + cost);
         }
         full && !self.is_full(cap) && self.hungriest(cap).is_some()
     }
@@ -155,7 +164,7 @@ impl Pools {
         self.settle_cap(turn, Cap::Server(self.server_of(database)));
     }
 
-    fn settle_cap(&mut self, turn: &mut Turn, cap: Cap) {
+    pub(super) fn settle_cap(&mut self, turn: &mut Turn, cap: Cap) {
         if !self.borrows {
             return;
         }

@@ -26,6 +26,10 @@ impl Pools {
                     }
                     self.tend(turn, Cap::Server(id));
                 }
+                Subject::Loan(cap) => {
+                    self.loan_mut(cap).armed = None;
+                    self.settle_cap(turn, cap);
+                }
             }
         }
     }

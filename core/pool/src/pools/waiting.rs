@@ -23,9 +23,13 @@ impl Pools {
             turn.effects.push(Effect::Assign { client, conn });
             return;
         }
+        let before = self.at(pool).hunger;
         self.enqueue(turn.now, client, pool);
-        let database = self.at(pool).database;
-        self.feed(turn, database);
+        // Behind others that wait in vain there is nothing new to be found.
+        if self.at(pool).hunger != before {
+            let database = self.at(pool).database;
+            self.feed(turn, database);
+        }
         self.top_up(turn, pool);
     }
 
@@ -83,15 +87,15 @@ impl Pools {
         self.touch(id);
     }
 
-    /// Gives an open connection to the pool's longest waiter, or lets it rest.
-    pub(super) fn hand_on(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) {
-        match self.dequeue(pool) {
-            Some(client) => {
-                self.shift(conn, State::Busy);
-                turn.effects.push(Effect::Assign { client, conn });
-            }
-            None => self.rest(turn, conn, pool),
-        }
+    /// Gives an open connection to the pool's longest waiter, or lets it rest. True if it was given.
+    pub(super) fn hand_on(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) -> bool {
+        let Some(client) = self.dequeue(pool) else {
+            self.rest(turn, conn, pool);
+            return false;
+        };
+        self.shift(conn, State::Busy);
+        turn.effects.push(Effect::Assign { client, conn });
+        true
     }
 
     fn rest(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) {
@@ -118,11 +122,11 @@ impl Pools {
             self.close(turn, id, why);
         } else if let Some(heir) = self.rival(turn, id, pool) {
             self.yield_to(turn, id, heir);
-        } else {
-            self.hand_on(turn, id, pool);
-            if self.conns.get(id).is_some_and(|conn| conn.expires <= turn.now) {
-                self.renew(turn, pool);
-            }
+        } else if self.hand_on(turn, id, pool) {
+            // A queue is shorter: there is nothing that anybody else could have.
+            return;
+        } else if self.conns.get(id).is_some_and(|conn| conn.expires <= turn.now) {
+            self.renew(turn, pool);
         }
         self.feed(turn, database);
     }
