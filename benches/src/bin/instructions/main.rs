@@ -56,13 +56,14 @@ async fn main() -> Result<ExitCode> {
 }
 
 /// Two lives of the pooler for each figure, which differ in nothing but the counted transactions:
-/// what start, login and end cost falls out of the difference.
+/// what start, login and end cost falls out of the difference. Each is lived twice and the cheaper
+/// one counts, since what timers do by the clock only adds.
 async fn measure(settings: &Settings, arguments: &Arguments) -> Result<Vec<Record>> {
-    let base = life(settings, None).await.context("count without transactions")?;
+    let base = cheaper(settings, None).await.context("count without transactions")?;
     let mut counts = Vec::new();
     for protocol in Protocol::ALL {
         let more = Some((protocol, arguments.transactions));
-        let spent = life(settings, more).await.with_context(|| format!("count {protocol}"))?;
+        let spent = cheaper(settings, more).await.with_context(|| format!("count {protocol}"))?;
         let each = spent.per(&base, arguments.transactions);
         let list = arguments.lists.join(format!("instructions-{protocol}.txt"));
         std::fs::create_dir_all(&arguments.lists)?;
@@ -71,6 +72,11 @@ async fn measure(settings: &Settings, arguments: &Arguments) -> Result<Vec<Recor
         counts.push(Record { name: protocol.to_string(), count: each.total().round() as u64 });
     }
     Ok(counts)
+}
+
+async fn cheaper(settings: &Settings, counted: Option<(Protocol, u32)>) -> Result<Profile> {
+    let (first, second) = (life(settings, counted).await?, life(settings, counted).await?);
+    Ok(if second.total() < first.total() { second } else { first })
 }
 
 /// One life of the pooler: login, some transactions of every kind that are not counted, and those
