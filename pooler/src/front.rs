@@ -32,9 +32,7 @@ use crate::worker::{CancelKey, Message};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Front {
-    config: RefCell<Arc<Config>>,
     login: RefCell<LoginContext>,
-    door: Arc<Door>,
     homes: Homes,
     crew: Rc<Crew>,
     treasury: Arc<Treasury>,
@@ -82,23 +80,24 @@ impl Front {
         treasury: Arc<Treasury>,
         metrics: Rc<Metrics>,
     ) -> anyhow::Result<Front> {
-        let door = Arc::new(Door::default());
         let verifiers = Verifiers::new().context("prepare logins")?;
         let login = LoginContext {
-            config: Arc::clone(&config),
+            config,
             verifiers: Rc::new(verifiers),
-            door: Arc::clone(&door),
+            door: Arc::new(Door::default()),
             timeout: LOGIN_TIMEOUT,
         };
         let homes = Homes::new(crew.len());
-        let (config, login) = (RefCell::new(config), RefCell::new(login));
-        Ok(Front { config, login, door, homes, crew, treasury, metrics })
+        Ok(Front { login: RefCell::new(login), homes, crew, treasury, metrics })
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.login.borrow().config)
     }
 
     fn follow(&self, config: Arc<Config>) {
         self.treasury.follow(&config);
-        self.login.borrow_mut().config = Arc::clone(&config);
-        self.config.replace(config);
+        self.login.borrow_mut().config = config;
     }
 
     async fn take_in(self: &Rc<Front>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
@@ -131,7 +130,7 @@ impl Front {
 
     /// Hands a client to a worker that is home to its database.
     fn send_home(&self, login: LoggedIn<Stream>) {
-        let config = Arc::clone(&self.config.borrow());
+        let config = self.config();
         let database = config.databases.get(&login.database);
         if let Some(database) = database {
             self.treasury.open(database, &config);
@@ -174,7 +173,7 @@ impl Front {
     }
 
     fn fill(&self, gauges: &mut Gauges) {
-        let config = self.config.borrow();
+        let config = self.config();
         for name in config.databases.keys() {
             for state in ["active", "waiting", "idle"] {
                 gauges.client_connections.insert((name.clone(), state), 0);

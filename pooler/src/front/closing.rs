@@ -34,7 +34,7 @@ impl Front {
             }
         }
         self.metrics.accepting.set(false);
-        self.door.stop();
+        self.login.borrow().door.stop();
         info!("no more clients are let in");
         for worker in 0..self.crew.len() {
             self.crew.tell(worker, Message::NoMoreClients);
