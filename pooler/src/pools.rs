@@ -188,22 +188,23 @@ impl<K: Connector> PoolShell<K> {
 
     /// Gives an event to the rules and carries out what they say.
     fn tell(self: &Rc<Self>, event: Event) {
-        self.tell_for(None, event);
+        let mut effects = self.decide(event);
+        effects.drain(..).for_each(|effect| self.carry_out(effect));
+        self.effects.replace(effects);
+        self.hurry();
     }
 
-    /// The same; if this client is served at once, its connection's number is the answer and the
-    /// connection is left where it rests.
-    fn tell_for(self: &Rc<Self>, asking: Option<ClientId>, event: Event) -> Option<Served> {
-        let mut effects = self.effects.take();
-        let teller = &mut *self.teller.borrow_mut();
-        self.rules.borrow_mut().handle_with(self.now(), event, teller, &mut effects);
+    /// Asks for a connection for this client. The answer, if there is one at once, is the number of
+    /// a connection that is left where it rests.
+    fn request(self: &Rc<Self>, client: ClientId, pool: PoolId) -> Option<Served> {
+        let mut effects = self.decide(Event::Request { client, pool });
         let mut served = None;
         for effect in effects.drain(..) {
             match effect {
-                Effect::Assign { client, conn } if Some(client) == asking => {
+                Effect::Assign { client: asking, conn } if asking == client => {
                     served = Some(Ok(conn));
                 }
-                Effect::Refuse { client, why } if Some(client) == asking => {
+                Effect::Refuse { client: asking, why } if asking == client => {
                     served = Some(Err(why));
                 }
                 effect => self.carry_out(effect),
@@ -212,6 +213,13 @@ impl<K: Connector> PoolShell<K> {
         self.effects.replace(effects);
         self.hurry();
         served
+    }
+
+    fn decide(&self, event: Event) -> Vec<Effect> {
+        let mut effects = self.effects.take();
+        let teller = &mut *self.teller.borrow_mut();
+        self.rules.borrow_mut().handle_with(self.now(), event, teller, &mut effects);
+        effects
     }
 
     fn carry_out(self: &Rc<Self>, effect: Effect) {

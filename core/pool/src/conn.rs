@@ -18,6 +18,13 @@ pub(crate) enum State {
     Closing { promised: Option<Heir> },
 }
 
+impl State {
+    /// Between its login and its goodbye.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, State::Idle { .. } | State::Busy)
+    }
+}
+
 /// Who gets the slot of a connection on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heir {

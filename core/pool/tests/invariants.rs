@@ -17,6 +17,7 @@ const DATABASES: u32 = 3;
 #[derive(Debug, Clone)]
 enum Op {
     Request(u32),
+    Take(u32),
     Abandon(prop::sample::Index),
     Opened(prop::sample::Index),
     Failed(prop::sample::Index, bool),
@@ -34,7 +35,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        12 => (0..POOLS).prop_map(Op::Request),
+        8 => (0..POOLS).prop_map(Op::Request),
+        6 => (0..POOLS).prop_map(Op::Take),
         2 => index().prop_map(Op::Abandon),
         9 => index().prop_map(Op::Opened),
         1 => (index(), any::<bool>()).prop_map(|(index, retry)| Op::Failed(index, retry)),
@@ -173,6 +175,13 @@ impl World {
                 let client = self.free_client();
                 self.waiting.insert(client, PoolId(pool));
                 self.handle(Event::Request { client, pool: PoolId(pool) });
+            }
+            Op::Take(pool) => {
+                if let Some(conn) = self.pools.take_idle(PoolId(pool)) {
+                    let client = self.free_client();
+                    self.waiting.insert(client, PoolId(pool));
+                    self.obey(Effect::Assign { client, conn });
+                }
             }
             Op::Abandon(index) if !self.waiting.is_empty() => {
                 let client = *self.waiting.keys().nth(index.index(self.waiting.len())).unwrap();

@@ -45,10 +45,13 @@ impl<'a, K: Connector> Acquire<'a, K> {
     /// Asks for a connection; a resting one that turns out to be dead is closed, and the next asked for.
     fn request(&self) -> Option<Result<(ConnId, K::Conn), Refusal>> {
         loop {
-            let event = Event::Request { client: self.client, pool: self.pool };
-            let id = match self.shell.tell_for(Some(self.client), event)? {
-                Ok(id) => id,
-                Err(refusal) => return Some(Err(refusal)),
+            let idle = self.shell.rules.borrow_mut().take_idle(self.pool);
+            let id = match idle {
+                Some(id) => id,
+                None => match self.shell.request(self.client, self.pool)? {
+                    Ok(id) => id,
+                    Err(refusal) => return Some(Err(refusal)),
+                },
             };
             if let Some(conn) = self.shell.take_alive(id) {
                 return Some(Ok((id, conn)));

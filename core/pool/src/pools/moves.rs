@@ -33,7 +33,10 @@ impl Pools {
             *tally.slot(&from) -= 1;
             *tally.slot(&to) += 1;
         }
-        self.touch(pool);
+        // Hunger does not tell an idle connection from a busy one.
+        if !(from.is_open() && to.is_open()) {
+            self.touch(pool);
+        }
     }
 
     /// The slot is free.

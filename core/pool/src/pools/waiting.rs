@@ -17,9 +17,7 @@ impl Pools {
             turn.effects.push(Effect::Refuse { client, why });
             return;
         }
-        self.at_mut(pool).used = true;
-        if let Some(conn) = self.at(pool).idle.back().copied() {
-            self.shift(conn, State::Busy);
+        if let Some(conn) = self.rouse(pool) {
             turn.effects.push(Effect::Assign { client, conn });
             return;
         }
@@ -31,6 +29,28 @@ impl Pools {
             self.feed(turn, database);
         }
         self.top_up(turn, pool);
+    }
+
+    /// An idle connection of the pool, which from now on is a client's until `Returned`: the answer
+    /// to most requests, without a clock or a client's number. `None` where [`crate::Event::Request`]
+    /// has to decide.
+    pub fn take_idle(&mut self, pool: PoolId) -> Option<ConnId> {
+        let state = self.at(pool);
+        if self.shutting_down || state.forgotten || state.failing.is_some() {
+            return None;
+        }
+        let taken = self.rouse(pool);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        taken
+    }
+
+    fn rouse(&mut self, pool: PoolId) -> Option<ConnId> {
+        self.at_mut(pool).used = true;
+        let conn = self.at(pool).idle.back().copied()?;
+        self.shift(conn, State::Busy);
+        Some(conn)
     }
 
     /// What a request is told without waiting.
