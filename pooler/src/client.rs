@@ -221,7 +221,8 @@ impl Client {
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
         let wanted = &self.conn.session.wanted;
         let ServerConn { model, output, .. } = &mut *lease;
-        if !model.send_settings(wanted, output)
+        if !model.parameters().are(wanted)
+            && !model.send_settings(wanted, output)
             && let Err(error) = Box::pin(lease.apply(wanted)).await
         {
             return Err(self.unprepared(lease, error));

@@ -287,7 +287,19 @@ impl ServerConn {
 }
 
 /// Writes `output` and empties it.
+#[inline]
 pub fn poll_drain(
+    stream: &mut Stream,
+    output: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    if output.is_empty() && !stream.is_tls() {
+        return Poll::Ready(Ok(()));
+    }
+    poll_drain_some(stream, output, cx)
+}
+
+fn poll_drain_some(
     stream: &mut Stream,
     output: &mut Vec<u8>,
     cx: &mut Context<'_>,

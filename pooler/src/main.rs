@@ -20,6 +20,7 @@ mod relay;
 mod reload;
 mod roster;
 mod server;
+mod spares;
 mod stream;
 mod tenant;
 mod tls;

@@ -10,6 +10,7 @@ use poolwright_session::{Fatal, Output, Pause, Session};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain, poll_write_all};
+use crate::spares::Spares;
 use crate::stream::Stream;
 
 /// One client: its socket, its session, and bytes not yet dealt with.
@@ -249,13 +250,20 @@ fn client_lost(sent: Poll<io::Result<()>>) -> Result<(), End> {
 }
 
 /// Reads from a client that has no server connection; answers how many bytes came, 0 at its end.
-pub fn poll_client(client: &mut ClientConn, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub fn poll_client(
+    client: &mut ClientConn,
+    spares: &Spares,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     with_scratch(|scratch| {
         let mut buf = ReadBuf::new(&mut scratch.read);
         match Pin::new(&mut client.stream).poll_read(cx, &mut buf) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Ready(Ok(())) => {
+                if client.input.capacity() == 0 {
+                    client.input = spares.take();
+                }
                 client.input.extend_from_slice(buf.filled());
                 Poll::Ready(Ok(buf.filled().len()))
             }

@@ -33,6 +33,7 @@ use crate::metrics::{Metrics, Snapshot};
 use crate::pools::PoolShell;
 use crate::roster::Roster;
 use crate::server::ServerTarget;
+use crate::spares::Spares;
 use crate::stream::Parked;
 use crate::tenant::Tenant;
 use crate::treasury::{Teller, Treasury};
@@ -48,6 +49,7 @@ pub struct Worker {
     pub pools: Rc<PoolShell<Dialer>>,
     pub roster: Roster,
     pub statements: Rc<RefCell<Statements>>,
+    pub spares: Spares,
     config: RefCell<Arc<Config>>,
     latest: watch::Receiver<Arc<Config>>,
     dialer: Rc<Dialer>,
@@ -114,6 +116,7 @@ impl Worker {
             pools: PoolShell::new(Rc::clone(&dialer), teller),
             roster: Roster::new(),
             statements: Rc::default(),
+            spares: Spares::default(),
             config: RefCell::new(Arc::clone(&config)),
             latest,
             dialer,

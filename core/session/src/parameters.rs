@@ -158,6 +158,11 @@ impl Current {
         }
     }
 
+    /// The settings are as `wanted`.
+    pub fn are(&self, wanted: &Wanted) -> bool {
+        self.applied == *wanted
+    }
+
     /// The SQL that turns this connection's settings into the wanted ones; `None` if they are equal.
     pub fn difference(&self, wanted: &Wanted) -> Option<String> {
         let mut sql = String::new();
@@ -169,10 +174,7 @@ impl Current {
     /// the settings are equal, or have to be there before the text behind them is read.
     pub fn difference_or_end(&self, wanted: &Wanted) -> Option<String> {
         let differs = |name: &&str| self.applied.get(name) != wanted.get(name);
-        if self.applied == *wanted
-            || READING.iter().any(differs)
-            || wanted.get(EXIT_ON_ERROR).is_some()
-        {
+        if self.are(wanted) || READING.iter().any(differs) || wanted.get(EXIT_ON_ERROR).is_some() {
             return None;
         }
         let mut sql = String::with_capacity(256);
@@ -184,7 +186,7 @@ impl Current {
 
     /// Answers whether there was anything to write.
     fn write_difference(&self, wanted: &Wanted, sql: &mut String) -> bool {
-        if self.applied == *wanted {
+        if self.are(wanted) {
             return false;
         }
         for (name, _) in self.applied.iter().filter(|(name, _)| wanted.get(name).is_none()) {

@@ -32,7 +32,7 @@ impl Client {
                 continue;
             }
             self.free_buffers();
-            match poll_client(&mut self.conn, cx) {
+            match poll_client(&mut self.conn, &self.worker.spares, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.hung_up())),
                 Poll::Ready(Ok(_)) => {}
@@ -46,7 +46,7 @@ impl Client {
     fn free_buffers(&mut self) {
         self.conn.output = Vec::new();
         if self.conn.input.is_empty() {
-            self.conn.input = Vec::new();
+            self.worker.spares.give(std::mem::take(&mut self.conn.input));
         }
     }
 
