@@ -2,8 +2,10 @@
 //! to a worker that is home to its database. It never sees a query.
 
 mod closing;
+mod listener;
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
@@ -24,9 +25,10 @@ use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::login::{Arrival, LOGIN_TIMEOUT, LoggedIn, LoginContext, Verifiers, accept};
 use crate::metrics::{Gauges, Metrics};
-use crate::stream::{Stream, tune};
+use crate::stream::{Socket, Stream};
 use crate::treasury::Treasury;
 use crate::worker::{CancelKey, Message};
+use listener::Listener;
 
 /// After a failure to accept, which may last.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -47,9 +49,7 @@ pub async fn run(kit: Kit, crew: Rc<Crew>, metrics: Rc<Metrics>) -> anyhow::Resu
     let Kit { mut config, mut lifecycle, treasury, .. } = kit;
     let first = config.borrow_and_update().clone();
     let address = SocketAddr::new(first.listen.address, first.listen.port);
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    tune(&listener).context("set the options of clients' connections")?;
+    let listener = Listener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let front = Rc::new(Front::new(first, crew, treasury, metrics)?);
     front.show_gauges();
     front.metrics.accepting.set(true);
@@ -100,10 +100,10 @@ impl Front {
         self.login.borrow_mut().config = config;
     }
 
-    async fn take_in(self: &Rc<Front>, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+    async fn take_in(self: &Rc<Front>, accepted: io::Result<(Socket, SocketAddr)>) {
         match accepted {
-            Ok((tcp, peer)) => {
-                spawn_local(Rc::clone(self).meet(tcp, peer));
+            Ok((socket, peer)) => {
+                spawn_local(Rc::clone(self).meet(socket, peer));
             }
             // Out of files, or a peer that left before it was taken in.
             Err(error) => {
@@ -113,9 +113,9 @@ impl Front {
         }
     }
 
-    async fn meet(self: Rc<Front>, tcp: TcpStream, peer: SocketAddr) {
+    async fn meet(self: Rc<Front>, socket: Socket, peer: SocketAddr) {
         let context = self.login.borrow().clone();
-        match accept(tcp, peer, &context).await {
+        match accept(socket, peer, &context).await {
             Ok(Arrival::Client(login)) => self.send_home(login),
             Ok(Arrival::Cancel { process_id, secret, stream }) => {
                 self.cancel(CancelKey { process_id, secret: secret.into() }, stream).await;

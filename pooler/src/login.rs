@@ -16,12 +16,11 @@ use std::time::Duration;
 use poolwright_settings::ListenAuth;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::door::{Door, Place};
-use crate::stream::{Framed, Stream};
+use crate::stream::{Framed, Socket, Stream};
 
 pub use error::LoginError;
 pub use keys::Verifiers;
@@ -91,19 +90,21 @@ impl<S> LoggedIn<S> {
 /// # Errors
 /// [`LoginError`], to be logged and counted by [`LoginError::label`].
 pub async fn accept(
-    tcp: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     context: &LoginContext,
 ) -> Result<Arrival, LoginError> {
-    timeout(context.timeout, log_in(tcp, peer, context)).await.unwrap_or(Err(LoginError::Timeout))
+    timeout(context.timeout, log_in(socket, peer, context))
+        .await
+        .unwrap_or(Err(LoginError::Timeout))
 }
 
 async fn log_in(
-    tcp: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     context: &LoginContext,
 ) -> Result<Arrival, LoginError> {
-    let framed = Framed::new(Stream::Tcp(tcp));
+    let framed = Framed::new(Stream::Tcp(socket));
     let (mut framed, packet) =
         match negotiation::negotiate(framed, &context.config.client_tls).await? {
             Opening::Start(framed, packet) => (framed, packet),

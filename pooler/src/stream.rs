@@ -27,19 +27,13 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection to a client or to a server.
 #[derive(Debug)]
 pub enum Stream {
-    Tcp(TcpStream),
+    Tcp(Socket),
     Tls(Box<TlsStream<Socket>>),
 }
 
 /// A connection on its way to another thread: it belongs to no runtime.
 #[derive(Debug)]
-pub struct Parked(ParkedKind);
-
-#[derive(Debug)]
-enum ParkedKind {
-    Tcp(std::net::TcpStream),
-    Tls(Box<TlsStream<Socket>>),
-}
+pub struct Parked(Stream);
 
 impl Parked {
     /// Takes the connection over into this thread's runtime.
@@ -47,18 +41,10 @@ impl Parked {
     /// # Errors
     /// The runtime cannot take it.
     pub fn revive(self) -> io::Result<Stream> {
-        Ok(match self.0 {
-            ParkedKind::Tcp(tcp) => Stream::Tcp(TcpStream::from_std(tcp)?),
-            ParkedKind::Tls(mut tls) => {
-                socket_of(&mut tls).revive()?;
-                Stream::Tls(tls)
-            }
-        })
+        let Parked(mut stream) = self;
+        stream.socket_mut().revive()?;
+        Ok(stream)
     }
-}
-
-fn socket_of(tls: &mut TlsStream<Socket>) -> &mut Socket {
-    tls.get_mut().0
 }
 
 impl Stream {
@@ -69,10 +55,10 @@ impl Stream {
     /// The socket below.
     ///
     /// # Errors
-    /// It was lost between two threads.
+    /// It is in no runtime.
     pub fn tcp(&self) -> io::Result<&TcpStream> {
         match self {
-            Stream::Tcp(tcp) => Ok(tcp),
+            Stream::Tcp(socket) => socket.live(),
             Stream::Tls(tls) => tls.get_ref().0.live(),
         }
     }
@@ -81,19 +67,27 @@ impl Stream {
     ///
     /// # Errors
     /// The runtime cannot let go of it.
-    pub fn park(self) -> io::Result<Parked> {
-        Ok(Parked(match self {
-            Stream::Tcp(tcp) => ParkedKind::Tcp(tcp.into_std()?),
-            Stream::Tls(mut tls) => {
-                socket_of(&mut tls).park()?;
-                ParkedKind::Tls(tls)
-            }
-        }))
+    pub fn park(mut self) -> io::Result<Parked> {
+        self.socket_mut().park()?;
+        Ok(Parked(self))
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket {
+        match self {
+            Stream::Tcp(socket) => socket,
+            Stream::Tls(tls) => tls.get_mut().0,
+        }
     }
 }
 
-/// Sets what every connection has, or gets from its listening socket: no delay for small writes, and a peer that is gone is noticed
-/// within about 30 seconds.
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Stream {
+        Stream::Tcp(tcp.into())
+    }
+}
+
+/// Sets what every connection has, or gets from its listening socket: no delay for small writes, and
+/// a peer that is gone is noticed within about 30 seconds.
 ///
 /// # Errors
 /// The system refuses an option.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use poolwright_pool::PoolId;
 use poolwright_session::parameters::{Current, Wanted};
+use poolwright_wire::write;
 
 use crate::homes::Part;
 use crate::metrics::DatabaseCounts;
@@ -24,7 +25,7 @@ pub struct Tenant {
     pub counts: Rc<DatabaseCounts>,
     keeps_connection: Cell<bool>,
     /// ParameterStatus of a fresh server connection.
-    base: RefCell<BTreeMap<String, String>>,
+    base: RefCell<Option<BTreeMap<String, String>>>,
     /// By wanted name and value.
     answers: RefCell<HashMap<(String, String), Known>>,
 }
@@ -81,27 +82,33 @@ impl Tenant {
             .then(|| Known::Reported("application_name".to_owned(), value.to_owned()))
     }
 
-    /// What a client with these settings is told; `None` if a server must be asked.
-    pub fn report(&self, wanted: &Wanted) -> Option<BTreeMap<String, String>> {
-        let mut report = self.base.borrow().clone();
-        if report.is_empty() {
-            return None;
-        }
+    /// Tells a client with these settings what a server with them would report; `None`, and nothing
+    /// is written, if a server must be asked.
+    pub fn report(&self, wanted: &Wanted, out: &mut Vec<u8>) -> Option<()> {
+        let base = self.base.borrow();
+        let base = base.as_ref()?;
+        let mut own = Vec::new();
         for (name, value) in wanted.iter() {
             if let Known::Reported(name, value) = self.known(name, value)? {
-                report.insert(name, value);
+                own.push((name, value));
             }
         }
-        Some(report)
+        let replaced = |name: &String| own.iter().any(|(other, _)| other == name);
+        let kept = base.iter().filter(|(name, _)| !replaced(name));
+        for (name, value) in kept.chain(own.iter().map(|(name, value)| (name, value))) {
+            write::parameter_status(out, name.as_bytes(), value.as_bytes());
+        }
+        Some(())
     }
 
-    /// Learns from a server that has the wanted settings applied; answers what it reports.
-    pub fn learn(&self, current: &Current, wanted: &Wanted) -> BTreeMap<String, String> {
+    /// Learns from a server that has the wanted settings applied.
+    pub fn learn(&self, current: &Current, wanted: &Wanted) {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let base: BTreeMap<_, _> = current.base().map(owned).collect();
         let reported: BTreeMap<_, _> = current.reported().map(owned).collect();
         let mut answers = self.answers.borrow_mut();
-        if *self.base.borrow() != base || answers.len() > ANSWERS_LIMIT {
+        let mut known_base = self.base.borrow_mut();
+        if known_base.as_ref() != Some(&base) || answers.len() > ANSWERS_LIMIT {
             answers.clear();
         }
         for (name, value) in wanted.iter() {
@@ -113,13 +120,12 @@ impl Tenant {
             };
             answers.insert((name.to_owned(), value.to_owned()), known);
         }
-        self.base.replace(base);
-        reported
+        *known_base = Some(base);
     }
 
     /// Forgets what servers said: the settings point elsewhere now.
     pub fn forget_answers(&self) {
-        self.base.borrow_mut().clear();
+        self.base.replace(None);
         self.answers.borrow_mut().clear();
     }
 }

@@ -1,8 +1,6 @@
 //! The first words to a client: its parameters as a server would report them, its cancel key, and
 //! that it may begin. A pool that has never seen a server, or not these settings, asks one first.
 
-use std::collections::BTreeMap;
-
 use poolwright_session::parameters::Wanted;
 use poolwright_wire::{CancelKey, TransactionStatus, write};
 use tokio::io::AsyncWriteExt;
@@ -18,16 +16,12 @@ pub(super) fn wanted(parameters: &[(String, String)]) -> Result<Wanted, Over> {
 
 impl Client {
     pub(super) async fn greet(&mut self) -> Result<(), Over> {
-        let reported = match self.tenant.report(&self.conn.session.wanted) {
-            Some(reported) => reported,
-            None => self.ask_server().await?,
-        };
-        self.drop_defaults();
         let mut out = std::mem::take(&mut self.prelude);
         write::authentication_ok(&mut out);
-        for (name, value) in &reported {
-            write::parameter_status(&mut out, name.as_bytes(), value.as_bytes());
+        while self.tenant.report(&self.conn.session.wanted, &mut out).is_none() {
+            self.ask_server().await?;
         }
+        self.drop_defaults();
         let secret = self.slot.secret.to_be_bytes();
         let key = CancelKey { process_id: self.slot.process_id, secret: &secret };
         write::backend_key_data(&mut out, &key);
@@ -38,16 +32,16 @@ impl Client {
     }
 
     /// Tries the wanted settings on a server, which knows better than we what they mean.
-    async fn ask_server(&mut self) -> Result<BTreeMap<String, String>, Over> {
+    async fn ask_server(&mut self) -> Result<(), Over> {
         let Some(mut lease) = self.wait().await? else {
             return Err(farewell("57014", "canceling authentication due to user request"));
         };
         if let Err(error) = lease.apply(&self.conn.session.wanted).await {
             return Err(self.unprepared(lease, error));
         }
-        let learnt = self.tenant.learn(lease.model.parameters(), &self.conn.session.wanted);
+        self.tenant.learn(lease.model.parameters(), &self.conn.session.wanted);
         self.worker.release(&self.tenant, lease);
-        Ok(learnt)
+        Ok(())
     }
 
     /// What equals the server's own setting need not be set.

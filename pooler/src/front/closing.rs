@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
 
 use super::Front;
+use super::listener::Listener;
 use crate::lifecycle::{Lifecycle, NEWS_TRAVELS};
 use crate::worker::Message;
 
@@ -21,7 +21,7 @@ const LOGINS_END: Duration = Duration::from_secs(20);
 impl Front {
     pub(super) async fn close(
         self: &Rc<Front>,
-        listener: TcpListener,
+        listener: Listener,
         mut lifecycle: watch::Receiver<Lifecycle>,
     ) {
         let stage = *lifecycle.borrow();
@@ -41,7 +41,7 @@ impl Front {
         }
     }
 
-    async fn take_late_logins(self: &Rc<Front>, listener: &TcpListener, span: Duration) {
+    async fn take_late_logins(self: &Rc<Front>, listener: &Listener, span: Duration) {
         let begin = Instant::now();
         let latest = begin + LOGINS_END.min(span / 2);
         let earliest = begin + NEWS_TRAVELS.min(span / 4);

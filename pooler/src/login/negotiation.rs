@@ -4,7 +4,7 @@
 use poolwright_wire::startup::{self, Startup};
 
 use super::LoginError;
-use crate::stream::{FrameError, Framed, Socket, Stream};
+use crate::stream::{FrameError, Framed, Stream};
 use crate::tls::ClientTls;
 
 /// How the negotiation ended.
@@ -97,8 +97,8 @@ async fn encrypt(
     framed.output.push(b'S');
     framed.flush().await?;
     match framed.stream {
-        Stream::Tcp(tcp) => {
-            let tls = acceptor.accept(Socket::Live(tcp)).await.map_err(LoginError::Handshake)?;
+        Stream::Tcp(socket) => {
+            let tls = acceptor.accept(socket).await.map_err(LoginError::Handshake)?;
             Ok(Framed::new(Stream::Tls(Box::new(tls.into()))))
         }
         Stream::Tls(_) => Err(FrameError::ClosedInside.into()),

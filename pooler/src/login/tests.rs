@@ -55,7 +55,7 @@ async fn run<T>(
     let address: SocketAddr = listener.local_addr().unwrap();
     let login = async {
         let (tcp, peer) = listener.accept().await.unwrap();
-        accept(tcp, peer, context).await
+        accept(tcp.into(), peer, context).await
     };
     let client = async { client(TcpStream::connect(address).await.unwrap()).await };
     tokio::join!(login, client)

@@ -83,7 +83,7 @@ pub(super) async fn encrypt(
     encryption: Encryption,
 ) -> Result<Stream, ConnectError> {
     if encryption == Encryption::Plain {
-        return Ok(Stream::Tcp(tcp));
+        return Ok(Stream::from(tcp));
     }
     let answer = ask(&mut tcp).await.map_err(|error| ConnectError::io("SSLRequest", &error))?;
     match (answer, encryption) {
@@ -92,7 +92,7 @@ pub(super) async fn encrypt(
             let tls = tls.map_err(|error| tls_error(target, &error))?;
             Ok(Stream::Tls(Box::new(tls)))
         }
-        (b'N', Encryption::Offered) => Ok(Stream::Tcp(tcp)),
+        (b'N', Encryption::Offered) => Ok(Stream::from(tcp)),
         (b'N', _) => Err(ConnectError::new(Kind::Tls, no_tls(target))),
         _ => Err(ConnectError::new(Kind::Protocol, "the server did not answer an SSLRequest")),
     }

@@ -8,6 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Stream;
 
+/// Few messages of a login are longer than this, in bytes.
+const USUAL: usize = 512;
+
 /// A stream with what was read ahead and what waits to be sent.
 #[derive(Debug)]
 pub struct Framed {
@@ -90,6 +93,7 @@ impl Framed {
     }
 
     async fn fill(&mut self) -> Result<(), FrameError> {
+        self.input.reserve(USUAL);
         match self.stream.read_buf(&mut self.input).await? {
             0 if self.input.is_empty() => Err(FrameError::Closed),
             0 => Err(FrameError::ClosedInside),

@@ -1,54 +1,88 @@
-//! A TCP socket that can change threads: parked, it belongs to no runtime; live, to the one of the
-//! thread that revived it. It never loses a byte on the way: what has come waits in the kernel.
+//! A TCP socket that can change threads: free, it belongs to no runtime; live, to the one of the
+//! thread that took it in. It never loses a byte on the way: what has come waits in the kernel.
 
-use std::io;
+use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// The socket below TLS.
 #[derive(Debug)]
 pub enum Socket {
     Live(TcpStream),
-    Parked(std::net::TcpStream),
+    /// Read and written at once; when it would have to wait, this thread's runtime takes it in. A
+    /// client whose login needs no wait goes to its worker without having been in a runtime.
+    Free(std::net::TcpStream),
     /// Between the two, when a change failed.
     Gone,
 }
 
 impl Socket {
+    /// Takes the socket out of this thread's runtime.
+    ///
     /// # Errors
     /// The runtime cannot let go of it.
     pub(super) fn park(&mut self) -> io::Result<()> {
-        if let Socket::Live(tcp) = std::mem::replace(self, Socket::Gone) {
-            *self = Socket::Parked(tcp.into_std()?);
-        }
+        *self = match std::mem::replace(self, Socket::Gone) {
+            Socket::Live(tcp) => Socket::Free(tcp.into_std()?),
+            other => other,
+        };
         Ok(())
     }
 
+    /// Takes the socket into this thread's runtime.
+    ///
     /// # Errors
-    /// This thread's runtime cannot take it.
+    /// The runtime cannot take it.
     pub(super) fn revive(&mut self) -> io::Result<()> {
-        if let Socket::Parked(tcp) = std::mem::replace(self, Socket::Gone) {
-            *self = Socket::Live(TcpStream::from_std(tcp)?);
-        }
+        *self = match std::mem::replace(self, Socket::Gone) {
+            Socket::Free(tcp) => Socket::Live(TcpStream::from_std(tcp)?),
+            other => other,
+        };
         Ok(())
     }
 
+    /// The socket in its runtime.
+    ///
+    /// # Errors
+    /// It is in none.
     pub fn live(&self) -> io::Result<&TcpStream> {
         match self {
             Socket::Live(tcp) => Ok(tcp),
-            Socket::Parked(_) | Socket::Gone => Err(not_live()),
+            Socket::Free(_) | Socket::Gone => Err(not_live()),
         }
     }
 
-    fn pinned(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
-        match self.get_mut() {
-            Socket::Live(tcp) => Ok(Pin::new(tcp)),
-            Socket::Parked(_) | Socket::Gone => Err(not_live()),
+    /// Does what `attempt` says, as long as that takes no wait; `None` once the runtime has the
+    /// socket.
+    fn at_once<T>(
+        &mut self,
+        attempt: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
+        let Socket::Free(tcp) = self else { return Ok(None) };
+        match attempt(tcp) {
+            Err(error) if must_wait(&error) => self.revive().map(|()| None),
+            done => done.map(Some),
         }
     }
+
+    fn pinned(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        match self {
+            Socket::Live(tcp) => Ok(Pin::new(tcp)),
+            Socket::Free(_) | Socket::Gone => Err(not_live()),
+        }
+    }
+}
+
+impl From<TcpStream> for Socket {
+    fn from(tcp: TcpStream) -> Socket {
+        Socket::Live(tcp)
+    }
+}
+
+fn must_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn not_live() -> io::Error {
@@ -61,7 +95,17 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.pinned()?.poll_read(cx, buf)
+        let socket = self.get_mut();
+        if let Socket::Live(tcp) = socket {
+            return Pin::new(tcp).poll_read(cx, buf);
+        }
+        match socket.at_once(|tcp| tcp.read(buf.initialize_unfilled()))? {
+            Some(count) => {
+                buf.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            None => socket.pinned()?.poll_read(cx, buf),
+        }
     }
 }
 
@@ -71,26 +115,89 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.pinned()?.poll_write(cx, buf)
+        let socket = self.get_mut();
+        if let Socket::Live(tcp) = socket {
+            return Pin::new(tcp).poll_write(cx, buf);
+        }
+        match socket.at_once(|tcp| tcp.write(buf))? {
+            Some(count) => Poll::Ready(Ok(count)),
+            None => socket.pinned()?.poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.pinned()?.poll_write_vectored(cx, bufs)
+        let socket = self.get_mut();
+        match socket.at_once(|tcp| tcp.write_vectored(bufs))? {
+            Some(count) => Poll::Ready(Ok(count)),
+            None => socket.pinned()?.poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pinned()?.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.pinned()?.poll_shutdown(cx)
+        let socket = self.get_mut();
+        match socket.at_once(|tcp| tcp.shutdown(std::net::Shutdown::Write))? {
+            Some(()) => Poll::Ready(Ok(())),
+            None => socket.pinned()?.poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as StdStream};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    fn pair() -> (Socket, StdStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (tcp, _) = listener.accept().unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        (Socket::Free(tcp), peer)
+    }
+
+    #[tokio::test]
+    async fn what_needs_no_wait_is_done_outside_of_the_runtime() {
+        let (mut socket, mut peer) = pair();
+        peer.write_all(b"hello").unwrap();
+        let mut heard = [0; 5];
+        // On loopback it has arrived when the write returns.
+        socket.read_exact(&mut heard).await.unwrap();
+        socket.write_all(b"there").await.unwrap();
+        assert!(matches!(socket, Socket::Free(_)));
+        peer.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"there");
+    }
+
+    #[tokio::test]
+    async fn the_runtime_takes_a_socket_that_must_wait() {
+        let (mut socket, mut peer) = pair();
+        let later = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            peer.write_all(b"late").unwrap();
+            peer
+        });
+        let mut heard = [0; 4];
+        socket.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"late");
+        assert!(socket.live().is_ok());
+        socket.park().unwrap();
+        assert!(matches!(socket, Socket::Free(_)));
+        drop(later.join().unwrap());
+        assert_eq!(socket.read(&mut heard).await.unwrap(), 0);
     }
 }

@@ -76,7 +76,8 @@ async fn our_two_sides_of_scram_agree() {
     let context = login::tests::context();
     let connected = run(ServerTlsMode::Disable, async |tcp: TcpStream| {
         let peer = tcp.peer_addr().unwrap();
-        let Arrival::Client(mut client) = login::accept(tcp, peer, &context).await.unwrap() else {
+        let Arrival::Client(mut client) = login::accept(tcp.into(), peer, &context).await.unwrap()
+        else {
             panic!("no client")
         };
         greeting(&mut client.pending_out);
