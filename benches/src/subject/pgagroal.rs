@@ -31,6 +31,7 @@ fn unable(place: &Place) -> Option<&'static str> {
     let setup = place.setup;
     match () {
         () if setup.login != Login::Whichever => Some("it loses clients that log in at once"),
+        () if setup.tls => Some("its TLS towards clients answered no"),
         () if setup.crowded => Some("its transaction mode loses clients that log in at once"),
         () if setup.workers > 1 => Some("it has no workers to set"),
         () if setup.databases * setup.users > 64 => Some("it takes 64 users and databases"),

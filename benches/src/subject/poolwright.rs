@@ -16,8 +16,10 @@ pub fn start(place: &Place) -> Result<Launch> {
     let mut settings = settings(place)?;
     // Builds from before these settings can still be measured where they do not matter.
     let asked = place.setup;
+    let shared = asked.workers > 1 && asked.databases == 1;
     for (path, value, needed) in [
         ("workers", asked.workers.to_string(), asked.workers > 1),
+        ("databases.0.workers", if shared { asked.workers } else { 1 }.to_string(), shared),
         ("listen.auth", "trust".to_owned(), asked.login == Login::Trust),
     ] {
         if path == "listen.auth" && asked.login == Login::Scram {
