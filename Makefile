@@ -31,6 +31,9 @@ drift: ## generated files are as their source says
 generate: ## write the generated files anew
 	@scripts/generate.sh
 
+manifest: ## write deploy/base, the install without Helm, from the chart
+	@scripts/manifest.sh
+
 docs: ## the Rust documentation, without a warning
 	@scripts/test.sh docs
 
@@ -58,4 +61,4 @@ bench-instructions: ## instructions of a transaction beside the recorded ones (R
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate docs cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions
+.PHONY: help setup build image test test-quick lint drift generate manifest docs cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks the chart: lint, the manifests of both installs (cluster-wide and one
-# namespace), and that values which mean nothing are refused.
+# namespace), that values which mean nothing are refused, and that the install
+# without Helm is as the chart renders it.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -29,11 +30,13 @@ refuses() {
 }
 
 helm lint --strict "$chart"
-renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment ServiceAccount"
-renders "CustomResourceDefinition Deployment Role RoleBinding ServiceAccount" --set watchNamespace=apps
-renders "ClusterRole ClusterRoleBinding Deployment ServiceAccount" --set crds.install=false
+renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment Role RoleBinding ServiceAccount"
+renders "CustomResourceDefinition Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set watchNamespace=apps
+renders "ClusterRole ClusterRoleBinding Deployment Role RoleBinding ServiceAccount" --set crds.install=false
 renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
 refuses --set image.tga=1
+refuses --set replicas=0
 refuses --set image.pullPolicy=Sometimes
 refuses --set watchNamespace=Not_A_Name
 refuses --set serviceAccount.create=false
+"$root/scripts/manifest.sh" --check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes the files that have their source elsewhere: the CRD from the types in
-# crds/, the chart's copies of it and of the operator's rules, the table of
+# Writes the files that have their source elsewhere: the CRD and its reference page
+# from the types in crds/, the chart's copies of it and of the operator's rules, the table of
 # settings in docs/ and the operator's examples from their tests.
 #
 #   generate.sh           write them
@@ -21,15 +21,17 @@ compare() {
   output=$(cargo test --quiet --locked "$@" 2>&1) || { echo "$output" && return 1; }
 }
 
-crd() { cargo run --quiet --locked -p poolwright-crds; }
+crd() { cargo run --quiet --locked -p poolwright-crds -- "$@"; }
 
 check_crd() {
   diff -u crds/poolerclusters.yaml <(crd) || fail "crds/poolerclusters.yaml is stale" "run: make generate, and commit it"
+  diff -u docs/poolercluster.md <(crd reference) || fail "docs/poolercluster.md is stale" "run: make generate, and commit it"
 }
 
 case ${1:-write} in
   write)
     crd >crds/.poolerclusters.yaml && mv crds/.poolerclusters.yaml crds/poolerclusters.yaml
+    crd reference >docs/.poolercluster.md && mv docs/.poolercluster.md docs/poolercluster.md
     scripts/sync-chart.sh
     UPDATE=1 by_tests
     ;;

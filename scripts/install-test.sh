@@ -48,6 +48,16 @@ each_example() {
   for file in "$root"/examples/*.yaml; do kubectl apply --dry-run=server --filename "$file" || return; done
 }
 
+# The install without Helm, with the image under test.
+plain() {
+  kubectl kustomize "$root/deploy/$1" | sed "s#\(registry.example/\)\?poolwright:0.1.0#$image#" | kubectl "$2" --filename - "${@:3}"
+}
+plain_ready() { kubectl --namespace poolwright rollout status deployment/poolwright --timeout 90s; }
+plain_install() { plain "$1" apply && plain_ready; }
+plain_answers() { kubectl create namespace "$release" && example && answered; }
+plain_clean() { plain overlays/high-availability delete --ignore-not-found --wait --timeout=90s; }
+stands_by() { kubectl --namespace poolwright get deployment poolwright -o 'jsonpath={.status.readyReplicas}' | grep -qx 2; }
+
 clean() {
   uninstall || true
   kubectl delete namespace "$release" --ignore-not-found --wait --timeout 90s
@@ -68,5 +78,12 @@ check "the chart comes first, then CRDs as plain files" chart_first
 check "and are removed once more" clean
 check "an operator for one namespace works" confined
 check "and has no right elsewhere" no_cluster_rights
+check "and is removed" clean
+check "the manifest installs without Helm" plain_install base
+check "and its operator answers a PoolerCluster" plain_answers
+check "an overlay changes the image in both places" plain_install overlays/own-registry
+check "an overlay has a second operator stand by" plain_install overlays/high-availability
+check "and it is ready" eventually 30 stands_by
+check "the manifest is removed" plain_clean
 check "in the end nothing is left" clean
 summary

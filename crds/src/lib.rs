@@ -1,20 +1,24 @@
 //! The API of Poolwright: the PoolerCluster's types, and with them the schema that the API
 //! server enforces. Nothing here talks to a cluster.
 //!
-//! Reading order: [`spec`] (what a user declares), [`status`] (what the operator answers),
-//! [`rules`] (what is refused at once, and why), [`yaml`] (the file beside this crate).
+//! Reading order: [`spec`] (what a user declares) with [`pods`] (how the pods run and are reached), [`status`] (what the operator answers),
+//! [`rules`] (what is refused at once, and why), [`yaml`] and [`reference`]
+//! (the files that are made from them).
 
 #![forbid(unsafe_code)]
 
 mod defaults;
+pub mod pods;
+pub mod reference;
 pub mod rules;
 pub mod spec;
 pub mod status;
 pub mod yaml;
 
+pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
 pub use spec::{
     Auth, Budget, CaSecretRef, ConfigMapKeyRef, Database, Drain, Endpoints, PerDatabase, PerTenant,
-    PoolMode, PoolerCluster, PoolerClusterSpec, SecretRef, Server, Sizing, Tenants, Tls, TlsMode,
-    UserSource,
+    PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile, SecretRef, Server, Sizing, Tenants, Tls,
+    TlsMode, UserSource,
 };
 pub use status::{PoolerClusterStatus, SizingStatus};

@@ -1,5 +1,9 @@
-//! Prints the CustomResourceDefinition: `cargo run -p poolwright-crds > crds/poolerclusters.yaml`.
+//! Prints what is made from the types: the CustomResourceDefinition, or with `reference` the page
+//! that describes it.
 
 fn main() {
-    print!("{}", poolwright_crds::yaml::poolerclusters());
+    match std::env::args().nth(1).as_deref() {
+        Some("reference") => print!("{}", poolwright_crds::reference::markdown()),
+        _ => print!("{}", poolwright_crds::yaml::poolerclusters()),
+    }
 }

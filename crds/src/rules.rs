@@ -124,6 +124,20 @@ pub fn verification_needs_a_ca() -> Rule {
     )
 }
 
+pub fn source_ranges_need_a_load_balancer() -> Rule {
+    numbers(
+        "!has(self.sourceRanges) || size(self.sourceRanges) == 0 || self.type == 'LoadBalancer'",
+        "expected sourceRanges only with type LoadBalancer: set the type or remove the ranges",
+    )
+}
+
+pub fn traffic_policy_needs_an_outside() -> Rule {
+    numbers(
+        "!has(self.trafficPolicy) || self.type != 'ClusterIP'",
+        "expected trafficPolicy only with type NodePort or LoadBalancer: set the type or remove it",
+    )
+}
+
 pub fn one_source() -> Rule {
     numbers(
         "has(self.count) != has(self.configMapKeyRef)",

@@ -5,7 +5,12 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{defaults, rules, status::PoolerClusterStatus};
+use crate::{
+    defaults,
+    pods::{Pods, Service},
+    rules,
+    status::PoolerClusterStatus,
+};
 
 /// Pooler pods in front of one PostgreSQL server, which together never hold more of its
 /// connections than its budget.
@@ -52,6 +57,11 @@ pub struct PoolerClusterSpec {
     #[x_kube(validation = rules::max_replicas_never_rises())]
     pub max_replicas: i32,
 
+    /// `paused`: the operator changes nothing, whatever is changed here, until this is `active`
+    /// again. Pods go on as they are.
+    #[serde(default)]
+    pub reconcile: Reconcile,
+
     /// How long a client keeps a server connection: for a transaction, or until it leaves.
     #[serde(default)]
     pub pool_mode: PoolMode,
@@ -78,6 +88,14 @@ pub struct PoolerClusterSpec {
     /// How a pod ends.
     #[serde(default)]
     pub drain: Drain,
+
+    /// How the pods run.
+    #[serde(default)]
+    pub pods: Pods,
+
+    /// How clients reach the pods.
+    #[serde(default)]
+    pub service: Service,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +104,14 @@ pub enum PoolMode {
     #[default]
     Transaction,
     Session,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reconcile {
+    #[default]
+    Active,
+    Paused,
 }
 
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -254,6 +280,11 @@ pub struct UserSource {
     /// A Secret: each key is a user's name, its value the password or SCRAM-SHA-256 verifier.
     /// With a verifier alone the server must let the pooler in without a password.
     pub secret_ref: SecretRef,
+    /// A Secret of the same form with the passwords that are valid as well while they are being
+    /// changed, for clients and for a server that has not got the new ones yet. Users that it lacks
+    /// have one password. Passwords only, no verifiers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_secret_ref: Option<SecretRef>,
 }
 
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

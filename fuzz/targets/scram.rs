@@ -11,7 +11,7 @@ fuzz_target!(|input: (&[u8], &[u8])| {
     let (first, last) = input;
     let keys = mock_keys("ann", &[0; 32]);
     if let Ok(exchange) = ServerExchange::start(first, "s", b"salt", 4096) {
-        assert!(exchange.finish(last, &keys).is_err());
+        assert!(exchange.finish(last, std::slice::from_ref(&keys)).is_err());
     }
     if let Ok(challenge) = ClientExchange::new("", "c").challenge(first) {
         assert!((1..=MAX_ITERATIONS).contains(&challenge.iterations));

@@ -5,19 +5,18 @@ use std::fmt::Debug;
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{
-        core::v1::{ConfigMap, Pod, Secret},
-        policy::v1::PodDisruptionBudget,
-    },
+    api::{core::v1::Pod, policy::v1::PodDisruptionBudget},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::json;
 
-use crate::{build::Objects, covers, live::Live, metrics::Metrics, names, pods, roll::Doomed};
+use crate::{
+    authority::Certificates, build::Objects, covers, live::Live, metrics::Metrics, names,
+    roll::Doomed,
+};
 
 /// What the cluster answered.
 pub struct Applied {
@@ -41,12 +40,13 @@ pub struct Writer<'a> {
     pub metrics: &'a Metrics,
 }
 
-/// Applies all objects, then tells the pods' nodes of new settings, then replaces a pod.
+/// Applies all objects, then replaces a pod.
 ///
 /// # Errors
 /// What the API server refused or did not answer; what was applied before stays.
 pub async fn apply(
     writer: &Writer<'_>,
+    certificates: Certificates,
     objects: Objects,
     live: &Live,
     delete: Option<&Doomed>,
@@ -60,14 +60,15 @@ pub async fn apply(
         disruption_budget,
         stateful_set,
     } = objects;
-    let settings = writer.ensure(settings, live.settings.as_ref()).await?;
-    let credentials = writer.ensure(credentials, live.credentials.as_ref()).await?;
+    writer.ensure(certificates.authority, live.authority.as_ref()).await?;
+    writer.ensure(certificates.control, live.control.as_ref()).await?;
+    writer.ensure(settings, live.settings.as_ref()).await?;
+    writer.ensure(credentials, live.credentials.as_ref()).await?;
     writer.ensure(service_account, live.service_account.as_ref()).await?;
     writer.ensure(headless_service, live.headless_service.as_ref()).await?;
     writer.ensure(client_service, live.client_service.as_ref()).await?;
     writer.guard(disruption_budget, live.disruption_budget.as_ref()).await?;
     writer.ensure(stateful_set, live.stateful_set.as_ref()).await?;
-    writer.announce(&settings, &credentials, &live.pods).await?;
     let replaced = writer.replace(delete).await?;
     Ok(Applied { replaced })
 }
@@ -135,28 +136,6 @@ impl Writer<'_> {
             }
             (None, None) => Ok(()),
         }
-    }
-
-    /// Notes the settings' versions on each pod. A node looks at a pod's volumes again when
-    /// the pod changes, so that new settings arrive in seconds instead of a minute or two.
-    async fn announce(
-        &self,
-        settings: &ConfigMap,
-        credentials: &Secret,
-        pods: &[Pod],
-    ) -> Result<(), Error> {
-        let version = |object: Option<String>| object.unwrap_or_default();
-        let versions =
-            [settings.resource_version(), credentials.resource_version()].map(version).join(".");
-        let noted = |pod: &Pod| pod.annotations().get(names::SETTINGS_VERSION) == Some(&versions);
-        let patch = json!({"metadata": {"annotations": {names::SETTINGS_VERSION: versions}}});
-        for pod in pods.iter().filter(|pod| !pods::is_ending(pod) && !noted(pod)) {
-            let name = pod.name_any();
-            let done =
-                self.patch::<Pod>(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-            unless_gone(done).map_err(|source| failed::<Pod>("annotate", &name, source))?;
-        }
-        Ok(())
     }
 
     async fn replace(&self, delete: Option<&Doomed>) -> Result<Option<String>, Error> {

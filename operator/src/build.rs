@@ -4,22 +4,27 @@
 mod accounts;
 mod budgets;
 mod credentials;
-mod metadata;
+pub mod metadata;
 mod services;
 mod settings;
 mod stateful_set;
-mod template;
+pub mod template;
 
-use k8s_openapi::api::{
-    apps::v1::StatefulSet,
-    core::v1::{ConfigMap, PodTemplateSpec, Secret, Service, ServiceAccount},
-    policy::v1::PodDisruptionBudget,
+use k8s_openapi::{
+    ByteString,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, PodTemplateSpec, Secret, Service, ServiceAccount},
+        policy::v1::PodDisruptionBudget,
+    },
 };
 use poolwright_budget::Plan;
+use poolwright_settings::control::Push;
 
-use crate::validate::{Problems, Validated};
-
-pub use template::template;
+use crate::{
+    live::Live,
+    validate::{Problems, Validated},
+};
 
 /// Everything that is applied for one PoolerCluster.
 #[derive(Clone, Debug)]
@@ -41,6 +46,19 @@ pub struct Template {
     pub hash: String,
 }
 
+impl Objects {
+    /// What pods are told that run already: what these objects hold for those that start.
+    pub fn push(&self) -> Push {
+        let text = |bytes: &ByteString| String::from_utf8_lossy(&bytes.0).into_owned();
+        let settings = self.settings.data.as_ref().and_then(|it| it.get(template::SETTINGS_FILE));
+        let files = self.credentials.data.iter().flatten();
+        Push {
+            settings: settings.cloned().unwrap_or_default(),
+            files: files.map(|(key, it)| (template::credential(key), text(it))).collect(),
+        }
+    }
+}
+
 /// Builds all objects; `replicas` is what the StatefulSet shall have now, `wanted` what was
 /// asked for.
 ///
@@ -49,11 +67,12 @@ pub struct Template {
 pub fn objects(
     checked: &Validated,
     plan: &Plan,
+    live: &Live,
     template: Template,
     replicas: u32,
     wanted: u32,
 ) -> Result<Objects, Problems> {
-    let files = settings::files(checked, plan)?;
+    let files = settings::next(checked, plan, live)?;
     Ok(Objects {
         service_account: accounts::service_account(checked),
         settings: settings::config_map(checked, files.settings),
@@ -70,11 +89,12 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
-    use crate::{live::Live, size::size, testing};
+    use crate::{size::size, testing};
 
     fn built(checked: &Validated, replicas: u32) -> Objects {
         let plan = size(checked, &Live::default(), 0).unwrap();
-        objects(checked, &plan, template(checked), replicas, replicas).unwrap()
+        let template = template::template(checked);
+        objects(checked, &plan, &Live::default(), template, replicas, replicas).unwrap()
     }
 
     fn documents(objects: &Objects) -> String {
@@ -136,13 +156,15 @@ mod tests {
             users: testing::validated().users.split_off(1),
             ..testing::validated()
         };
-        assert_eq!(template(&other).hash, template(&testing::validated()).hash);
+        let hash = |checked: &Validated| template::template(checked).hash;
+        assert_eq!(hash(&other), hash(&testing::validated()));
     }
 
     #[test]
     fn a_restart_changes_the_pod_template() {
         let restarted = Validated { restarted_at: Some("now".into()), ..testing::validated() };
-        assert_ne!(template(&restarted).hash, template(&testing::validated()).hash);
+        let hash = |checked: &Validated| template::template(checked).hash;
+        assert_ne!(hash(&restarted), hash(&testing::validated()));
     }
 
     #[test]
@@ -155,12 +177,41 @@ mod tests {
     }
 
     #[test]
+    fn a_generation_is_counted_for_each_change_and_none_without() {
+        let generation = |objects: &Objects| {
+            let file: serde_yaml::Value = serde_yaml::from_str(&objects.push().settings).unwrap();
+            file["generation"].as_u64()
+        };
+        let made = |checked: &Validated, live: &Live| {
+            let plan = size(checked, live, 0).unwrap();
+            objects(checked, &plan, live, template::template(checked), 2, 2).unwrap()
+        };
+        let stored = |objects: &Objects| Live {
+            settings: Some(objects.settings.clone()),
+            credentials: Some(objects.credentials.clone()),
+            ..Live::default()
+        };
+        let checked = testing::validated();
+        let first = made(&checked, &Live::default());
+        let again = made(&checked, &stored(&first));
+        assert_eq!((generation(&first), generation(&again)), (Some(1), Some(1)));
+        let mut rotated = checked.clone();
+        rotated.users[0].proof = poolwright_settings::Secret::new("another");
+        let third = made(&rotated, &stored(&again));
+        let lower = Validated { budget: 40, ..rotated };
+        let fourth = made(&lower, &stored(&third));
+        assert_eq!((generation(&third), generation(&fourth)), (Some(2), Some(3)));
+        assert!(third.push().files.values().any(|text| text.contains("another")));
+    }
+
+    #[test]
     fn users_that_the_pooler_would_refuse_are_named_by_their_secret() {
         let mut checked = testing::validated();
         checked.users[1].proof = poolwright_settings::Secret::new("SCRAM-SHA-256$nonsense");
         checked.users[1].is_verifier = true;
         let plan = size(&checked, &Live::default(), 0).unwrap();
-        let problems = objects(&checked, &plan, template(&checked), 2, 2).unwrap_err();
+        let template = template::template(&checked);
+        let problems = objects(&checked, &plan, &Live::default(), template, 2, 2).unwrap_err();
         let text = problems.credentials[0].to_string();
         assert!(text.contains("Secret ws-users, key ws_002"), "{text}");
         assert!(!text.contains("nonsense"), "{text}");

@@ -73,7 +73,6 @@ pub async fn run(
     told_to_end: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let controller = watched(&scope, &context.client).graceful_shutdown_on(told_to_end);
-    tokio::spawn(announce(scope.api(&context.client), Arc::clone(&context)));
     controller
         .run(reconcile::reconcile, reconcile::retry_later, context)
         .for_each(|result| async {
@@ -104,15 +103,16 @@ fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
         })
 }
 
-/// Says that the operator is ready once PoolerClusters can be listed: their definition is
-/// installed and the operator may read them. (The controller's own store is not asked: it
-/// wakes only one of those that wait for it.)
-async fn announce(clusters: Api<PoolerCluster>, context: Arc<Context>) {
+/// Says that the operator is ready, leading or standing by, once PoolerClusters can be listed:
+/// their definition is installed and the operator may read them. (The controller's own store is
+/// not asked: it wakes only one of those that wait for it.)
+pub async fn announce(scope: Scope, context: Arc<Context>) {
+    let clusters: Api<PoolerCluster> = scope.api(&context.client);
     let one = ListParams::default().limit(1);
     while let Err(error) = clusters.list(&one).await {
         tracing::warn!(%error, "PoolerClusters cannot be listed yet");
         tokio::time::sleep(RELIST).await;
     }
     context.metrics.set_ready();
-    tracing::info!("serving PoolerClusters");
+    tracing::info!("PoolerClusters can be listed");
 }

@@ -103,6 +103,8 @@ impl Reader<'_> {
             service_account: self.one(&names::service_account(name)).await?,
             settings: self.one(&names::settings(name)).await?,
             credentials: self.one(&names::credentials(name)).await?,
+            authority: self.one(&names::authority(name)).await?,
+            control: self.one(&names::control(name)).await?,
             client_service: self.one(name).await?,
             headless_service: self.one(&names::headless_service(name)).await?,
             disruption_budget: self.one(name).await?,

@@ -1,23 +1,27 @@
 //! The operator: PoolerClusters in, pooler pods out. It reads and writes Kubernetes objects
 //! and never dials Postgres.
 //!
-//! Reading order: [`controller`] (what wakes a reconcile), [`reconcile`] (the steps in their
+//! Reading order: [`election`] (who acts), [`controller`] (what wakes a reconcile), [`reconcile`] (the steps in their
 //! order), then the steps: [`dereference`], [`validate`], [`size`], [`roll`], [`build`],
-//! [`apply`], [`status`]. Only the first and the last two hold a client.
+//! [`apply`], [`push`], [`status`]. Only the first and [`apply`] and [`status`] hold a client;
+//! [`push`] speaks to pods.
 
 #![forbid(unsafe_code)]
 
 mod apply;
+mod authority;
 mod build;
 mod controller;
 mod covers;
 mod dereference;
+mod election;
 mod hash;
 mod health;
 mod live;
 mod metrics;
 mod names;
 mod pods;
+mod push;
 mod reconcile;
 mod references;
 mod retry;
@@ -34,9 +38,10 @@ use std::{io::IsTerminal, net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser;
+use futures::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{controller::Scope, metrics::Metrics, reconcile::Context};
+use crate::{controller::Scope, election::Candidate, metrics::Metrics, reconcile::Context};
 
 /// Runs PostgreSQL pooler pods for every PoolerCluster.
 #[derive(Parser)]
@@ -48,6 +53,9 @@ struct Args {
     /// Image of pooler pods whose PoolerCluster names none.
     #[arg(long, env = "POOLWRIGHT_IMAGE", default_value = "")]
     image: String,
+    /// Name in the election of a leader; unique among the operator's pods.
+    #[arg(long, env = "POOLWRIGHT_IDENTITY", default_value_t = std::process::id().to_string())]
+    identity: String,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "POOLWRIGHT_HEALTH_ADDRESS", default_value = "0.0.0.0:8080")]
     health_address: SocketAddr,
@@ -59,14 +67,45 @@ async fn main() -> anyhow::Result<()> {
     log_to_stderr();
     // Another provider may be there already only if a library installed one: either will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = kube::Client::try_default().await.context("find the cluster")?;
+    let config = kube::Config::infer().await.context("find the cluster")?;
+    let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
     let metrics = Arc::new(Metrics::default());
-    let context = Context::new(client, args.image, Arc::clone(&metrics));
+    let context = Arc::new(Context::new(client, args.image, Arc::clone(&metrics)));
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
-    let ended = controller::run(Scope::of(&args.namespace), Arc::new(context), terminated()?);
+    let operate = operate(Scope::of(&args.namespace), context, config, &args.identity);
     tokio::select! {
-        () = ended => Ok(()),
+        ended = operate => ended,
         failed = health => failed.context("serve health"),
+    }
+}
+
+/// Stands by until it is elected, then serves PoolerClusters until it is told to end.
+async fn operate(
+    scope: Scope,
+    context: Arc<Context>,
+    config: kube::Config,
+    identity: &str,
+) -> anyhow::Result<()> {
+    let told_to_end = terminated()?.shared();
+    tokio::spawn(controller::announce(scope.clone(), Arc::clone(&context)));
+    let mut candidate = Candidate::stand(config, identity).await?;
+    tokio::select! {
+        elected = candidate.elected() => elected?,
+        () = told_to_end.clone() => {
+            candidate.resign().await;
+            return Ok(());
+        }
+    }
+    context.metrics.set_leading();
+    tracing::info!(identity, "leading: serving PoolerClusters");
+    let served = controller::run(scope, context, told_to_end);
+    tokio::select! {
+        () = served => {
+            candidate.resign().await;
+            Ok(())
+        }
+        // Whatever it was about to write is another's now.
+        () = candidate.replaced() => anyhow::bail!("another operator leads: ending, to stand by"),
     }
 }
 

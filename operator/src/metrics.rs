@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 #[derive(Default)]
 pub struct Metrics {
     ready: AtomicBool,
+    leading: AtomicBool,
     reconciles: AtomicU64,
     failures: AtomicU64,
     writes: AtomicU64,
@@ -17,6 +18,10 @@ impl Metrics {
 
     pub fn is_ready(&self) -> bool {
         self.ready.load(Relaxed)
+    }
+
+    pub fn set_leading(&self) {
+        self.leading.store(true, Relaxed);
     }
 
     pub fn reconciled(&self) {
@@ -43,6 +48,10 @@ impl Metrics {
             let value = value.load(Relaxed);
             format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n")
         };
-        rows.into_iter().map(row).collect()
+        let leading = u8::from(self.leading.load(Relaxed));
+        let name = "poolwright_operator_leader";
+        let help = "1 in the operator that acts, 0 in one that stands by.";
+        let leader = format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {leading}\n");
+        rows.into_iter().map(row).chain([leader]).collect()
     }
 }

@@ -14,8 +14,8 @@ pub const RESTARTED_AT: &str = "poolwright.dev/restartedAt";
 pub const TEMPLATE_HASH: &str = "poolwright.dev/template-hash";
 /// On every object: the hash of what was last applied.
 pub const APPLIED_HASH: &str = "poolwright.dev/applied-hash";
-/// On a pod: the settings that its node was told to fetch.
-pub const SETTINGS_VERSION: &str = "poolwright.dev/settings-version";
+/// On a Secret with certificates: when they are to be renewed, RFC 3339.
+pub const RENEW_AT: &str = "poolwright.dev/renew-at";
 
 pub fn headless_service(cluster: &str) -> String {
     format!("{cluster}-pods")
@@ -27,6 +27,21 @@ pub fn settings(cluster: &str) -> String {
 
 pub fn credentials(cluster: &str) -> String {
     format!("{cluster}-credentials")
+}
+
+/// The Secret with the pods' certificate for the control channel.
+pub fn control(cluster: &str) -> String {
+    format!("{cluster}-control")
+}
+
+/// The Secret with the authority of the control channel, which no pod mounts.
+pub fn authority(cluster: &str) -> String {
+    format!("{cluster}-authority")
+}
+
+/// What the pods are called in their certificate: only they answer to it.
+pub fn server_name(cluster: &str, namespace: &str) -> String {
+    format!("{cluster}.{namespace}.pooler.poolwright.dev")
 }
 
 pub fn service_account(cluster: &str) -> String {

@@ -1,6 +1,8 @@
 //! What a pod tells about itself: its ordinal, its template, whether it serves. It never
 //! judges a pod by its age or load.
 
+use std::net::SocketAddr;
+
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 
@@ -15,6 +17,12 @@ pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let ready = conditions.filter(|it| it.type_ == "Ready").any(|it| it.status == "True");
     ready && !is_ending(pod)
+}
+
+/// Where this port of the pod is.
+pub fn address(pod: &Pod, port: i32) -> Option<SocketAddr> {
+    let ip = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    Some(SocketAddr::new(ip, u16::try_from(port).ok()?))
 }
 
 /// Whether the pod was told to end.

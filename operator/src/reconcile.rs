@@ -3,21 +3,25 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
 use poolwright_budget::Plan;
-use poolwright_crds::PoolerCluster;
+use poolwright_crds::{PoolerCluster, Reconcile};
 
 use crate::{
     apply::{self, Applied, Writer},
-    build::{self, Objects},
+    authority::{Certificates, certificates},
+    build::{self, Objects, template},
     dereference::{self, Dereferenced, dereference},
     live::Obstacle,
     metrics::Metrics,
+    names,
+    push::{Channel, Told},
     retry::{Retries, jittered},
     roll::{self, Phase, Roll},
     size::size,
     status,
-    validate::{Problems, validate},
+    validate::{Problems, Validated, validate},
 };
 
 /// The longest that one reconcile may take.
@@ -26,6 +30,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
 const BLOCKED: Duration = Duration::from_secs(30);
+/// And while a pod has not taken its settings over.
+const UNTOLD: Duration = Duration::from_secs(5);
 
 /// What every reconcile shares.
 pub struct Context {
@@ -51,14 +57,20 @@ pub enum Error {
     Apply(#[from] apply::Error),
     #[error(transparent)]
     Status(#[from] status::Error),
+    #[error("certificates of the control channel: {0}")]
+    Certificates(#[from] rcgen::Error),
+    #[error(transparent)]
+    Push(#[from] crate::push::Error),
     #[error("the reconcile took longer than {} s", LIMIT.as_secs())]
     TooSlow,
 }
 
 /// What a reconcile came to, for the status.
 pub enum Outcome {
+    /// The user wants nothing changed.
+    Paused,
     Blocked(Blocked),
-    Applied(Plan, Prepared, Applied),
+    Applied(Plan, Prepared, Applied, Told),
     /// The API server refused or did not answer.
     Failed(String),
 }
@@ -105,13 +117,22 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     let Some(read) = dereference(&context.client, namespace, name).await? else {
         return Ok(Action::await_change());
     };
+    if read.cluster.spec.reconcile == Reconcile::Paused {
+        context.reporter.report(&read, &Outcome::Paused).await?;
+        return Ok(Action::requeue(jittered(AT_REST)));
+    }
     let writer = Writer { client: &context.client, namespace, metrics: &context.metrics };
     let (outcome, failure) = match prepare(&read, &context.image) {
         Err(blocked) => (Outcome::Blocked(blocked), None),
-        Ok((plan, prepared, objects)) => {
-            let delete = prepared.roll.delete.as_ref();
-            match apply::apply(&writer, objects, &read.live, delete).await {
-                Ok(applied) => (Outcome::Applied(plan, prepared, applied), None),
+        Ok((checked, plan, prepared, objects)) => {
+            let certificates = certificates(&checked, &read.live, Timestamp::now())?;
+            let channel = channel(&certificates, namespace, name)?;
+            let (push, delete) = (objects.push(), prepared.roll.delete.as_ref());
+            match apply::apply(&writer, certificates, objects, &read.live, delete).await {
+                Ok(applied) => {
+                    let told = channel.push(&read.live.pods, &push).await;
+                    (Outcome::Applied(plan, prepared, applied, told), None)
+                }
                 Err(error) => (Outcome::Failed(error.to_string()), Some(error)),
             }
         }
@@ -121,7 +142,10 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
 }
 
 /// The pure part: from what was read to what shall be.
-fn prepare(read: &Dereferenced, image: &str) -> Result<(Plan, Prepared, Objects), Blocked> {
+fn prepare(
+    read: &Dereferenced,
+    image: &str,
+) -> Result<(Validated, Plan, Prepared, Objects), Blocked> {
     let uid = read.cluster.uid().unwrap_or_default();
     if let Some(obstacle) = read.live.obstacle(&uid) {
         return Err(Blocked::Obstacle(obstacle));
@@ -129,10 +153,19 @@ fn prepare(read: &Dereferenced, image: &str) -> Result<(Plan, Prepared, Objects)
     let checked = validate(read, image)?;
     let plan = size(&checked, &read.live, last_shares(&read.cluster))?;
     let wanted = checked.replicas.min(checked.max_replicas);
-    let template = build::template(&checked);
+    let template = template::template(&checked);
     let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
-    let objects = build::objects(&checked, &plan, template, roll.replicas, wanted)?;
-    Ok((plan, Prepared { asked: checked.replicas, wanted, roll }, objects))
+    let objects = build::objects(&checked, &plan, &read.live, template, roll.replicas, wanted)?;
+    let prepared = Prepared { asked: checked.replicas, wanted, roll };
+    Ok((checked, plan, prepared, objects))
+}
+
+fn channel(
+    certificates: &Certificates,
+    namespace: &str,
+    name: &str,
+) -> Result<Channel, crate::push::Error> {
+    Channel::new(&certificates.authority, names::server_name(name, namespace))
 }
 
 fn last_shares(cluster: &PoolerCluster) -> u32 {
@@ -142,9 +175,11 @@ fn last_shares(cluster: &PoolerCluster) -> u32 {
 
 fn next_look(outcome: &Outcome) -> Duration {
     match outcome {
-        Outcome::Applied(_, prepared, _) if prepared.roll.phase == Phase::Settled => AT_REST,
+        Outcome::Applied(_, _, _, told) if told.applied < told.pods => UNTOLD,
+        Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
         Outcome::Applied(..) | Outcome::Failed(_) => UNDER_WAY,
         Outcome::Blocked(_) => BLOCKED,
+        Outcome::Paused => AT_REST,
     }
 }
 
@@ -161,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_first_look_prepares_every_object() {
-        let (plan, prepared, objects) = prepare(&testing::dereferenced(), "poolwright:1").unwrap();
+        let (_, plan, prepared, objects) =
+            prepare(&testing::dereferenced(), "poolwright:1").unwrap();
         assert_eq!((plan.per_pod, prepared.asked, prepared.wanted), (16, 2, 2));
         assert!(objects.disruption_budget.is_some());
     }
@@ -170,7 +206,7 @@ mod tests {
     fn replicas_beyond_the_maximum_are_capped() {
         let mut read = testing::dereferenced();
         read.cluster.spec.replicas = 7;
-        let (_, prepared, objects) = prepare(&read, "poolwright:1").unwrap();
+        let (_, _, prepared, objects) = prepare(&read, "poolwright:1").unwrap();
         assert_eq!((prepared.asked, prepared.wanted), (7, 3));
         assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(3));
     }

@@ -41,7 +41,10 @@ pub fn names_of(spec: &PoolerClusterSpec, kind: Kind) -> Vec<&str> {
             keys.flatten().map(|key| key.name.as_str()).collect()
         }
         Kind::Secret => {
-            let users = spec.auth.users.iter().map(|source| source.secret_ref.name.as_str());
+            let sources = spec.auth.users.iter();
+            let refs =
+                sources.flat_map(|it| [Some(&it.secret_ref), it.previous_secret_ref.as_ref()]);
+            let users = refs.flatten().map(|it| it.name.as_str());
             let ca = spec.server.tls.ca_secret_ref.iter().map(|ca| ca.name.as_str());
             users.chain(ca).collect()
         }

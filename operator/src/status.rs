@@ -81,8 +81,10 @@ fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClus
     let last = cluster.status.clone().unwrap_or_default();
     let all = &read.live.pods;
     let ready = count(all.iter().filter(|pod| pods::is_ready(pod)).count());
-    let verdicts = verdicts::of(outcome, &last, ready);
     let generation = cluster.metadata.generation;
+    let Some(verdicts) = verdicts::of(outcome, &last, ready) else {
+        return paused(last, generation, now);
+    };
     PoolerClusterStatus {
         observed_generation: generation,
         conditions: conditions::merge(&last.conditions, verdicts, generation, now),
@@ -94,6 +96,20 @@ fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClus
     }
 }
 
+/// All that was said stands, with the generation of which it was said.
+fn paused(
+    last: PoolerClusterStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> PoolerClusterStatus {
+    let verdict = vec![verdicts::paused()];
+    let said = conditions::merge(&last.conditions, verdict, generation, now);
+    let others = last.conditions.into_iter().filter(|it| it.type_ != verdicts::RECONCILING);
+    let mut conditions: Vec<_> = others.collect();
+    conditions.extend(said);
+    PoolerClusterStatus { conditions, ..last }
+}
+
 fn wanted(cluster: &PoolerCluster) -> i32 {
     cluster.spec.replicas.min(cluster.spec.max_replicas)
 }
@@ -103,7 +119,7 @@ fn count(number: usize) -> i32 {
 }
 
 fn sized(outcome: &Outcome) -> Option<SizingStatus> {
-    let Outcome::Applied(plan, _, _) = outcome else { return None };
+    let Outcome::Applied(plan, ..) = outcome else { return None };
     let Plan { tenants, wanted, budget, granted, shares, per_pod, databases: _, formula } = plan;
     Some(SizingStatus {
         tenants: i64::try_from(*tenants).unwrap_or(i64::MAX),

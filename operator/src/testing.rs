@@ -77,6 +77,11 @@ pub fn set_user(read: &mut Dereferenced, name: &str, value: &[u8]) {
     data.get_or_insert_default().insert(name.into(), ByteString(value.into()));
 }
 
+pub fn secret(users: &[(&str, &[u8])]) -> Secret {
+    let pair = |(name, value): &(&str, &[u8])| ((*name).to_owned(), ByteString((*value).into()));
+    Secret { data: Some(users.iter().map(pair).collect()), ..Secret::default() }
+}
+
 pub fn validated() -> Validated {
     validate(&dereferenced(), "poolwright:1").unwrap()
 }

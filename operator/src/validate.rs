@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
-use poolwright_crds::{PoolMode, PoolerClusterSpec, TlsMode};
+use poolwright_crds::{Pods, PoolMode, PoolerClusterSpec, Service, TlsMode};
 use poolwright_settings::{Problem, Span};
 
 pub use crate::validate::users::User;
@@ -21,7 +21,6 @@ pub struct Validated {
     pub name: String,
     pub namespace: String,
     pub owner: OwnerReference,
-    pub generation: i64,
     pub image: String,
     /// Pods asked for, which may be more than may run.
     pub replicas: u32,
@@ -41,6 +40,10 @@ pub struct Validated {
     pub databases: Vec<Database>,
     pub users: Vec<User>,
     pub drain: Duration,
+    /// How the pods run.
+    pub pods: Pods,
+    /// How clients reach them.
+    pub service: Service,
 }
 
 /// The pool of one tenant in one pod.
@@ -91,7 +94,6 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         name: read.cluster.name_any(),
         namespace: read.cluster.namespace().unwrap_or_default(),
         owner: read.cluster.controller_owner_ref(&()).unwrap_or_default(),
-        generation: read.cluster.metadata.generation.unwrap_or_default(),
         image: image(spec, default_image, found),
         replicas: whole(spec.replicas),
         max_replicas: whole(spec.max_replicas),
@@ -104,6 +106,8 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         ratio: ratio(spec, found),
         bounds: bounds(spec, found),
         pool: pool(spec, found),
+        pods: spec.pods.clone(),
+        service: spec.service.clone(),
         drain: duration("spec.drain.timeout", &spec.drain.timeout, found),
         databases: tenants::resolve(read, &mut problems.tenants),
         users: users::resolve(read, &mut problems.credentials),
@@ -307,6 +311,29 @@ mod tests {
             read.cluster.spec.auth.users.extend(users);
         });
         says(&found.credentials, "a second value for user ws_001");
+    }
+
+    #[test]
+    fn a_previous_password_is_valid_beside_the_new_one() {
+        let mut read = testing::dereferenced();
+        let source = &mut read.cluster.spec.auth.users[0];
+        source.previous_secret_ref = Some(poolwright_crds::SecretRef { name: "old".into() });
+        let old = testing::secret(&[("ws_001", b"before"), ("ws_002", b"two"), ("gone", b"x")]);
+        read.secrets.insert("old".into(), Some(old));
+        let users = validate(&read, "poolwright:1").unwrap().users;
+        let before = |index: usize| users[index].previous.as_ref().map(|it| it.expose().to_owned());
+        assert_eq!((before(0).as_deref(), before(1)), (Some("before"), None));
+
+        testing::set_user(&mut read, "ws_001", b"SCRAM-SHA-256$4096:c2FsdA==$a:b");
+        let found = validate(&read, "poolwright:1").unwrap_err();
+        says(&found.credentials, "a verifier, and a password before it");
+        let old = testing::secret(&[("ws_002", b"SCRAM-SHA-256$4096:c2FsdA==$a:b")]);
+        read.secrets.insert("old".into(), Some(old));
+        let found = validate(&read, "poolwright:1").unwrap_err();
+        says(&found.credentials, "previousSecretRef.name: Secret old, key ws_002: found a SCRAM");
+        read.secrets.insert("old".into(), None);
+        let found = validate(&read, "poolwright:1").unwrap_err();
+        says(&found.credentials, "previousSecretRef.name: found no Secret old");
     }
 
     #[test]

@@ -1,15 +1,18 @@
-//! Loads what a pooler is told: the settings file, its users file, and the certificates they name.
+//! Loads what a pooler is told: the settings file, its users file, and the certificates they name,
+//! or what was pushed in their place.
 //! Never gives a part of it: all of it is right, or every problem is returned.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use poolwright_settings::control::Push;
 use poolwright_settings::{Problem, Problems, Settings, parse, users_file};
 
-use crate::tls::{ClientTls, ServerTls};
+use crate::tls::{ClientTls, ControlTls, ServerTls};
 
 /// Settings that were checked as a whole, with the TLS that they ask for.
 pub struct Config {
@@ -17,6 +20,7 @@ pub struct Config {
     pub client_tls: ClientTls,
     /// One for each of [`Settings::servers`], in that order.
     pub server_tls: Vec<ServerTls>,
+    pub control_tls: Option<ControlTls>,
     /// The certificates' files as they were read; a renewed certificate makes a new config.
     pem: Vec<Vec<u8>>,
 }
@@ -33,7 +37,8 @@ impl Config {
     /// Settings without files.
     #[cfg(test)]
     pub fn in_memory(settings: Settings, client_tls: ClientTls) -> Config {
-        Config { settings, client_tls, server_tls: Vec::new(), pem: Vec::new() }
+        let (server_tls, pem) = (Vec::new(), Vec::new());
+        Config { settings, client_tls, server_tls, control_tls: None, pem }
     }
 
     /// Whether both were read from the same certificates.
@@ -86,24 +91,40 @@ impl Stamp {
     }
 }
 
-/// Reads and checks everything that `path` names. Blocks on the file system.
-pub fn load(path: &Path) -> Attempt {
-    let mut reader = Reader::new(path);
+/// Texts that stand in for files, by path.
+#[derive(Clone, Default)]
+pub struct Pushed(BTreeMap<PathBuf, Vec<u8>>);
+
+impl Pushed {
+    /// What was pushed in place of the settings file at `path` and of those that it names.
+    pub fn new(push: Push, path: &Path) -> Pushed {
+        let base = path.parent().unwrap_or(Path::new(""));
+        let named = push.files.into_iter().map(|(name, text)| (base.join(name), text.into_bytes()));
+        let settings = (path.to_path_buf(), push.settings.into_bytes());
+        Pushed(named.chain([settings]).collect())
+    }
+}
+
+/// Reads and checks everything that `path` names, or what was pushed instead. Blocks on the file
+/// system.
+pub fn load(path: &Path, pushed: &Pushed) -> Attempt {
+    let mut reader = Reader::new(path, pushed);
     let result = reader.load(path);
     Attempt { result, seen: reader.seen }
 }
 
 /// Reads files relative to the settings file, keeping what it has seen and what was wrong.
-struct Reader {
+struct Reader<'a> {
     base: PathBuf,
+    pushed: &'a Pushed,
     seen: Vec<(PathBuf, Option<Stamp>)>,
     problems: Vec<Problem>,
 }
 
-impl Reader {
-    fn new(settings: &Path) -> Self {
+impl<'a> Reader<'a> {
+    fn new(settings: &Path, pushed: &'a Pushed) -> Self {
         let base = settings.parent().map(Path::to_path_buf).unwrap_or_default();
-        Self { base, seen: Vec::new(), problems: Vec::new() }
+        Self { base, pushed, seen: Vec::new(), problems: Vec::new() }
     }
 
     fn load(&mut self, path: &Path) -> Result<Config, Problems> {
@@ -144,7 +165,17 @@ impl Reader {
                 Err(error) => self.refuse(&place, &error.to_string()),
             }
         }
-        Config { settings, client_tls, server_tls, pem }
+        let control_tls = self.control(&settings, &mut pem);
+        Config { settings, client_tls, server_tls, control_tls, pem }
+    }
+
+    fn control(&mut self, settings: &Settings, pem: &mut Vec<Vec<u8>>) -> Option<ControlTls> {
+        let control = settings.control.as_ref()?;
+        let certificate = self.pem("control.certFile", Some(&control.cert_file), pem);
+        let key = self.pem("control.keyFile", Some(&control.key_file), pem);
+        let authorities = self.pem("control.caFile", Some(&control.ca_file), pem);
+        let tls = ControlTls::new(&certificate, &key, &authorities);
+        tls.map_err(|error| self.refuse("control", &error.to_string())).ok()
     }
 
     /// The file's bytes, also kept in `all`; empty where no file is named or it cannot be read.
@@ -164,6 +195,9 @@ impl Reader {
 
     fn bytes(&mut self, place: &str, path: &Path) -> Option<Vec<u8>> {
         self.seen.push((path.to_path_buf(), Stamp::of(path)));
+        if let Some(bytes) = self.pushed.0.get(path) {
+            return Some(bytes.clone());
+        }
         fs::read(path).map_err(|error| self.unreadable(place, path, &error)).ok()
     }
 

@@ -19,10 +19,19 @@ use crate::tls::ServerTls;
 pub struct Dialer {
     targets: RefCell<HashMap<ServerId, ServerTarget>>,
     pools: RefCell<HashMap<PoolId, Rc<Login>>>,
-    passwords: RefCell<HashMap<String, Option<Secret>>>,
+    passwords: RefCell<HashMap<String, Passwords>>,
     statements: Cell<usize>,
     desk: Desk,
     pub metrics: Rc<Metrics>,
+}
+
+/// A user's passwords at the servers.
+#[derive(Clone, Default)]
+struct Passwords {
+    /// `None`: servers must ask for none.
+    now: Option<Secret>,
+    /// For servers that do not know the new one yet.
+    previous: Option<Secret>,
 }
 
 /// What a pool's connections log in to.
@@ -48,8 +57,10 @@ impl Dialer {
 
     pub fn follow(&self, config: &Config) {
         self.statements.set(config.prepared_statements as usize);
-        let passwords = config.users.iter();
-        let passwords = passwords.map(|(name, user)| (name.clone(), user.server_password.clone()));
+        let passwords = config.users.values().map(|user| {
+            let (now, previous) = (user.server_password.clone(), user.previous_password.clone());
+            (user.name.clone(), Passwords { now, previous })
+        });
         self.passwords.replace(passwords.collect());
     }
 
@@ -84,10 +95,15 @@ impl Dialer {
     pub async fn dial(&self, pool: PoolId) -> Result<ServerConn, ConnectError> {
         let login = Rc::clone(&self.pools.borrow()[&pool]);
         let target = self.targets.borrow()[&login.server].clone();
-        let password = self.passwords.borrow().get(&login.user).cloned().flatten();
-        let identity =
-            Identity { database: &login.dbname, user: &login.user, password: password.as_ref() };
-        match self.desk.connect(target, identity).await {
+        let passwords = self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
+        let as_who = |password| Identity { database: &login.dbname, user: &login.user, password };
+        let mut done = self.desk.connect(target.clone(), as_who(passwords.now.as_ref())).await;
+        if done.as_ref().is_err_and(ConnectError::is_wrong_password)
+            && let Some(previous) = &passwords.previous
+        {
+            done = self.desk.connect(target, as_who(Some(previous))).await;
+        }
+        match done {
             Ok(connected) => {
                 self.metrics.database(&login.name).server_connects.add(1);
                 Ok(ServerConn::new(connected, self.statements.get()))

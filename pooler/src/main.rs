@@ -6,6 +6,7 @@ mod cancel;
 mod client;
 mod config;
 mod conn;
+mod control;
 mod crew;
 mod desk;
 mod dialer;
@@ -38,12 +39,12 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, Seen};
+use crate::config::{Config, Pushed, Seen};
 use crate::crew::{Crew, Inboxes, Kit};
 use crate::desk::Desk;
 use crate::lifecycle::{Lifecycle, Signals};
@@ -64,7 +65,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let (result, seen) = config::load(&args.settings).into_parts();
+    let (result, seen) = config::load(&args.settings, &Pushed::default()).into_parts();
     let config = match result {
         Ok(config) => config,
         Err(problems) => {
@@ -128,13 +129,16 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let crew = Rc::new(crew);
 
     let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics), Rc::clone(&crew)));
-    let reloads = spawn_local(reloader.run());
+    let (pushes, inbox) = mpsc::channel(1);
+    let control = spawn_local(control::serve(config.clone(), pushes));
+    let reloads = spawn_local(reloader.run(inbox));
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
     let front = front::run(kit, crew, metrics);
     let served = async { tokio::try_join!(front, ends.all()).map(|_| ()) };
     tokio::select! {
         ended = served => ended,
         ended = admin => ended.context("run the admin address")?.context("serve the admin address"),
+        ended = control => ended.context("run the control port")?.context("serve the control port"),
         ended = reloads => ended.context("run reloads")?.context("follow the settings"),
     }
 }

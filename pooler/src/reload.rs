@@ -1,19 +1,21 @@
-//! Follows the files while the pooler runs: a change, or SIGHUP, is loaded as a whole and handed on.
-//! Never lets a part of a change through: what has problems is told, and the last good config stays.
+//! Follows the files, and what is pushed in their place, while the pooler runs: a change, or SIGHUP,
+//! is loaded as a whole and handed on. Never lets a part of a change through: what has problems is
+//! told, and the last good config stays. Once something was pushed, no earlier generation follows.
 
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use poolwright_settings::control::{Answer, Push, Verdict};
 use poolwright_settings::{Changes, Problem, Problems, diff};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use crate::config::{Attempt, Config, Seen, load};
+use crate::config::{Attempt, Config, Pushed, Seen, load};
 use crate::metrics::Metrics;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +26,8 @@ const NAMED: usize = 20;
 pub struct Reloader {
     path: PathBuf,
     seen: Seen,
+    /// What stands in for the files.
+    pushed: Option<Pushed>,
     /// What the process started with: the sockets still are as it says.
     started: Arc<Config>,
     config: watch::Sender<Arc<Config>>,
@@ -52,14 +56,18 @@ impl Reloader {
         let (sender, receiver) = watch::channel(Arc::clone(&started));
         let mut told = Told::default();
         told.hints(started.hints());
-        (Self { path, seen, started, config: sender, told, metrics }, receiver)
+        let pushed = None;
+        (Self { path, seen, pushed, started, config: sender, told, metrics }, receiver)
     }
 
-    /// Looks at the files every second, and loads them at every SIGHUP.
+    /// Looks at the files every second, loads them at every SIGHUP, and takes over what is pushed.
     ///
     /// # Errors
     /// SIGHUP cannot be listened to.
-    pub async fn run(mut self) -> std::io::Result<()> {
+    pub async fn run(
+        mut self,
+        mut pushes: mpsc::Receiver<(Push, oneshot::Sender<Answer>)>,
+    ) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,6 +75,11 @@ impl Reloader {
             tokio::select! {
                 _ = ticks.tick() => self.look().await,
                 _ = hangup.recv() => self.reload().await,
+                Some((push, reply)) = pushes.recv() => {
+                    let answer = self.take(push).await;
+                    // Whoever asked may have left.
+                    let _ = reply.send(answer);
+                }
             }
         }
     }
@@ -81,16 +94,59 @@ impl Reloader {
     }
 
     async fn reload(&mut self) {
+        let files = self.load(Pushed::default()).await;
+        let Some(pushed) = self.pushed.clone() else { return self.judge(files) };
+        let current = self.config.borrow().generation;
+        match files {
+            Some((Ok(news), seen)) if news.config.generation > current => {
+                self.pushed = None;
+                self.judge(Some((Ok(news), seen)));
+            }
+            // What was pushed stands; its certificates may have been renewed on disk.
+            _ => {
+                let attempt = self.load(pushed).await;
+                self.judge(attempt);
+            }
+        }
+    }
+
+    /// Takes over settings that were pushed, unless later ones are in force.
+    async fn take(&mut self, push: Push) -> Answer {
+        let pushed = Pushed::new(push, &self.path);
+        let (verdict, problems) = match self.load(pushed.clone()).await {
+            Some((Ok(news), _)) if news.config.generation < self.config.borrow().generation => {
+                warn!(generation = ?news.config.generation, "pushed settings are older: refused");
+                (Verdict::Outdated, Vec::new())
+            }
+            Some((Ok(news), seen)) => {
+                self.pushed = Some(pushed);
+                self.judge(Some((Ok(news), seen)));
+                (Verdict::Applied, Vec::new())
+            }
+            Some((Err(problems), _)) => {
+                let texts = problems.0.iter().take(NAMED).map(ToString::to_string).collect();
+                self.reject(problems);
+                (Verdict::Rejected, texts)
+            }
+            None => (Verdict::Rejected, vec!["settings could not be read: a defect".to_owned()]),
+        };
+        Answer { verdict, generation: self.config.borrow().generation, problems }
+    }
+
+    /// Reads off the front's thread, since files may be slow and large. `None`: a defect, which has
+    /// been told.
+    async fn load(&self, pushed: Pushed) -> Option<Loaded> {
         let path = self.path.clone();
         let (started, old) = (Arc::clone(&self.started), Arc::clone(&self.config.borrow()));
         let attempt = spawn_blocking(move || {
-            let (result, seen) = load(&path).into_parts();
+            let (result, seen) = load(&path, &pushed).into_parts();
             (result.map(|new| News::of(new, &old, &started)), seen)
         });
-        let (result, seen) = match attempt.await {
-            Ok(attempt) => attempt,
-            Err(panic) => return error!(%panic, "settings could not be read: a defect"),
-        };
+        attempt.await.map_err(|panic| error!(%panic, "settings could not be read: a defect")).ok()
+    }
+
+    fn judge(&mut self, loaded: Option<Loaded>) {
+        let Some((result, seen)) = loaded else { return };
         self.seen = seen;
         match result {
             Ok(news) => self.accept(news),
@@ -126,6 +182,9 @@ impl Reloader {
         self.told.problems = Some(problems);
     }
 }
+
+/// What became of one look at the files.
+type Loaded = (Result<News, Problems>, Seen);
 
 /// A config and what is new about it; made off the worker's thread, since both may be large.
 struct News {

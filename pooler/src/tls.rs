@@ -10,7 +10,9 @@ use poolwright_settings::{ListenTlsMode, ServerTlsMode};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ServerConfig};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use verify::Verifier;
@@ -51,6 +53,29 @@ pub struct ServerTls {
     connector: TlsConnector,
 }
 
+/// TLS on the control port, where both ends show a certificate of one authority.
+#[derive(Clone)]
+pub struct ControlTls(TlsAcceptor);
+
+impl ControlTls {
+    /// All three are PEM. A client's certificate must be one for clients (its extended key usage),
+    /// so that a pooler's own opens no other pooler's port.
+    ///
+    /// # Errors
+    /// The PEM does not hold a certificate chain, its key, and an authority.
+    pub fn new(certificate: &[u8], key: &[u8], authorities: &[u8]) -> Result<Self, TlsError> {
+        let roots = Arc::new(roots(&certificates(authorities, "caFile")?)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+            .build()
+            .map_err(TlsError::Verifier)?;
+        acceptor(certificate, key, Some(verifier)).map(ControlTls)
+    }
+
+    pub fn acceptor(&self) -> &TlsAcceptor {
+        &self.0
+    }
+}
+
 impl ClientTls {
     /// `certificate`, `key`: PEM, not looked at where the mode is `disable`.
     ///
@@ -59,8 +84,8 @@ impl ClientTls {
     pub fn new(mode: ListenTlsMode, certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Ok(match mode {
             ListenTlsMode::Disable => ClientTls::Disabled,
-            ListenTlsMode::Allow => ClientTls::Allowed(acceptor(certificate, key)?),
-            ListenTlsMode::Require => ClientTls::Required(acceptor(certificate, key)?),
+            ListenTlsMode::Allow => ClientTls::Allowed(acceptor(certificate, key, None)?),
+            ListenTlsMode::Require => ClientTls::Required(acceptor(certificate, key, None)?),
         })
     }
 
@@ -112,7 +137,12 @@ impl ServerTls {
     }
 }
 
-fn acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, TlsError> {
+/// `clients`: who is let in; anybody, if there is none.
+fn acceptor(
+    certificate: &[u8],
+    key: &[u8],
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(certificate, "certFile")?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate);
@@ -122,10 +152,18 @@ fn acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, TlsError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Config)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.unwrap_or_else(|| Arc::new(NoClientAuth)))
         .with_single_cert(chain, key)
         .map_err(TlsError::KeyPair)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(TlsError::Authority)?;
+    }
+    if roots.is_empty() { Err(TlsError::NoAuthority) } else { Ok(roots) }
 }
 
 fn certificates(

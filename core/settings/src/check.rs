@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use serde_yaml::Value;
 
 use crate::shape::{Source, read};
-use crate::{Admin, Listen, ListenTls, ListenTlsMode, Problem, Problems, Settings};
+use crate::{Admin, Control, Listen, ListenTls, ListenTlsMode, Problem, Problems, Settings};
 use crate::{defaults, kind, raw};
 
 /// Reads and checks a settings file and, where it names one, its users file.
@@ -42,6 +42,7 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
     Settings {
         listen: listen(file.listen.unwrap_or_default(), report),
         admin: admin(file.admin.unwrap_or_default()),
+        control: file.control.map(|section| control(section, report)),
         workers: file.workers,
         max_clients: file.max_clients.unwrap_or(defaults::MAX_CLIENTS),
         databases,
@@ -81,6 +82,21 @@ fn admin(admin: raw::Admin) -> Admin {
     Admin {
         address: address(admin.address.as_deref()),
         port: admin.port.unwrap_or(defaults::ADMIN_PORT),
+    }
+}
+
+fn control(control: raw::Control, report: &mut Report) -> Control {
+    let raw::Control { address: text, port, cert_file, key_file, ca_file } = control;
+    Control {
+        address: address(text.as_deref()),
+        port: port.unwrap_or(defaults::CONTROL_PORT),
+        cert_file: report.required(
+            "control.certFile",
+            cert_file.as_ref(),
+            "the certificate's file",
+        ),
+        key_file: report.required("control.keyFile", key_file.as_ref(), "the private key's file"),
+        ca_file: report.required("control.caFile", ca_file.as_ref(), "the authority's file"),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::Secret;
 pub struct Settings {
     pub listen: Listen,
     pub admin: Admin,
+    /// None: nobody pushes settings, and no port is opened for it.
+    pub control: Option<Control>,
     /// Threads that serve clients, 1 or more. None: one for each CPU that the process may use.
     pub workers: Option<u32>,
     /// Clients that may be connected at once, 1 or more.
@@ -74,6 +76,19 @@ pub enum ListenTlsMode {
 pub struct Admin {
     pub address: IpAddr,
     pub port: u16,
+}
+
+/// Where the operator pushes settings to, and whom it is known by. All files are PEM; relative paths
+/// start at the settings file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    pub address: IpAddr,
+    pub port: u16,
+    /// The leaf first.
+    pub cert_file: String,
+    pub key_file: String,
+    /// The authority that both ends' certificates lead to.
+    pub ca_file: String,
 }
 
 /// One Postgres instance.
@@ -160,6 +175,9 @@ pub struct User {
     /// What the pooler logs in to Postgres with; the client's password unless set apart.
     /// None: the server must let this user in without one.
     pub server_password: Option<Secret>,
+    /// Valid beside [`Proof::Password`] while a password is being changed; tried at servers that
+    /// refuse the other.
+    pub previous_password: Option<Secret>,
 }
 
 /// What a client's login is checked against.

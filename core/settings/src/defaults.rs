@@ -11,6 +11,7 @@ pub const LISTEN_PORT: u16 = 6432;
 pub const LISTEN_AUTH: ListenAuth = ListenAuth::ScramSha256;
 pub const LISTEN_TLS_MODE: ListenTlsMode = ListenTlsMode::Disable;
 pub const ADMIN_PORT: u16 = 9187;
+pub const CONTROL_PORT: u16 = 9188;
 pub const MAX_CLIENTS: u32 = 10_000;
 pub const SERVER_PORT: u16 = 5432;
 pub const SERVER_TLS_MODE: ServerTlsMode = ServerTlsMode::Prefer;

@@ -3,11 +3,12 @@
 //!
 //! Reading order: [`table`] lists every setting once; `shape` walks the YAML by that table and
 //! `kind` judges each value; [`raw`] is the file as written; `check` resolves it into `checked`;
-//! `render` writes checked settings back; [`fn@diff`] says what a change touches; [`mod@reference`]
+//! `render` writes checked settings back; [`control`] is how they are pushed; [`fn@diff`] says what a change touches; [`mod@reference`]
 //! is the manual page.
 
 mod check;
 mod checked;
+pub mod control;
 pub mod defaults;
 mod diff;
 mod hints;
@@ -23,8 +24,8 @@ pub mod table;
 
 pub use check::{parse, users_file};
 pub use checked::{
-    Admin, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof,
-    Server, ServerTls, ServerTlsMode, Settings, User,
+    Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings,
+    Proof, Server, ServerTls, ServerTlsMode, Settings, User,
 };
 pub use diff::{Changes, diff};
 pub use problem::{Problem, Problems};

@@ -26,6 +26,7 @@ section! {
     File {
         listen: Listen,
         admin: Admin,
+        control: Control,
         workers: u32,
         max_clients: u32,
         servers: Vec<Server>,
@@ -54,6 +55,10 @@ section! {
 
 section! {
     Admin { address: String, port: u16, }
+}
+
+section! {
+    Control { address: String, port: u16, cert_file: String, key_file: String, ca_file: String, }
 }
 
 section! {
@@ -101,6 +106,7 @@ section! {
         password: Secret,
         scram_verifier: Secret,
         server_password: Secret,
+        previous_password: Secret,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Checked settings back to the file: everything written out, nothing left to defaults.
 //! Never leaves out a field: reading the text again gives the same settings.
 
-use crate::{Database, ListenTls, PoolSettings, Proof, Server, Settings, User, raw};
+use crate::{Control, Database, ListenTls, PoolSettings, Proof, Server, Settings, User, raw};
 use crate::{Lifetime, Span};
 
 impl Settings {
@@ -24,6 +24,7 @@ impl Settings {
                 address: Some(admin.address.to_string()),
                 port: Some(admin.port),
             }),
+            control: self.control.as_ref().map(control),
             workers: self.workers,
             max_clients: Some(self.max_clients),
             servers: Some(servers.iter().map(server).collect()),
@@ -43,6 +44,17 @@ impl Settings {
 fn listen_tls(tls: &ListenTls) -> raw::ListenTls {
     let ListenTls { mode, cert_file, key_file } = tls.clone();
     raw::ListenTls { mode: Some(mode), cert_file, key_file }
+}
+
+fn control(control: &Control) -> raw::Control {
+    let Control { address, port, cert_file, key_file, ca_file } = control.clone();
+    raw::Control {
+        address: Some(address.to_string()),
+        port: Some(port),
+        cert_file: Some(cert_file),
+        key_file: Some(key_file),
+        ca_file: Some(ca_file),
+    }
 }
 
 fn server(server: &Server) -> raw::Server {
@@ -85,10 +97,10 @@ fn pool_section(pool: PoolSettings) -> raw::Pool {
 }
 
 fn user(user: &User) -> raw::User {
-    let User { name, proof, server_password } = user.clone();
+    let User { name, proof, server_password, previous_password } = user.clone();
     let (password, scram_verifier) = match proof {
         Proof::Password(password) => (Some(password), None),
         Proof::ScramVerifier(verifier) => (None, Some(verifier)),
     };
-    raw::User { name: Some(name), password, scram_verifier, server_password }
+    raw::User { name: Some(name), password, scram_verifier, server_password, previous_password }
 }

@@ -56,6 +56,7 @@ pub enum Fallback {
     Said(&'static str),
 }
 
+const CONTROL_FILE: Fallback = Fallback::Said("none; needed where there is a `control` section");
 const PORT: Kind = Kind::Whole(1, 65_535, "port");
 const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
 const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
@@ -107,6 +108,31 @@ pub fn rows() -> Vec<Row> {
             PORT,
             value(defaults::ADMIN_PORT),
             "Port for `/healthz`, `/readyz` and `/metrics`.",
+        ),
+        restart(
+            "control.address",
+            Kind::Address,
+            value(defaults::ADDRESS),
+            "Address of the control port, where the operator pushes settings. Without a `control` section no such port is opened.",
+        ),
+        restart("control.port", PORT, value(defaults::CONTROL_PORT), "The control port."),
+        live(
+            "control.certFile",
+            Kind::File,
+            CONTROL_FILE,
+            "Certificate chain of the control port, PEM, the leaf first. Relative to the settings file.",
+        ),
+        live(
+            "control.keyFile",
+            Kind::File,
+            CONTROL_FILE,
+            "Private key of the certificate, PEM. Relative to the settings file.",
+        ),
+        live(
+            "control.caFile",
+            Kind::File,
+            CONTROL_FILE,
+            "Authority that the operator's certificate must lead to, PEM; several while it changes. Relative to the settings file.",
         ),
         restart(
             "workers",
@@ -259,6 +285,12 @@ pub fn rows() -> Vec<Row> {
             Kind::Secret,
             Said("`password`; with a verifier, none"),
             "Password that the pooler logs in to Postgres with, where it is not the client's.",
+        ),
+        live(
+            "users[].previousPassword",
+            Kind::Secret,
+            Said("none; only beside `password`"),
+            "A second password while one is being changed: clients may prove either, and a Postgres that refuses the new one is asked with this one.",
         ),
         live(
             "usersFile",

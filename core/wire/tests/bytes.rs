@@ -32,7 +32,7 @@ fn read_all(bytes: &[u8], length: u32) {
     let _ = read::password(bytes);
     let _ = ClientExchange::new("", "abc").challenge(bytes);
     if let Ok(exchange) = ServerExchange::start(bytes, "abc", b"salt", 4096) {
-        let _ = exchange.finish(bytes, &mock_keys("ann", &[0; 32]));
+        let _ = exchange.finish(bytes, &[mock_keys("ann", &[0; 32])]);
     }
     if let Ok(text) = str::from_utf8(bytes) {
         let _ = startup::options(text);

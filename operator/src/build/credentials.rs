@@ -17,7 +17,13 @@ pub fn users(checked: &Validated) -> Vec<raw::User> {
             (None, Some(user.proof.clone()))
         };
         let name = Some(user.name.clone());
-        raw::User { name, password, scram_verifier: verifier, server_password: None }
+        raw::User {
+            name,
+            password,
+            scram_verifier: verifier,
+            server_password: None,
+            previous_password: user.previous.clone(),
+        }
     };
     checked.users.iter().map(user).collect()
 }

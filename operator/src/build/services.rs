@@ -12,13 +12,19 @@ use crate::{names, validate::Validated};
 const CLIENTS: i32 = 5432;
 
 pub fn client(checked: &Validated) -> Service {
+    let poolwright_crds::Service { type_, annotations, source_ranges, traffic_policy } =
+        checked.service.clone();
     let spec = ServiceSpec {
         selector: Some(names::selector(&checked.name)),
         ports: Some(vec![port(template::POSTGRES, CLIENTS)]),
-        type_: Some("ClusterIP".into()),
+        type_: Some(type_.text().into()),
+        load_balancer_source_ranges: (!source_ranges.is_empty()).then_some(source_ranges),
+        external_traffic_policy: traffic_policy.map(|policy| policy.text().into()),
         ..ServiceSpec::default()
     };
-    service(checked, checked.name.clone(), spec)
+    let mut metadata = metadata::owned(checked, checked.name.clone());
+    metadata.annotations = (!annotations.is_empty()).then_some(annotations);
+    metadata::hashed(Service { metadata, spec: Some(spec), ..Service::default() })
 }
 
 pub fn headless(checked: &Validated) -> Service {
@@ -33,11 +39,7 @@ pub fn headless(checked: &Validated) -> Service {
         publish_not_ready_addresses: Some(true),
         ..ServiceSpec::default()
     };
-    service(checked, names::headless_service(&checked.name), spec)
-}
-
-fn service(checked: &Validated, name: String, spec: ServiceSpec) -> Service {
-    let metadata = metadata::owned(checked, name);
+    let metadata = metadata::owned(checked, names::headless_service(&checked.name));
     metadata::hashed(Service { metadata, spec: Some(spec), ..Service::default() })
 }
 

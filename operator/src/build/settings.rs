@@ -6,11 +6,13 @@ use poolwright_budget::Plan;
 use poolwright_crds::{PoolMode, TlsMode};
 use poolwright_settings::{
     Problem, ServerTlsMode, Span,
-    raw::{Database, Drain, File, Pool, Server, ServerTls, UsersFile},
+    raw::{Control, Database, Drain, File, Pool, Server, ServerTls, UsersFile},
 };
 
 use super::{credentials, metadata, template};
 use crate::{
+    authority,
+    live::Live,
     names,
     validate::{Problems, Validated},
 };
@@ -25,12 +27,32 @@ pub struct Files {
     pub users: String,
 }
 
-/// Writes both files and has them checked.
+/// Both files, of the generation that is out already if they are as it is, else of the next:
+/// pods take no earlier one over.
 ///
 /// # Errors
 /// What the pooler would refuse, by the field of the PoolerCluster that it comes from.
-pub fn files(checked: &Validated, plan: &Plan) -> Result<Files, Problems> {
-    let settings = file(checked, plan).to_yaml();
+pub fn next(checked: &Validated, plan: &Plan, live: &Live) -> Result<Files, Problems> {
+    let texts = live.settings.as_ref().and_then(|it| it.data.as_ref());
+    let out = texts.and_then(|texts| texts.get(template::SETTINGS_FILE));
+    let last = out.and_then(|text| generation(text)).unwrap_or(0);
+    let files = files(checked, plan, last)?;
+    let credentials = credentials::secret(checked, files.users.clone()).data;
+    let is_out = live.credentials.as_ref().is_some_and(|it| it.data == credentials);
+    if is_out && out == Some(&files.settings) {
+        return Ok(files);
+    }
+    self::files(checked, plan, last + 1)
+}
+
+fn generation(text: &str) -> Option<u64> {
+    let file: File = serde_yaml::from_str(text).ok()?;
+    file.generation
+}
+
+/// Writes both files and has them checked.
+fn files(checked: &Validated, plan: &Plan, generation: u64) -> Result<Files, Problems> {
+    let settings = file(checked, plan, generation).to_yaml();
     let users = UsersFile { users: Some(credentials::users(checked)) }.to_yaml();
     match poolwright_settings::parse(&settings, Some(&users)) {
         Ok(_) => Ok(Files { settings, users }),
@@ -46,7 +68,7 @@ pub fn config_map(checked: &Validated, settings: String) -> ConfigMap {
     })
 }
 
-fn file(checked: &Validated, plan: &Plan) -> File {
+fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
     let shares = checked.databases.iter().zip(&plan.databases);
     let database = |(database, share): (&crate::validate::Database, &_)| {
         let poolwright_budget::DatabaseShare { per_pod, .. } = share;
@@ -57,10 +79,21 @@ fn file(checked: &Validated, plan: &Plan) -> File {
         servers: Some(vec![server(checked, plan.per_pod)]),
         pool: Some(pool(checked)),
         databases: Some(shares.map(database).collect()),
-        users_file: Some(template::users_path()),
+        users_file: Some(template::credential(template::USERS_FILE)),
         drain: Some(Drain { timeout: Some(Span(checked.drain)) }),
-        generation: u64::try_from(checked.generation).ok(),
+        control: Some(control()),
+        generation: Some(generation),
         ..File::default()
+    }
+}
+
+fn control() -> Control {
+    Control {
+        address: None,
+        port: u16::try_from(template::CONTROL_PORT).ok(),
+        cert_file: Some(template::certificate(authority::CERTIFICATE)),
+        key_file: Some(template::certificate(authority::KEY)),
+        ca_file: Some(template::certificate(authority::CA_CERTIFICATE)),
     }
 }
 
@@ -73,7 +106,7 @@ fn server(checked: &Validated, max_connections: u32) -> Server {
         connect_timeout: None,
         tls: Some(ServerTls {
             mode: Some(tls_mode(checked.tls)),
-            ca_file: checked.ca.is_some().then(template::ca_path),
+            ca_file: checked.ca.is_some().then(|| template::credential(template::CA_FILE)),
         }),
     }
 }

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
-        PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-        SecretVolumeSource, SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, HTTPGetAction,
+        LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+        ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
+        TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -16,6 +17,8 @@ use k8s_openapi::{
     },
 };
 
+use poolwright_crds::{Pods, Resources};
+
 use super::Template;
 use crate::{hash, names, validate::Validated};
 
@@ -23,6 +26,8 @@ pub const POSTGRES: &str = "postgres";
 pub const POSTGRES_PORT: i32 = 6432;
 pub const ADMIN: &str = "admin";
 pub const ADMIN_PORT: i32 = 9187;
+pub const CONTROL: &str = "control";
+pub const CONTROL_PORT: i32 = 9188;
 
 pub const SETTINGS_FILE: &str = "settings.yaml";
 pub const USERS_FILE: &str = "users.yaml";
@@ -31,6 +36,7 @@ pub const CA_FILE: &str = "ca.crt";
 const POOLER: &str = "/usr/local/bin/poolwright-pooler";
 const SETTINGS: &str = "/etc/poolwright/settings";
 const CREDENTIALS: &str = "/etc/poolwright/credentials";
+const CERTIFICATES: &str = "/etc/poolwright/control";
 
 /// The image's own user; it owns no file.
 const USER: i64 = 65532;
@@ -38,23 +44,28 @@ const USER: i64 = 65532;
 /// Time that a pod has beyond its drain: to close what is left and to exit.
 const MARGIN: Duration = Duration::from_secs(30);
 
-pub fn users_path() -> String {
-    format!("{CREDENTIALS}/{USERS_FILE}")
+/// Where a pod finds this key of the Secret with the credentials.
+pub fn credential(key: &str) -> String {
+    format!("{CREDENTIALS}/{key}")
 }
 
-pub fn ca_path() -> String {
-    format!("{CREDENTIALS}/{CA_FILE}")
+/// Where a pod finds this key of the Secret with the control channel's certificate.
+pub fn certificate(key: &str) -> String {
+    format!("{CERTIFICATES}/{key}")
 }
 
 /// The template, with its own hash in an annotation.
 pub fn template(checked: &Validated) -> Template {
     let restarted = checked.restarted_at.iter().map(|at| (names::RESTARTED_AT.into(), at.clone()));
-    let mut annotations: BTreeMap<String, String> = restarted.collect();
+    let mut annotations = checked.pods.annotations.clone();
+    annotations.extend(restarted);
+    let mut labels = checked.pods.labels.clone();
+    labels.extend(names::labels(&checked.name));
     let mut spec = PodTemplateSpec { metadata: None, spec: Some(pod(checked)) };
-    let hash = hash::of(&(&annotations, &spec));
+    let hash = hash::of(&(&annotations, &checked.pods.labels, &spec));
     annotations.insert(names::TEMPLATE_HASH.into(), hash.clone());
     spec.metadata = Some(ObjectMeta {
-        labels: Some(names::labels(&checked.name)),
+        labels: Some(labels),
         annotations: Some(annotations),
         ..ObjectMeta::default()
     });
@@ -62,14 +73,22 @@ pub fn template(checked: &Validated) -> Template {
 }
 
 fn pod(checked: &Validated) -> PodSpec {
+    let Pods { image_pull_secrets, node_selector, priority_class_name, tolerations, .. } =
+        checked.pods.clone();
+    let secrets = image_pull_secrets.into_iter();
+    let secrets = secrets.map(|it| LocalObjectReference { name: it.name }).collect::<Vec<_>>();
     let grace = (checked.drain + MARGIN).as_millis().div_ceil(1000);
     PodSpec {
         automount_service_account_token: Some(false),
         containers: vec![container(checked)],
         enable_service_links: Some(false),
+        image_pull_secrets: some(secrets),
+        node_selector: (!node_selector.is_empty()).then_some(node_selector),
+        priority_class_name,
         security_context: Some(pod_security()),
         service_account_name: Some(names::service_account(&checked.name)),
         termination_grace_period_seconds: i64::try_from(grace).ok(),
+        tolerations: some(tolerations.into_iter().map(toleration).collect()),
         topology_spread_constraints: Some(vec![
             spread(checked, "topology.kubernetes.io/zone"),
             spread(checked, "kubernetes.io/hostname"),
@@ -79,18 +98,37 @@ fn pod(checked: &Validated) -> PodSpec {
     }
 }
 
+/// The API server drops empty lists.
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn toleration(it: poolwright_crds::Toleration) -> Toleration {
+    let poolwright_crds::Toleration { key, operator, value, effect, toleration_seconds } = it;
+    Toleration { key, operator, value, effect, toleration_seconds }
+}
+
 fn container(checked: &Validated) -> Container {
     Container {
         name: "pooler".into(),
         image: Some(checked.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec![POOLER.into(), format!("{SETTINGS}/{SETTINGS_FILE}")]),
-        ports: Some(vec![port(POSTGRES, POSTGRES_PORT), port(ADMIN, ADMIN_PORT)]),
+        ports: Some(vec![
+            port(POSTGRES, POSTGRES_PORT),
+            port(ADMIN, ADMIN_PORT),
+            port(CONTROL, CONTROL_PORT),
+        ]),
         readiness_probe: Some(probe("/readyz", 2, 3)),
         liveness_probe: Some(probe("/healthz", 10, 6)),
-        resources: Some(resources()),
+        env: some(checked.pods.env.iter().map(variable).collect()),
+        resources: Some(resources(checked.pods.resources.as_ref())),
         security_context: Some(container_security()),
-        volume_mounts: Some(vec![mount("settings", SETTINGS), mount("credentials", CREDENTIALS)]),
+        volume_mounts: Some(vec![
+            mount("settings", SETTINGS),
+            mount("credentials", CREDENTIALS),
+            mount("control", CERTIFICATES),
+        ]),
         ..Container::default()
     }
 }
@@ -120,8 +158,23 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
     }
 }
 
-/// No CPU limit: throttling a pooler makes every tenant wait.
-fn resources() -> ResourceRequirements {
+fn variable(it: &poolwright_crds::EnvVar) -> EnvVar {
+    EnvVar { name: it.name.clone(), value: Some(it.value.clone()), ..EnvVar::default() }
+}
+
+/// No CPU limit by default: throttling a pooler makes every tenant wait.
+fn resources(asked: Option<&Resources>) -> ResourceRequirements {
+    if let Some(Resources { requests, limits }) = asked {
+        let quantities = |texts: &BTreeMap<String, String>| {
+            let all = texts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone())));
+            (!texts.is_empty()).then(|| all.collect())
+        };
+        return ResourceRequirements {
+            requests: quantities(requests),
+            limits: quantities(limits),
+            ..ResourceRequirements::default()
+        };
+    }
     let quantities = |pairs: &[(&str, &str)]| {
         let quantity =
             |(name, amount): &(&str, &str)| ((*name).to_owned(), Quantity((*amount).to_owned()));
@@ -175,14 +228,19 @@ fn volumes(checked: &Validated) -> Vec<Volume> {
         default_mode: Some(0o444),
         ..ConfigMapVolumeSource::default()
     };
-    let credentials = SecretVolumeSource {
-        secret_name: Some(names::credentials(&checked.name)),
-        default_mode: Some(0o440),
-        ..SecretVolumeSource::default()
+    let secret = |volume: &str, name: String| Volume {
+        name: volume.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(name),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
     };
     vec![
         Volume { name: "settings".into(), config_map: Some(settings), ..Volume::default() },
-        Volume { name: "credentials".into(), secret: Some(credentials), ..Volume::default() },
+        secret("credentials", names::credentials(&checked.name)),
+        secret("control", names::control(&checked.name)),
     ]
 }
 

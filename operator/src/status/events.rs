@@ -4,19 +4,20 @@ use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta:
 use kube::runtime::events::{Event, EventType};
 use poolwright_crds::PoolerClusterStatus;
 
-use super::verdicts::{BUDGET, CREDENTIALS, READY, REPLICAS, STALLED, TENANTS};
+use super::verdicts::{BUDGET, CONFIG, CREDENTIALS, READY, REPLICAS, STALLED, TENANTS};
 use crate::reconcile::Outcome;
 
 /// The API's limit for a note, in bytes.
 const LONGEST: usize = 1000;
 
 /// Conditions that are worth an Event, and the status that is well.
-const TOLD: [(&str, &str); 5] = [
+const TOLD: [(&str, &str); 6] = [
     (STALLED, "False"),
     (BUDGET, "True"),
     (TENANTS, "True"),
     (CREDENTIALS, "True"),
     (REPLICAS, "True"),
+    (CONFIG, "True"),
 ];
 
 /// What to tell after the status went from `last` to `now`.
@@ -63,7 +64,7 @@ fn recovered(condition: &Condition) -> Event {
 }
 
 fn replaced(outcome: &Outcome) -> Option<Event> {
-    let Outcome::Applied(_, _, applied) = outcome else { return None };
+    let Outcome::Applied(_, _, applied, _) = outcome else { return None };
     let name = applied.replaced.as_ref()?;
     let mut event =
         note(EventType::Normal, "ReplacingPod", &format!("{name} ends, to come back anew"));

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     apply::Applied,
     live::{Live, Obstacle},
+    push::Told,
     reconcile::{Blocked, Prepared},
     roll::{Phase, Roll},
     size::size,
@@ -17,7 +18,17 @@ fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
     let plan = size(checked, &Live::default(), 0).unwrap();
     let roll = Roll { replicas: 2, delete: None, phase };
     let applied = Applied { replaced: None };
-    Outcome::Applied(plan, Prepared { asked, wanted: asked.min(3), roll }, applied)
+    let told = Told { pods: 2, applied: 2, ..Told::default() };
+    Outcome::Applied(plan, Prepared { asked, wanted: asked.min(3), roll }, applied, told)
+}
+
+fn told(rejected: &[&str], silent: &[&str]) -> Outcome {
+    let Outcome::Applied(plan, prepared, applied, _) = settled() else { unreachable!() };
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let (rejected, silent) = (texts(rejected), texts(silent));
+    let applied_by = 2 - rejected.len() - silent.len();
+    let told = Told { pods: 2, applied: applied_by, rejected, silent };
+    Outcome::Applied(plan, prepared, applied, told)
 }
 
 fn settled() -> Outcome {
@@ -171,4 +182,28 @@ fn events_tell_what_turned_and_nothing_twice() {
     assert_eq!(reasons(Some(&good), &bad, &missing_secret()), twice);
     assert_eq!(reasons(Some(&bad), &bad, &missing_secret()), Vec::<String>::new());
     assert_eq!(reasons(Some(&bad), &good, &settled()), ["Working", "Found", "AllPodsReady"]);
+}
+
+#[test]
+fn settings_that_a_pod_refused_or_never_heard_are_told_with_its_reason() {
+    check(&after(None, &settled(), 1), &[("ConfigApplied", "True", "Applied")]);
+    let status = after(None, &told(&["workspaces-1: maxClients: found 0"], &[]), 1);
+    check(&status, &[("ConfigApplied", "False", "Rejected")]);
+    let text = message(&status, "ConfigApplied");
+    assert_eq!(text, "in force in 1 of 2 ready pods; workspaces-1: maxClients: found 0");
+    let status = after(None, &told(&[], &["workspaces-0: no answer within 3 s"]), 1);
+    check(&status, &[("ConfigApplied", "False", "Unreachable")]);
+}
+
+#[test]
+fn a_paused_cluster_keeps_what_was_said_and_of_which_generation() {
+    let mut read = read_with(Some(after(None, &settled(), 1)));
+    read.cluster.metadata.generation = Some(8);
+    let status = compute(&read, &Outcome::Paused, Timestamp::from_second(2).unwrap());
+    assert_eq!(status.observed_generation, Some(7));
+    let find = |type_: &str| status.conditions.iter().find(|it| it.type_ == type_).unwrap();
+    assert_eq!((&*find("Ready").status, find("Ready").observed_generation), ("True", Some(7)));
+    let reconciling = find("Reconciling");
+    assert_eq!((&*reconciling.status, &*reconciling.reason), ("False", "Paused"));
+    assert_eq!(reconciling.observed_generation, Some(8));
 }

@@ -8,6 +8,7 @@ use poolwright_settings::Problem;
 use super::conditions::Verdict;
 use crate::{
     live::Obstacle,
+    push::Told,
     reconcile::{Blocked, Outcome, Prepared},
     roll::Phase,
     validate::Problems,
@@ -20,18 +21,30 @@ pub const BUDGET: &str = "BudgetSatisfied";
 pub const TENANTS: &str = "TenantsResolved";
 pub const CREDENTIALS: &str = "CredentialsReady";
 pub const REPLICAS: &str = "ReplicasAccepted";
+pub const CONFIG: &str = "ConfigApplied";
 
-/// One verdict for each condition, in the order in which they are shown. `ready` pods serve.
-pub fn of(outcome: &Outcome, last: &PoolerClusterStatus, ready: i32) -> Vec<Verdict> {
-    match outcome {
-        Outcome::Applied(plan, prepared, _) => applied(plan, prepared),
+/// What is known only after something was applied.
+const LATER: [&str; 5] = [BUDGET, TENANTS, CREDENTIALS, REPLICAS, CONFIG];
+
+/// One verdict for each condition, in the order in which they are shown. `ready` pods serve. `None`
+/// where nothing was looked at: see [`paused`].
+pub fn of(outcome: &Outcome, last: &PoolerClusterStatus, ready: i32) -> Option<Vec<Verdict>> {
+    Some(match outcome {
+        Outcome::Paused => return None,
+        Outcome::Applied(plan, prepared, _, told) => applied(plan, prepared, told),
         Outcome::Blocked(Blocked::Problems(problems)) => blocked(problems, last, ready),
         Outcome::Blocked(Blocked::Obstacle(obstacle)) => obstructed(obstacle, last),
         Outcome::Failed(error) => failed(error, last),
-    }
+    })
 }
 
-fn applied(plan: &Plan, prepared: &Prepared) -> Vec<Verdict> {
+/// The one verdict on a PoolerCluster that is to be left alone.
+pub fn paused() -> Verdict {
+    let message = "spec.reconcile is paused: nothing is changed until it is active";
+    Verdict::new(RECONCILING, false, "Paused", message)
+}
+
+fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
     let Prepared { asked, wanted, roll } = prepared;
     let (settled, reason, message) = progress(&roll.phase, *wanted);
     vec![
@@ -42,7 +55,20 @@ fn applied(plan: &Plan, prepared: &Prepared) -> Vec<Verdict> {
         Verdict::new(TENANTS, true, "Counted", format!("{} tenants", plan.tenants)),
         Verdict::new(CREDENTIALS, true, "Found", ""),
         replicas(*asked, *wanted),
+        config(told),
     ]
+}
+
+fn config(told: &Told) -> Verdict {
+    let Told { pods, applied, rejected, silent } = told;
+    let so_many = format!("in force in {applied} of {pods} ready pods");
+    let why = |reasons: &[String]| format!("{so_many}; {}", reasons.join("\n"));
+    match () {
+        () if *pods == 0 => unknown(CONFIG, "NoPods", "no pod is ready to be told"),
+        () if !rejected.is_empty() => Verdict::new(CONFIG, false, "Rejected", why(rejected)),
+        () if !silent.is_empty() => Verdict::new(CONFIG, false, "Unreachable", why(silent)),
+        () => Verdict::new(CONFIG, true, "Applied", so_many),
+    }
 }
 
 fn progress(phase: &Phase, wanted: u32) -> (bool, &'static str, String) {
@@ -101,6 +127,7 @@ fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<V
         found(TENANTS, "Counted", "TenantsUnknown", tenants),
         found(CREDENTIALS, "Found", "CredentialsMissing", credentials),
         kept(REPLICAS, last),
+        kept(CONFIG, last),
     ]
 }
 
@@ -124,7 +151,7 @@ fn obstructed(obstacle: &Obstacle, last: &PoolerClusterStatus) -> Vec<Verdict> {
         Verdict::new(RECONCILING, passes, reason, message),
         Verdict::new(STALLED, !passes, reason, message),
     ];
-    verdicts.extend([BUDGET, TENANTS, CREDENTIALS, REPLICAS].map(|type_| kept(type_, last)));
+    verdicts.extend(LATER.map(|type_| kept(type_, last)));
     verdicts
 }
 
@@ -135,24 +162,30 @@ fn failed(error: &str, last: &PoolerClusterStatus) -> Vec<Verdict> {
         Verdict::new(RECONCILING, true, reason, error),
         Verdict::new(STALLED, false, "Working", ""),
     ];
-    verdicts.extend([BUDGET, TENANTS, CREDENTIALS, REPLICAS].map(|type_| kept(type_, last)));
+    verdicts.extend(LATER.map(|type_| kept(type_, last)));
     verdicts
 }
 
 /// What was said last stands, since nothing new is known.
 fn kept(type_: &'static str, last: &PoolerClusterStatus) -> Verdict {
     let before = last.conditions.iter().find(|it| it.type_ == type_);
-    let unknown = || Verdict { type_, holds: None, reason: "NotYetKnown", message: String::new() };
-    before.map_or_else(unknown, |it| Verdict {
-        type_,
-        holds: match it.status.as_str() {
-            "True" => Some(true),
-            "False" => Some(false),
-            _ => None,
+    before.map_or_else(
+        || unknown(type_, "NotYetKnown", ""),
+        |it| Verdict {
+            type_,
+            holds: match it.status.as_str() {
+                "True" => Some(true),
+                "False" => Some(false),
+                _ => None,
+            },
+            reason: known(&it.reason),
+            message: it.message.clone(),
         },
-        reason: known(&it.reason),
-        message: it.message.clone(),
-    })
+    )
+}
+
+fn unknown(type_: &'static str, reason: &'static str, message: &str) -> Verdict {
+    Verdict { type_, holds: None, reason, message: message.to_owned() }
 }
 
 fn known(reason: &str) -> &'static str {
@@ -165,6 +198,10 @@ fn known(reason: &str) -> &'static str {
         "CredentialsMissing",
         "WithinMaximum",
         "Capped",
+        "Applied",
+        "Rejected",
+        "Unreachable",
+        "NoPods",
     ];
     all.into_iter().find(|it| *it == reason).unwrap_or("NotYetKnown")
 }

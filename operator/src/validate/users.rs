@@ -15,6 +15,8 @@ pub struct User {
     pub name: String,
     pub proof: Secret,
     pub is_verifier: bool,
+    /// The password before, which is valid as well.
+    pub previous: Option<Secret>,
     /// Where the user comes from, for problems that are found later.
     pub path: String,
 }
@@ -31,8 +33,39 @@ pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Vec<User> {
                 Err(problem) => found.push(problem),
             }
         }
+        if let Some(previous) = &source.previous_secret_ref {
+            let path = format!("spec.auth.users[{index}].previousSecretRef.name");
+            for (key, value) in keys(read, &path, &previous.name, found) {
+                let path = format!("{path}: Secret {}, key {key}", previous.name);
+                let mut same = users.iter_mut().filter(|user: &&mut User| user.name == *key);
+                match (same.next(), second(value, path)) {
+                    (Some(user), Ok(password)) => {
+                        user.previous = Some(password).filter(|it| *it != user.proof);
+                    }
+                    (_, Err(problem)) => found.push(problem),
+                    (None, Ok(_)) => {}
+                }
+            }
+        }
+    }
+    for user in users.iter().filter(|user| user.is_verifier && user.previous.is_some()) {
+        let remedy = "give the password itself, or remove the user from previousSecretRef";
+        let (what, expected) =
+            ("a verifier, and a password before it", "two passwords, or one proof");
+        found.push(Problem::new(&user.path, what, expected, remedy));
     }
     users
+}
+
+/// A password that is valid beside another.
+fn second(value: &ByteString, path: String) -> Result<Secret, Problem> {
+    let what = match password(&value.0) {
+        Ok(text) if !text.starts_with(VERIFIER) => return Ok(Secret::new(text)),
+        Ok(_) => "a SCRAM-SHA-256 verifier",
+        Err(what) => what,
+    };
+    let remedy = "write the password there, or remove the key";
+    Err(Problem::new(path, what, "the password that was valid before", remedy))
 }
 
 /// The certificate authority of the server, in PEM.
@@ -95,7 +128,8 @@ fn user(
         Problem::new(&path, what, expected, remedy)
     })?;
     let is_verifier = text.starts_with(VERIFIER);
-    Ok(User { name: name.to_owned(), proof: Secret::new(text), is_verifier, path })
+    let (name, proof, previous) = (name.to_owned(), Secret::new(text), None);
+    Ok(User { name, proof, is_verifier, previous, path })
 }
 
 fn password(bytes: &[u8]) -> Result<&str, &'static str> {

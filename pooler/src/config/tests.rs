@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Attempt, Config, load};
+use super::{Attempt, Config, Pushed, load};
 
 pub const SETTINGS: &str = "
 servers: [{name: main, host: pg.example, maxConnections: 50}]
@@ -63,12 +63,14 @@ impl Drop for Folder {
 
 #[track_caller]
 fn loaded(folder: &Folder) -> Config {
-    load(&folder.settings()).result.unwrap_or_else(|problems| panic!("{problems}"))
+    load(&folder.settings(), &Pushed::default())
+        .result
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[track_caller]
 fn refused(folder: &Folder) -> String {
-    match load(&folder.settings()).result {
+    match load(&folder.settings(), &Pushed::default()).result {
         Ok(_) => panic!("the files were taken"),
         Err(problems) => problems.to_string(),
     }
@@ -159,7 +161,7 @@ fn a_file_replaced_written_removed_or_reached_over_a_new_link_is_stale() {
         &|| fs::remove_file(folder.0.join("credentials/users.yaml")).expect("it was there"),
     ];
     for change in changes {
-        let (_, seen) = load(&folder.settings()).into_parts();
+        let (_, seen) = load(&folder.settings(), &Pushed::default()).into_parts();
         assert!(!Attempt::is_stale(&seen));
         change();
         assert!(Attempt::is_stale(&seen));
@@ -174,7 +176,7 @@ fn the_links_of_a_mounted_volume_are_followed() {
     folder.write("credentials/users.yaml", USERS);
     folder.link("..first", "..data");
     folder.link("..data/settings.yaml", "settings.yaml");
-    let (result, seen) = load(&folder.settings()).into_parts();
+    let (result, seen) = load(&folder.settings(), &Pushed::default()).into_parts();
     assert!(result.is_ok() && !Attempt::is_stale(&seen));
     folder.link("..second", "..data");
     assert!(Attempt::is_stale(&seen));

@@ -19,10 +19,11 @@ pub struct Verifiers {
     random: SystemRandom,
     /// Salts are made of it; new for each process.
     secret: [u8; 32],
-    derived: RefCell<HashMap<String, Derived>>,
+    derived: RefCell<HashMap<String, Vec<Derived>>>,
 }
 
-struct Derived {
+#[derive(Clone)]
+pub(super) struct Derived {
     password: Secret,
     keys: Rc<OnceCell<ServerKeys>>,
 }
@@ -34,10 +35,10 @@ pub(super) struct Check {
     pub(super) keys: Keys,
 }
 
-/// Keys, or how to come by them.
+/// Keys of which any fits, or how to come by them.
 pub(super) enum Keys {
     Ready(ServerKeys),
-    Derive { password: Secret, cell: Rc<OnceCell<ServerKeys>> },
+    Derive(Vec<Derived>),
 }
 
 impl Verifiers {
@@ -59,15 +60,18 @@ impl Verifiers {
 
     /// What `user`'s proof is to be checked against; the same form whether the user exists or not.
     pub(super) fn check(&self, user: &str, settings: &Settings) -> Result<Check, LoginError> {
-        match settings.users.get(user).map(|user| &user.proof) {
+        let known = settings.users.get(user);
+        match known.map(|user| &user.proof) {
             Some(Proof::ScramVerifier(text)) => {
                 let Verifier { iterations, salt, keys } =
                     Verifier::parse(text.expose()).map_err(unusable)?;
                 Ok(Check { salt, iterations, keys: Keys::Ready(keys) })
             }
             Some(Proof::Password(password)) => {
-                let keys = self.derived(user, password, settings);
-                Ok(self.with_own_salt(user, keys))
+                let previous = known.and_then(|user| user.previous_password.as_ref());
+                let passwords = [password].into_iter().chain(previous);
+                let keys = self.derived(user, passwords, settings);
+                Ok(self.with_own_salt(user, Keys::Derive(keys)))
             }
             None => Ok(self.with_own_salt(user, Keys::Ready(mock_keys(user, &self.secret)))),
         }
@@ -78,16 +82,24 @@ impl Verifiers {
         Check { salt, iterations: DEFAULT_ITERATIONS, keys }
     }
 
-    fn derived(&self, user: &str, password: &Secret, settings: &Settings) -> Keys {
+    fn derived<'a>(
+        &self,
+        user: &str,
+        passwords: impl Iterator<Item = &'a Secret>,
+        settings: &Settings,
+    ) -> Vec<Derived> {
         let mut derived = self.derived.borrow_mut();
         if derived.len() > settings.users.len() {
             derived.retain(|user, _| settings.users.contains_key(user));
         }
-        let entry = derived.entry(user.to_owned()).or_insert_with(|| Derived::new(password));
-        if entry.password != *password {
-            *entry = Derived::new(password);
-        }
-        Keys::Derive { password: password.clone(), cell: entry.keys.clone() }
+        let kept = derived.entry(user.to_owned()).or_default();
+        let of = |password: &Secret| {
+            let known = kept.iter().find(|it| it.password == *password);
+            known.cloned().unwrap_or_else(|| Derived::new(password))
+        };
+        let now: Vec<Derived> = passwords.map(of).collect();
+        kept.clone_from(&now);
+        now
     }
 }
 
@@ -99,14 +111,21 @@ impl Derived {
 
 impl Keys {
     /// The keys; derived on another thread the first time, by one login for all that wait.
-    pub(super) async fn get(self, salt: &[u8], iterations: u32) -> Result<ServerKeys, LoginError> {
-        match self {
-            Keys::Ready(keys) => Ok(keys),
-            Keys::Derive { password, cell } => {
-                let derive = || derive(password, salt.to_vec(), iterations);
-                cell.get_or_try_init(derive).await.cloned()
-            }
+    pub(super) async fn get(
+        self,
+        salt: &[u8],
+        iterations: u32,
+    ) -> Result<Vec<ServerKeys>, LoginError> {
+        let all = match self {
+            Keys::Ready(keys) => return Ok(vec![keys]),
+            Keys::Derive(all) => all,
+        };
+        let mut keys = Vec::new();
+        for Derived { password, keys: cell } in all {
+            let derive = || derive(password, salt.to_vec(), iterations);
+            keys.push(cell.get_or_try_init(derive).await?.clone());
         }
+        Ok(keys)
     }
 }
 

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use poolwright_settings::control::{Push, Verdict};
 use tokio::sync::watch;
 
 use super::Reloader;
 use crate::config::tests::{Folder, SETTINGS, USERS};
-use crate::config::{Config, load};
+use crate::config::{Config, Pushed, load};
 use crate::metrics::Metrics;
 
 struct Running {
@@ -20,7 +21,7 @@ struct Running {
 fn start() -> Running {
     let folder = Folder::with_settings();
     let metrics = Rc::new(Metrics::default());
-    let (result, seen) = load(&folder.settings()).into_parts();
+    let (result, seen) = load(&folder.settings(), &Pushed::default()).into_parts();
     let Ok(config) = result else { panic!("the files are right") };
     let (reloader, config) = Reloader::new(folder.settings(), config, seen, Rc::clone(&metrics));
     Running { folder, reloader, config, metrics }
@@ -100,4 +101,57 @@ async fn the_swap_of_a_mounted_volume_is_noticed() {
         assert!(running.look_finds_new().await);
         assert_eq!(running.config.borrow().max_clients, max_clients);
     }
+}
+
+fn push(generation: u64, max_clients: u32) -> Push {
+    let settings = format!("{SETTINGS}generation: {generation}\nmaxClients: {max_clients}\n");
+    let users = USERS.replace("hunter2", "pushed");
+    Push { settings, files: [("credentials/users.yaml".to_owned(), users)].into() }
+}
+
+impl Running {
+    fn in_force(&self) -> (Option<u64>, u32, String) {
+        let config = self.config.borrow();
+        let password = config.users["ws_001"].server_password.as_ref();
+        let password = password.map(|secret| secret.expose().to_owned()).unwrap_or_default();
+        (config.generation, config.max_clients, password)
+    }
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_in_force_when_it_is_answered() {
+    let mut running = start();
+    let answer = running.reloader.take(push(5, 50)).await;
+    assert_eq!((answer.verdict, answer.generation), (Verdict::Applied, Some(5)));
+    assert_eq!(running.in_force(), (Some(5), 50, "pushed".to_owned()));
+    assert_eq!(running.reloader.take(push(5, 50)).await.verdict, Verdict::Applied);
+    assert!(!running.look_finds_new().await || running.in_force().1 == 50);
+}
+
+#[tokio::test]
+async fn a_push_with_problems_changes_nothing_and_names_them() {
+    let mut running = start();
+    running.reloader.take(push(5, 50)).await;
+    let answer = running.reloader.take(push(6, 0)).await;
+    assert_eq!((answer.verdict, answer.generation), (Verdict::Rejected, Some(5)));
+    assert!(answer.problems[0].contains("maxClients"), "{:?}", answer.problems);
+    assert_eq!(running.in_force(), (Some(5), 50, "pushed".to_owned()));
+    assert_eq!(running.rejected(), 1);
+}
+
+#[tokio::test]
+async fn no_generation_before_a_pushed_one_comes_back_pushed_or_by_the_files() {
+    let mut running = start();
+    running.reloader.take(push(5, 50)).await;
+    let answer = running.reloader.take(push(4, 40)).await;
+    assert_eq!((answer.verdict, answer.generation), (Verdict::Outdated, Some(5)));
+    for generation in [4, 5] {
+        let late = format!("{SETTINGS}generation: {generation}\nmaxClients: 9\n");
+        running.folder.write("settings.yaml", late);
+        running.reloader.look().await;
+        assert_eq!(running.in_force(), (Some(5), 50, "pushed".to_owned()));
+    }
+    running.folder.write("settings.yaml", format!("{SETTINGS}generation: 6\nmaxClients: 60\n"));
+    running.reloader.look().await;
+    assert_eq!(running.in_force(), (Some(6), 60, "hunter2".to_owned()));
 }

@@ -67,6 +67,11 @@ impl ConnectError {
         !matches!(self.kind, Kind::Refused | Kind::Unsupported)
     }
 
+    /// Whether another password may do.
+    pub fn is_wrong_password(&self) -> bool {
+        self.sqlstate.as_deref() == Some("28P01")
+    }
+
     /// Whether pg_hba may have one answer for TLS and another for plain text.
     pub(super) fn another_encryption_may_do(&self) -> bool {
         self.kind == Kind::Tls || self.sqlstate.as_deref() == Some("28000")

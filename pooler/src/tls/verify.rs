@@ -8,7 +8,7 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::TlsError;
 
@@ -39,17 +39,10 @@ impl Verifier {
         name: bool,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for authority in &authorities {
-            roots.add(authority.clone()).map_err(TlsError::Authority)?;
-        }
-        if roots.is_empty() {
-            return Err(TlsError::NoAuthority);
-        }
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                .build()
-                .map_err(TlsError::Verifier)?;
+        let roots = Arc::new(super::roots(&authorities)?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+            .build()
+            .map_err(TlsError::Verifier)?;
         Ok(Verifier { chain: Some(Chain { verifier, authorities }), name, provider })
     }
 }

@@ -29,6 +29,16 @@ pub fn config_map(name: &str, data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 }
 
+/// Two pods for tenants that are counted in this ConfigMap, by database.
+pub fn tenants_from(config_map: &str) -> Value {
+    let database = |name: &str| {
+        let key = json!({"name": config_map, "key": name});
+        json!({"name": name, "tenants": {"configMapKeyRef": key}})
+    };
+    let databases = super::server::DATABASES.map(database);
+    json!({"spec": {"replicas": 2, "maxReplicas": 2, "databases": databases}})
+}
+
 /// A namespace in which only pods run that Pod Security calls restricted.
 pub fn namespace(name: &str) -> Value {
     let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});

@@ -20,6 +20,7 @@ mod conditions;
 mod moves;
 mod rest;
 mod schema;
+mod settings;
 mod shape;
 mod tenants;
 mod trouble;

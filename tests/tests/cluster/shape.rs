@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 on_stage! {
     pods_run_with_no_rights 0: pods_without_rights;
     disruption_budgets_and_scales_follow_the_replicas 0: follows_the_replicas;
+    a_paused_pooler_cluster_is_left_alone 0: left_alone;
     a_deleted_pooler_cluster_leaves_nothing 0: leaves_nothing;
 }
 
@@ -88,6 +89,20 @@ async fn columns(stage: &Stage) -> Result<()> {
     let [head, row] = &rows[..] else { anyhow::bail!("expected one PoolerCluster: {table}") };
     ensure!(head == &words("NAME READY PODS TENANTS GRANTED/BUDGET MODE AGE"), "{table}");
     ensure!(row[..6] == words("workspaces True 1/1 20 50/50 transaction"), "{table}");
+    Ok(())
+}
+
+async fn left_alone(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 1}})).await?;
+    let change = |reconcile: &str| json!({"spec": {"replicas": 2, "reconcile": reconcile}});
+    stage.namespace.patch(&format!("poolercluster/{NAME}"), &change("paused")).await?;
+    let said = stage.condition(NAME, "Reconciling", "False").await?;
+    ensure!(text(&said, "/reason") == "Paused", "it says {said}");
+    let set = stage.namespace.get(&format!("statefulset/{NAME}")).await?;
+    ensure!(number(&set, "/spec/replicas") == 1, "it was scaled: {set}");
+    stage.namespace.patch(&format!("poolercluster/{NAME}"), &change("active")).await?;
+    stage.ready(NAME).await?;
+    ensure!(stage.pods(NAME).await?.len() == 2, "it was not scaled");
     Ok(())
 }
 

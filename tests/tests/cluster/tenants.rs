@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use poolwright_tests::kube::command::{number, text};
 use poolwright_tests::kube::counters;
-use poolwright_tests::kube::manifest::config_map;
+use poolwright_tests::kube::manifest::{config_map, tenants_from};
 use poolwright_tests::kube::stage::Stage;
 use poolwright_tests::kube::traffic::Traffic;
 use poolwright_tests::kube::wait::{eventually, seconds};
-use serde_json::{Value, json};
+use serde_json::json;
 
 on_stage! {
     sizes_follow_the_tenants_in_a_config_map 125: twenty_become_fifty;
@@ -17,19 +17,10 @@ on_stage! {
 
 const NAME: &str = "workspaces";
 
-fn from_config_map() -> Value {
-    let database = |name: &str| {
-        let key = json!({"name": "tenants", "key": name});
-        json!({"name": name, "tenants": {"configMapKeyRef": key}})
-    };
-    let databases = [database("cloud_01"), database("cloud_02")];
-    json!({"spec": {"replicas": 2, "maxReplicas": 2, "databases": databases}})
-}
-
 async fn twenty_become_fifty(stage: &Stage) -> Result<()> {
     let tenants = |each: &str| json!({"cloud_01": each, "cloud_02": each});
     stage.namespace.apply(&config_map("tenants", &tenants("10"))).await?;
-    stage.serve(NAME, from_config_map()).await?;
+    stage.serve(NAME, tenants_from("tenants")).await?;
     pods_hold(stage, 25.0).await?;
     let before = stage.identities(NAME).await?;
 

@@ -234,6 +234,19 @@ async fn a_server_cannot_make_the_pooler_compute_for_ever() {
     assert_eq!(site.pooler().get("/healthz").await.unwrap().0, 200);
 }
 
+#[tokio::test]
+async fn a_server_that_has_the_old_password_yet_is_logged_in_to_with_it() {
+    let old = password_of("scott");
+    let changes = [("users.3.password", "brand-new"), ("users.3.previousPassword", old.as_str())];
+    let site = Site::pooled(&changes).await;
+    for password in ["brand-new", &old] {
+        let mut client = site.target("scott").password(password).connect().await.unwrap();
+        assert_eq!(client.cell("SELECT current_user").await, "scott");
+    }
+    let refused = refusal(site.target("scott").password("wrong")).await;
+    assert_eq!(refused.code, "28P01");
+}
+
 /// A server that asks for two thousand million rounds of PBKDF2.
 async fn bombard(mut pooler: Client) -> anyhow::Result<()> {
     let mut length = [0; 4];

@@ -36,7 +36,13 @@ fn one(user: raw::User, path: &str, report: &mut Report) -> User {
             (Proof::Password(Secret::new("")), None)
         }
     };
-    User { name, proof, server_password: user.server_password.or(own) }
+    let previous_password = user.previous_password;
+    if previous_password.is_some() && matches!(proof, Proof::ScramVerifier(_)) {
+        let path = format!("{path}.previousPassword");
+        let (found, expected) = ("a second password beside scramVerifier", "it beside password");
+        report.add(&path, found, expected, "remove it, or give the password itself");
+    }
+    User { name, proof, server_password: user.server_password.or(own), previous_password }
 }
 
 fn one_proof(both: bool, path: &str, report: &mut Report) {

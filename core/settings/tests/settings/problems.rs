@@ -33,6 +33,27 @@ fn the_small_file_that_these_tests_start_from_has_no_problem() {
 }
 
 #[test]
+fn a_control_section_names_its_files() {
+    for (missing, given) in [
+        ("certFile", "keyFile: k, caFile: a"),
+        ("keyFile", "certFile: c, caFile: a"),
+        ("caFile", "certFile: c, keyFile: k"),
+    ] {
+        let found = problems_with(&format!("control: {{{given}}}"));
+        assert!(found.starts_with(&format!("control.{missing}: found nothing")), "{found}");
+    }
+}
+
+#[test]
+fn a_previous_password_stands_beside_a_password_only() {
+    let user = |proof: &str| format!("users: [{{name: a, previousPassword: old, {proof}}}]");
+    check(&user("password: new"), "");
+    let verifier = super::resolved::VERIFIER;
+    let found = problems_with(&user(&format!("scramVerifier: '{verifier}'")));
+    assert!(found.contains("users[0].previousPassword: found a second password"), "{found}");
+}
+
+#[test]
 fn a_number_without_a_unit_is_told_which_unit_to_write() {
     let expected = "expected a duration with unit such as 500ms, 5s, 10m or 1h";
     check(

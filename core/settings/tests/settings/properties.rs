@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings, Proof,
-    Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff, parse, users_file,
+    Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings,
+    Proof, Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff, parse, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -109,7 +109,8 @@ fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
                     true => (Proof::ScramVerifier(Secret::new(super::resolved::VERIFIER)), own),
                     false => (Proof::Password(password.clone()), Some(own.unwrap_or(password))),
                 };
-                (name.clone(), User { name, proof, server_password })
+                let previous_password = server_password.clone().filter(|_| !verifier);
+                (name.clone(), User { name, proof, server_password, previous_password })
             };
         all.into_iter().map(build).collect()
     })
@@ -124,6 +125,13 @@ fn settings() -> impl Strategy<Value = Settings> {
         |(listen, address, (databases, servers), users, numbers)| Settings {
             listen,
             admin: Admin { address, port: 9187 },
+            control: numbers.4.map(|port| Control {
+                address,
+                port: port as u16,
+                cert_file: "tls.crt".to_owned(),
+                key_file: "tls.key".to_owned(),
+                ca_file: "ca.crt".to_owned(),
+            }),
             workers: numbers.4,
             max_clients: numbers.0,
             servers,

@@ -97,13 +97,17 @@ fn every_word_of_a_choice_is_read() {
 
 #[test]
 fn a_default_written_out_changes_nothing() {
-    let base = "servers: [{name: m, host: h, maxConnections: 9}]\ndatabases: [{name: d}]\n";
+    let base = "servers: [{name: m, host: h, maxConnections: 9}]\ndatabases: [{name: d}]\n\
+                control: {certFile: c, keyFile: k, caFile: a}\n";
     let plain = parse(base, None).expect(base);
     for row in rows() {
         let Fallback::Value(default) = &row.fallback else { continue };
-        let text = match row.path.split_once("[].") {
-            Some((list, field)) => with_field(base, list, field, default),
-            None => format!("{base}{}", nested(row.path, default)),
+        let text = match (row.path.split_once("[]."), row.path.strip_prefix("control.")) {
+            (Some((list, field)), _) => with_field(base, list, field, default),
+            (None, Some(field)) => {
+                base.replace("caFile: a", &format!("caFile: a, {field}: {default}"))
+            }
+            (None, None) => format!("{base}{}", nested(row.path, default)),
         };
         assert_eq!(parse(&text, None).as_ref(), Ok(&plain), "{text}");
     }

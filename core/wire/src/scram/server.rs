@@ -59,7 +59,7 @@ impl ServerExchange {
     /// # Errors
     /// [`ScramError::Proof`] if the password is wrong; others if the message is not of this
     /// exchange.
-    pub fn finish(self, client_final: &[u8], keys: &ServerKeys) -> Result<Vec<u8>, ScramError> {
+    pub fn finish(self, client_final: &[u8], keys: &[ServerKeys]) -> Result<Vec<u8>, ScramError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, client_final)?;
         let (without_proof, _) =
             attributes.rest().rsplit_once(",p=").ok_or(attributes.malformed("the proof"))?;
@@ -74,10 +74,11 @@ impl ServerExchange {
         attributes.end("what follows the proof")?;
         let auth_message =
             format!("{},{},{without_proof}", self.client_first_bare, self.server_first);
-        let signature = mac(&keys.stored_key, auth_message.as_bytes());
-        if !same(&sha256(&xor(&proof, &signature)), &keys.stored_key) {
-            return Err(ScramError::Proof);
-        }
+        let fits = |keys: &&ServerKeys| {
+            let signature = mac(&keys.stored_key, auth_message.as_bytes());
+            same(&sha256(&xor(&proof, &signature)), &keys.stored_key)
+        };
+        let keys = keys.iter().find(fits).ok_or(ScramError::Proof)?;
         let signature = encode(&mac(&keys.server_key, auth_message.as_bytes()));
         Ok(format!("v={signature}").into_bytes())
     }

@@ -45,7 +45,10 @@ fn the_server_side_follows_rfc_7677() {
     let exchange = started(CLIENT_FIRST).unwrap();
     assert_eq!(exchange.first(), SERVER_FIRST);
     let keys = salted_password("pencil", &SALT, 4096).server_keys();
-    assert_eq!(exchange.finish(CLIENT_FINAL, &keys).as_deref(), Ok(SERVER_FINAL));
+    assert_eq!(
+        exchange.finish(CLIENT_FINAL, std::slice::from_ref(&keys)).as_deref(),
+        Ok(SERVER_FINAL)
+    );
 }
 
 #[test]
@@ -53,7 +56,8 @@ fn a_wrong_password_and_an_unknown_user_fail_alike() {
     let wrong = salted_password("pencils", &SALT, 4096).server_keys();
     let unknown = mock_keys("user", &[7; 32]);
     for keys in [wrong, unknown] {
-        let found = started(CLIENT_FIRST).unwrap().finish(CLIENT_FINAL, &keys);
+        let found =
+            started(CLIENT_FIRST).unwrap().finish(CLIENT_FINAL, std::slice::from_ref(&keys));
         assert_eq!(found, Err(ScramError::Proof));
     }
 }
@@ -122,7 +126,8 @@ fn a_client_that_asks_for_what_is_not_offered_is_refused() {
 fn a_final_message_of_another_exchange_is_refused() {
     let keys = salted_password("pencil", &SALT, 1).server_keys();
     let check = |text: &str, expect: ScramError| {
-        let found = started(b"n,,n=,r=abc").unwrap().finish(text.as_bytes(), &keys);
+        let found =
+            started(b"n,,n=,r=abc").unwrap().finish(text.as_bytes(), std::slice::from_ref(&keys));
         assert_eq!(found, Err(expect), "{text}");
     };
     let message = "client-final-message";

@@ -56,6 +56,20 @@ async fn a_login_ends_before_authentication_ok_with_all_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn while_a_password_is_changed_both_let_in_and_no_third() {
+    let both = SETTINGS.replace("password: pencil", "password: pen, previousPassword: pencil");
+    let context = context_of(&both, ClientTls::Disabled);
+    for (password, enters) in [("pen", true), ("pencil", true), ("chalk", false), ("pen", true)] {
+        let (outcome, _) = run(&context, async |mut tcp| {
+            scram(&mut tcp, &START, password, b"").await;
+            tcp
+        })
+        .await;
+        assert_eq!(outcome.is_ok(), enters, "{password}");
+    }
+}
+
+#[tokio::test]
 async fn a_verifier_lets_in_who_knows_its_password() {
     let (outcome, asked) = run(&context(), async |mut tcp| {
         let start = [("user", "bob"), ("database", "shop")];

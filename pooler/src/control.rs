@@ -1,0 +1,127 @@
+//! The control port: the operator pushes settings here, over mutual TLS. It hands them on and
+//! answers; it never judges them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::routing::put;
+use axum::serve::Listener;
+use axum::{Json, Router};
+use poolwright_settings::control::{Answer, LONGEST, Push, SETTINGS, Verdict};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
+use tracing::{info, warn};
+
+use crate::config::Config;
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Handshakes at once: only the operator has a reason to come.
+const HANDSHAKES: usize = 16;
+/// After a failure to accept, which may last.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Settings that were pushed, and who waits to hear what became of them.
+pub type Pushes = mpsc::Sender<(Push, oneshot::Sender<Answer>)>;
+
+/// Serves the control port until the process ends; without one it waits for ever.
+///
+/// # Errors
+/// The port cannot be listened on.
+pub async fn serve(config: watch::Receiver<Arc<Config>>, pushes: Pushes) -> io::Result<()> {
+    let address = config.borrow().control.as_ref().map(|it| SocketAddr::new(it.address, it.port));
+    let Some(address) = address else { return std::future::pending().await };
+    let tcp = TcpListener::bind(address).await?;
+    info!(%address, "control port is open");
+    serve_on(tcp, config, pushes).await
+}
+
+async fn serve_on(
+    tcp: TcpListener,
+    config: watch::Receiver<Arc<Config>>,
+    pushes: Pushes,
+) -> io::Result<()> {
+    let routes = Router::new()
+        .route(SETTINGS, put(take))
+        .layer(DefaultBodyLimit::max(LONGEST))
+        .with_state(pushes);
+    axum::serve(Gate { tcp, config, handshakes: JoinSet::new() }, routes).await
+}
+
+async fn take(
+    State(pushes): State<Pushes>,
+    Json(push): Json<Push>,
+) -> Result<(StatusCode, Json<Answer>), StatusCode> {
+    let (reply, answer) = oneshot::channel();
+    pushes.send((push, reply)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let answer = answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    let status = match answer.verdict {
+        Verdict::Applied => StatusCode::OK,
+        Verdict::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
+        Verdict::Outdated => StatusCode::CONFLICT,
+    };
+    Ok((status, Json(answer)))
+}
+
+type Handshake = Result<(TlsStream<TcpStream>, SocketAddr), (SocketAddr, io::Error)>;
+
+/// Lets in who shows a certificate of the authority. Slow handshakes keep nobody waiting.
+struct Gate {
+    tcp: TcpListener,
+    config: watch::Receiver<Arc<Config>>,
+    handshakes: JoinSet<Handshake>,
+}
+
+impl Gate {
+    /// With the certificates of this moment.
+    fn greet(&mut self, tcp: TcpStream, peer: SocketAddr) {
+        let Some(tls) = self.config.borrow().control_tls.clone() else { return };
+        self.handshakes.spawn(async move {
+            let shaken = timeout(HANDSHAKE, tls.acceptor().accept(tcp)).await;
+            match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(stream) => Ok((stream, peer)),
+                Err(error) => Err((peer, error)),
+            }
+        });
+    }
+}
+
+impl Listener for Gate {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            tokio::select! {
+                accepted = self.tcp.accept(), if self.handshakes.len() < HANDSHAKES => {
+                    match accepted {
+                        Ok((tcp, peer)) => self.greet(tcp, peer),
+                        Err(error) => {
+                            warn!(%error, "control connection not accepted");
+                            sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
+                }
+                Some(shaken) = self.handshakes.join_next() => match shaken {
+                    Ok(Ok(come)) => return come,
+                    Ok(Err((peer, error))) => warn!(%peer, %error, "control connection refused"),
+                    Err(panic) => warn!(%panic, "control connection lost: a defect"),
+                },
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests;
