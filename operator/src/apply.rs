@@ -40,30 +40,42 @@ pub struct Writer<'a> {
     pub metrics: &'a Metrics,
 }
 
-/// Applies all objects, then replaces a pod.
+/// Applies what pods mount: first of all, since it is what those that start begin with.
+///
+/// # Errors
+/// What the API server refused or did not answer; what was applied before stays.
+pub async fn volumes(
+    writer: &Writer<'_>,
+    certificates: &Certificates,
+    objects: &Objects,
+    live: &Live,
+) -> Result<(), Error> {
+    let Certificates { authority, control } = certificates;
+    writer.ensure(authority.clone(), live.authority.as_ref()).await?;
+    writer.ensure(control.clone(), live.control.as_ref()).await?;
+    writer.ensure(objects.settings.clone(), live.settings.as_ref()).await?;
+    writer.ensure(objects.credentials.clone(), live.credentials.as_ref()).await.map(drop)
+}
+
+/// Applies the other objects, then replaces a pod.
 ///
 /// # Errors
 /// What the API server refused or did not answer; what was applied before stays.
 pub async fn apply(
     writer: &Writer<'_>,
-    certificates: Certificates,
     objects: Objects,
     live: &Live,
     delete: Option<&Doomed>,
 ) -> Result<Applied, Error> {
     let Objects {
         service_account,
-        settings,
-        credentials,
+        settings: _,
+        credentials: _,
         client_service,
         headless_service,
         disruption_budget,
         stateful_set,
     } = objects;
-    writer.ensure(certificates.authority, live.authority.as_ref()).await?;
-    writer.ensure(certificates.control, live.control.as_ref()).await?;
-    writer.ensure(settings, live.settings.as_ref()).await?;
-    writer.ensure(credentials, live.credentials.as_ref()).await?;
     writer.ensure(service_account, live.service_account.as_ref()).await?;
     writer.ensure(headless_service, live.headless_service.as_ref()).await?;
     writer.ensure(client_service, live.client_service.as_ref()).await?;

@@ -6,7 +6,7 @@ mod budgets;
 mod credentials;
 pub mod metadata;
 mod services;
-mod settings;
+pub mod settings;
 mod stateful_set;
 pub mod template;
 
@@ -18,13 +18,10 @@ use k8s_openapi::{
         policy::v1::PodDisruptionBudget,
     },
 };
-use poolwright_budget::Plan;
 use poolwright_settings::control::Push;
 
-use crate::{
-    live::Live,
-    validate::{Problems, Validated},
-};
+use crate::validate::Validated;
+use settings::Files;
 
 /// Everything that is applied for one PoolerCluster.
 #[derive(Clone, Debug)]
@@ -61,19 +58,14 @@ impl Objects {
 
 /// Builds all objects; `replicas` is what the StatefulSet shall have now, `wanted` what was
 /// asked for.
-///
-/// # Errors
-/// If the pooler would refuse the settings.
 pub fn objects(
     checked: &Validated,
-    plan: &Plan,
-    live: &Live,
+    files: Files,
     template: Template,
     replicas: u32,
     wanted: u32,
-) -> Result<Objects, Problems> {
-    let files = settings::next(checked, plan, live)?;
-    Ok(Objects {
+) -> Objects {
+    Objects {
         service_account: accounts::service_account(checked),
         settings: settings::config_map(checked, files.settings),
         credentials: credentials::secret(checked, files.users),
@@ -81,7 +73,7 @@ pub fn objects(
         headless_service: services::headless(checked),
         disruption_budget: (wanted > 1).then(|| budgets::disruption_budget(checked)),
         stateful_set: stateful_set::stateful_set(checked, template, replicas),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -89,12 +81,18 @@ mod tests {
     use std::{fs, path::PathBuf};
 
     use super::*;
-    use crate::{size::size, testing};
+    use crate::{live::Live, size::size, testing};
+
+    fn made(checked: &Validated, live: &Live, ahead: u64) -> Objects {
+        let plan = size(checked, live, 0).unwrap();
+        let files = settings::next(checked, &plan, live, ahead).unwrap();
+        objects(checked, files, template::template(checked), 2, 2)
+    }
 
     fn built(checked: &Validated, replicas: u32) -> Objects {
         let plan = size(checked, &Live::default(), 0).unwrap();
-        let template = template::template(checked);
-        objects(checked, &plan, &Live::default(), template, replicas, replicas).unwrap()
+        let files = settings::next(checked, &plan, &Live::default(), 0).unwrap();
+        objects(checked, files, template::template(checked), replicas, replicas)
     }
 
     fn documents(objects: &Objects) -> String {
@@ -182,26 +180,25 @@ mod tests {
             let file: serde_yaml::Value = serde_yaml::from_str(&objects.push().settings).unwrap();
             file["generation"].as_u64()
         };
-        let made = |checked: &Validated, live: &Live| {
-            let plan = size(checked, live, 0).unwrap();
-            objects(checked, &plan, live, template::template(checked), 2, 2).unwrap()
-        };
         let stored = |objects: &Objects| Live {
             settings: Some(objects.settings.clone()),
             credentials: Some(objects.credentials.clone()),
             ..Live::default()
         };
         let checked = testing::validated();
-        let first = made(&checked, &Live::default());
-        let again = made(&checked, &stored(&first));
+        let first = made(&checked, &Live::default(), 0);
+        let again = made(&checked, &stored(&first), 0);
         assert_eq!((generation(&first), generation(&again)), (Some(1), Some(1)));
         let mut rotated = checked.clone();
         rotated.users[0].proof = poolwright_settings::Secret::new("another");
-        let third = made(&rotated, &stored(&again));
+        let third = made(&rotated, &stored(&again), 0);
         let lower = Validated { budget: 40, ..rotated };
-        let fourth = made(&lower, &stored(&third));
+        let fourth = made(&lower, &stored(&third), 0);
         assert_eq!((generation(&third), generation(&fourth)), (Some(2), Some(3)));
         assert!(third.push().files.values().any(|text| text.contains("another")));
+        // Somebody removed the settings, and pods have said what they have.
+        let counted_on = made(&lower, &Live::default(), 3);
+        assert_eq!(generation(&counted_on), Some(4));
     }
 
     #[test]
@@ -210,8 +207,7 @@ mod tests {
         checked.users[1].proof = poolwright_settings::Secret::new("SCRAM-SHA-256$nonsense");
         checked.users[1].is_verifier = true;
         let plan = size(&checked, &Live::default(), 0).unwrap();
-        let template = template::template(&checked);
-        let problems = objects(&checked, &plan, &Live::default(), template, 2, 2).unwrap_err();
+        let problems = settings::next(&checked, &plan, &Live::default(), 0).err().unwrap();
         let text = problems.credentials[0].to_string();
         assert!(text.contains("Secret ws-users, key ws_002"), "{text}");
         assert!(!text.contains("nonsense"), "{text}");

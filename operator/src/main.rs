@@ -54,7 +54,7 @@ struct Args {
     #[arg(long, env = "POOLWRIGHT_IMAGE", default_value = "")]
     image: String,
     /// Name in the election of a leader; unique among the operator's pods.
-    #[arg(long, env = "POOLWRIGHT_IDENTITY", default_value_t = std::process::id().to_string())]
+    #[arg(long, env = "POOLWRIGHT_IDENTITY", default_value_t = host_and_process())]
     identity: String,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "POOLWRIGHT_HEALTH_ADDRESS", default_value = "0.0.0.0:8080")]
@@ -107,6 +107,12 @@ async fn operate(
         // Whatever it was about to write is another's now.
         () = candidate.replaced() => anyhow::bail!("another operator leads: ending, to stand by"),
     }
+}
+
+/// In a container the process is often number 1, and the host has the pod's name.
+fn host_and_process() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_default();
+    format!("{host}-{}", std::process::id())
 }
 
 fn log_to_stderr() {

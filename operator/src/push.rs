@@ -34,6 +34,9 @@ pub struct Told {
     /// Why others did not take the settings over, each with its pod.
     pub rejected: Vec<String>,
     pub silent: Vec<String>,
+    /// The generation in force in a pod that is ahead of what it was told: somebody has removed
+    /// the settings from which the next one is counted.
+    pub ahead: Option<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +88,10 @@ impl Channel {
             told.pods += 1;
             match answer {
                 Ok(answer) => told.note(&pod, &answer),
-                Err(error) => told.silent.push(format!("{pod}: {error}")),
+                Err(error) => {
+                    tracing::warn!(pod, %error, "a pod was not told its settings");
+                    told.silent.push(format!("{pod}: {}", in_short(&error)));
+                }
             }
         }
         told
@@ -126,6 +132,15 @@ impl Channel {
     }
 }
 
+/// The same words as long as it is the same: they stand in the status.
+fn in_short(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::InvalidData => "its certificate or ours is not accepted".to_owned(),
+        io::ErrorKind::Other => error.to_string(),
+        kind => kind.to_string(),
+    }
+}
+
 fn read(status: StatusCode, body: &[u8]) -> io::Result<Answer> {
     serde_json::from_slice(body).map_err(|_| {
         let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
@@ -142,6 +157,7 @@ impl Told {
             }
             Verdict::Outdated => {
                 let later = answer.generation.unwrap_or_default();
+                self.ahead = self.ahead.max(Some(later));
                 self.rejected.push(format!("{pod}: generation {later} is in force, a later one"));
             }
         }

@@ -1,7 +1,11 @@
 //! The steps in their order, for one PoolerCluster. It holds no rule of its own beyond: a
 //! PoolerCluster that cannot be served is said so, and what runs for it goes on unchanged.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
@@ -13,7 +17,7 @@ use crate::{
     authority::{Certificates, certificates},
     build::{self, Objects, template},
     dereference::{self, Dereferenced, dereference},
-    live::Obstacle,
+    live::{Live, Obstacle},
     metrics::Metrics,
     names,
     push::{Channel, Told},
@@ -39,13 +43,29 @@ pub struct Context {
     pub image: String,
     pub metrics: Arc<Metrics>,
     retries: Retries,
+    /// Generations that pods were found ahead by, by uid of the PoolerCluster.
+    ahead: Mutex<HashMap<String, u64>>,
     reporter: status::Reporter,
 }
 
 impl Context {
     pub fn new(client: Client, image: String, metrics: Arc<Metrics>) -> Context {
         let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics));
-        Context { client, image, metrics, retries: Retries::default(), reporter }
+        let (retries, ahead) = (Retries::default(), Mutex::default());
+        Context { client, image, metrics, retries, ahead, reporter }
+    }
+
+    fn ahead(&self, uid: &str) -> u64 {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ahead.get(uid).copied().unwrap_or(0)
+    }
+
+    fn note_ahead(&self, uid: String, generation: Option<u64>) {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        match generation {
+            Some(generation) => drop(ahead.insert(uid, generation)),
+            None => drop(ahead.remove(&uid)),
+        }
     }
 }
 
@@ -71,8 +91,8 @@ pub enum Outcome {
     Paused,
     Blocked(Blocked),
     Applied(Plan, Prepared, Applied, Told),
-    /// The API server refused or did not answer.
-    Failed(String),
+    /// The API server refused or did not answer, and what pods had been told by then.
+    Failed(String, Option<Told>),
 }
 
 /// Why nothing was written.
@@ -122,18 +142,26 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         return Ok(Action::requeue(jittered(AT_REST)));
     }
     let writer = Writer { client: &context.client, namespace, metrics: &context.metrics };
-    let (outcome, failure) = match prepare(&read, &context.image) {
+    let uid = read.cluster.uid().unwrap_or_default();
+    let (outcome, failure) = match prepare(&read, &context.image, context.ahead(&uid)) {
         Err(blocked) => (Outcome::Blocked(blocked), None),
         Ok((checked, plan, prepared, objects)) => {
-            let certificates = certificates(&checked, &read.live, Timestamp::now())?;
-            let channel = channel(&certificates, namespace, name)?;
-            let (push, delete) = (objects.push(), prepared.roll.delete.as_ref());
-            match apply::apply(&writer, certificates, objects, &read.live, delete).await {
+            let (certificates, channel) = channel(&checked, &read.live)?;
+            let mut told = None;
+            let applied = async {
+                apply::volumes(&writer, &certificates, &objects, &read.live).await?;
+                let now = channel.push(&read.live.pods, &objects.push()).await;
+                context.note_ahead(uid, now.ahead);
+                told = Some(now);
+                let delete = prepared.roll.delete.as_ref();
+                apply::apply(&writer, objects, &read.live, delete).await
+            };
+            match applied.await {
                 Ok(applied) => {
-                    let told = channel.push(&read.live.pods, &push).await;
+                    let told = told.unwrap_or_default();
                     (Outcome::Applied(plan, prepared, applied, told), None)
                 }
-                Err(error) => (Outcome::Failed(error.to_string()), Some(error)),
+                Err(error) => (Outcome::Failed(error.to_string(), told), Some(error)),
             }
         }
     };
@@ -145,6 +173,7 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
 fn prepare(
     read: &Dereferenced,
     image: &str,
+    ahead: u64,
 ) -> Result<(Validated, Plan, Prepared, Objects), Blocked> {
     let uid = read.cluster.uid().unwrap_or_default();
     if let Some(obstacle) = read.live.obstacle(&uid) {
@@ -155,17 +184,26 @@ fn prepare(
     let wanted = checked.replicas.min(checked.max_replicas);
     let template = template::template(&checked);
     let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
-    let objects = build::objects(&checked, &plan, &read.live, template, roll.replicas, wanted)?;
+    let files = build::settings::next(&checked, &plan, &read.live, ahead)?;
+    let objects = build::objects(&checked, files, template, roll.replicas, wanted);
     let prepared = Prepared { asked: checked.replicas, wanted, roll };
     Ok((checked, plan, prepared, objects))
 }
 
-fn channel(
-    certificates: &Certificates,
-    namespace: &str,
-    name: &str,
-) -> Result<Channel, crate::push::Error> {
-    Channel::new(&certificates.authority, names::server_name(name, namespace))
+/// The way to the pods. What somebody broke beyond use is made anew; pods take it over when their
+/// volume has it.
+fn channel(checked: &Validated, live: &Live) -> Result<(Certificates, Channel), Error> {
+    let (now, name) = (Timestamp::now(), names::server_name(&checked.name, &checked.namespace));
+    let made = certificates(checked, live, now)?;
+    match Channel::new(&made.authority, name.clone()) {
+        Ok(channel) => Ok((made, channel)),
+        Err(error) => {
+            tracing::warn!(name, %error, "the control channel gets new certificates");
+            let made = certificates(checked, &Live::default(), now)?;
+            let channel = Channel::new(&made.authority, name)?;
+            Ok((made, channel))
+        }
+    }
 }
 
 fn last_shares(cluster: &PoolerCluster) -> u32 {
@@ -177,7 +215,7 @@ fn next_look(outcome: &Outcome) -> Duration {
     match outcome {
         Outcome::Applied(_, _, _, told) if told.applied < told.pods => UNTOLD,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
-        Outcome::Applied(..) | Outcome::Failed(_) => UNDER_WAY,
+        Outcome::Applied(..) | Outcome::Failed(..) => UNDER_WAY,
         Outcome::Blocked(_) => BLOCKED,
         Outcome::Paused => AT_REST,
     }
@@ -197,7 +235,7 @@ mod tests {
     #[test]
     fn a_first_look_prepares_every_object() {
         let (_, plan, prepared, objects) =
-            prepare(&testing::dereferenced(), "poolwright:1").unwrap();
+            prepare(&testing::dereferenced(), "poolwright:1", 0).unwrap();
         assert_eq!((plan.per_pod, prepared.asked, prepared.wanted), (16, 2, 2));
         assert!(objects.disruption_budget.is_some());
     }
@@ -206,7 +244,7 @@ mod tests {
     fn replicas_beyond_the_maximum_are_capped() {
         let mut read = testing::dereferenced();
         read.cluster.spec.replicas = 7;
-        let (_, _, prepared, objects) = prepare(&read, "poolwright:1").unwrap();
+        let (_, _, prepared, objects) = prepare(&read, "poolwright:1", 0).unwrap();
         assert_eq!((prepared.asked, prepared.wanted), (7, 3));
         assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(3));
     }
@@ -215,6 +253,6 @@ mod tests {
     fn a_missing_secret_writes_nothing() {
         let mut read = testing::dereferenced();
         read.secrets.insert("ws-users".into(), None);
-        assert!(matches!(prepare(&read, "poolwright:1"), Err(Blocked::Problems(_))));
+        assert!(matches!(prepare(&read, "poolwright:1", 0), Err(Blocked::Problems(_))));
     }
 }

@@ -331,6 +331,8 @@ mod tests {
         read.secrets.insert("old".into(), Some(old));
         let found = validate(&read, "poolwright:1").unwrap_err();
         says(&found.credentials, "previousSecretRef.name: Secret old, key ws_002: found a SCRAM");
+        read.secrets.insert("old".into(), Some(testing::secret(&[])));
+        assert!(validate(&read, "poolwright:1").is_ok(), "the end of a rotation");
         read.secrets.insert("old".into(), None);
         let found = validate(&read, "poolwright:1").unwrap_err();
         says(&found.credentials, "previousSecretRef.name: found no Secret old");

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 
 /// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+const HANDSHAKE: Duration = Duration::from_secs(2);
 /// Handshakes at once: only the operator has a reason to come.
 const HANDSHAKES: usize = 16;
 /// After a failure to accept, which may last.

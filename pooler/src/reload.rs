@@ -26,8 +26,8 @@ const NAMED: usize = 20;
 pub struct Reloader {
     path: PathBuf,
     seen: Seen,
-    /// What stands in for the files.
-    pushed: Option<Pushed>,
+    /// What stands in for the files, and how those beside it were when they were read with it.
+    pushed: Option<(Pushed, Seen)>,
     /// What the process started with: the sockets still are as it says.
     started: Arc<Config>,
     config: watch::Sender<Arc<Config>>,
@@ -86,27 +86,31 @@ impl Reloader {
 
     /// Loads the files if one of them is not as it was.
     async fn look(&mut self) {
-        let seen = self.seen.clone();
-        let stale = spawn_blocking(move || Attempt::is_stale(&seen)).await;
+        let (seen, beside) = (self.seen.clone(), self.pushed.as_ref().map(|it| it.1.clone()));
+        let is_stale =
+            move || Attempt::is_stale(&seen) || beside.as_ref().is_some_and(Attempt::is_stale);
+        let stale = spawn_blocking(is_stale).await;
         if stale.unwrap_or(true) {
             self.reload().await;
         }
     }
 
     async fn reload(&mut self) {
-        let files = self.load(Pushed::default()).await;
-        let Some(pushed) = self.pushed.clone() else { return self.judge(files) };
+        let Some((files, seen)) = self.load(Pushed::default()).await else { return };
+        self.seen = seen;
+        if files.as_ref().is_ok_and(|news| news.config.is_torn()) {
+            return info!("settings and users are of different generations: waiting for the other");
+        }
         let current = self.config.borrow().generation;
-        match files {
-            Some((Ok(news), seen)) if news.config.generation > current => {
-                self.pushed = None;
-                self.judge(Some((Ok(news), seen)));
-            }
+        let later = files.as_ref().is_ok_and(|news| news.config.generation > current);
+        match self.pushed.take() {
             // What was pushed stands; its certificates may have been renewed on disk.
-            _ => {
-                let attempt = self.load(pushed).await;
-                self.judge(attempt);
+            Some((pushed, _)) if !later => {
+                let Some((result, seen)) = self.load(pushed.clone()).await else { return };
+                self.pushed = Some((pushed, seen));
+                self.judge(result);
             }
+            _ => self.judge(files),
         }
     }
 
@@ -119,8 +123,8 @@ impl Reloader {
                 (Verdict::Outdated, Vec::new())
             }
             Some((Ok(news), seen)) => {
-                self.pushed = Some(pushed);
-                self.judge(Some((Ok(news), seen)));
+                self.pushed = Some((pushed, seen));
+                self.accept(news);
                 (Verdict::Applied, Vec::new())
             }
             Some((Err(problems), _)) => {
@@ -145,9 +149,7 @@ impl Reloader {
         attempt.await.map_err(|panic| error!(%panic, "settings could not be read: a defect")).ok()
     }
 
-    fn judge(&mut self, loaded: Option<Loaded>) {
-        let Some((result, seen)) = loaded else { return };
-        self.seen = seen;
+    fn judge(&mut self, result: Result<News, Problems>) {
         match result {
             Ok(news) => self.accept(news),
             Err(problems) => self.reject(problems),

@@ -57,6 +57,7 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
             .and_then(|drain| drain.timeout)
             .map_or(defaults::DRAIN_TIMEOUT, |span| span.0),
         generation: file.generation,
+        users_generation: listed.generation,
     }
 }
 

@@ -32,6 +32,15 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Who wrote the file may number it; shown in metrics and logs.
     pub generation: Option<u64>,
+    /// The users file's own number.
+    pub users_generation: Option<u64>,
+}
+
+impl Settings {
+    /// The two files are of different generations: one of them has not arrived yet.
+    pub fn is_torn(&self) -> bool {
+        self.users_generation.is_some() && self.users_generation != self.generation
+    }
 }
 
 /// Where clients connect to.

@@ -42,7 +42,7 @@ section! {
 
 section! {
     /// The whole users file.
-    UsersFile { users: Vec<User>, }
+    UsersFile { users: Vec<User>, generation: u64, }
 }
 
 section! {

@@ -158,12 +158,13 @@ pub(crate) fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// The table as a tree; a users file has the rows under `users` only.
+/// The table as a tree; a users file has the rows under `users` and a generation only.
 fn schema(source: Source) -> Node {
     let rows = rows();
     let mut root = BTreeMap::new();
     for row in &rows {
-        if source == Source::Settings || row.path.starts_with("users[]") {
+        if source == Source::Settings || row.path.starts_with("users[]") || row.path == "generation"
+        {
             plant(&mut root, row.path, row, &rows);
         }
     }

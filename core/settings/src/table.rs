@@ -314,7 +314,7 @@ pub fn rows() -> Vec<Row> {
             "generation",
             Kind::Whole(0, u64::MAX, "generation"),
             Said("none"),
-            "Number of this version of the file; shown in metrics and logs.",
+            "Number of this version of the file; shown in metrics and logs. A users file may have one too: a running pooler takes the two over only when they are equal.",
         ),
     ]
 }

@@ -28,14 +28,14 @@ pub struct Files {
 }
 
 /// Both files, of the generation that is out already if they are as it is, else of the next:
-/// pods take no earlier one over.
+/// pods take no earlier one over. `ahead`: one that pods have been found to have, or 0.
 ///
 /// # Errors
 /// What the pooler would refuse, by the field of the PoolerCluster that it comes from.
-pub fn next(checked: &Validated, plan: &Plan, live: &Live) -> Result<Files, Problems> {
+pub fn next(checked: &Validated, plan: &Plan, live: &Live, ahead: u64) -> Result<Files, Problems> {
     let texts = live.settings.as_ref().and_then(|it| it.data.as_ref());
     let out = texts.and_then(|texts| texts.get(template::SETTINGS_FILE));
-    let last = out.and_then(|text| generation(text)).unwrap_or(0);
+    let last = out.and_then(|text| generation(text)).unwrap_or(0).max(ahead);
     let files = files(checked, plan, last)?;
     let credentials = credentials::secret(checked, files.users.clone()).data;
     let is_out = live.credentials.as_ref().is_some_and(|it| it.data == credentials);
@@ -46,14 +46,15 @@ pub fn next(checked: &Validated, plan: &Plan, live: &Live) -> Result<Files, Prob
 }
 
 fn generation(text: &str) -> Option<u64> {
-    let file: File = serde_yaml::from_str(text).ok()?;
-    file.generation
+    let file: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
+    file.get("generation")?.as_u64()
 }
 
 /// Writes both files and has them checked.
 fn files(checked: &Validated, plan: &Plan, generation: u64) -> Result<Files, Problems> {
     let settings = file(checked, plan, generation).to_yaml();
-    let users = UsersFile { users: Some(credentials::users(checked)) }.to_yaml();
+    let users = Some(credentials::users(checked));
+    let users = UsersFile { users, generation: Some(generation) }.to_yaml();
     match poolwright_settings::parse(&settings, Some(&users)) {
         Ok(_) => Ok(Files { settings, users }),
         Err(problems) => Err(by_source(problems.0, checked)),

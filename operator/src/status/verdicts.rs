@@ -34,7 +34,7 @@ pub fn of(outcome: &Outcome, last: &PoolerClusterStatus, ready: i32) -> Option<V
         Outcome::Applied(plan, prepared, _, told) => applied(plan, prepared, told),
         Outcome::Blocked(Blocked::Problems(problems)) => blocked(problems, last, ready),
         Outcome::Blocked(Blocked::Obstacle(obstacle)) => obstructed(obstacle, last),
-        Outcome::Failed(error) => failed(error, last),
+        Outcome::Failed(error, told) => failed(error, told.as_ref(), last),
     })
 }
 
@@ -60,7 +60,7 @@ fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
 }
 
 fn config(told: &Told) -> Verdict {
-    let Told { pods, applied, rejected, silent } = told;
+    let Told { pods, applied, rejected, silent, ahead: _ } = told;
     let so_many = format!("in force in {applied} of {pods} ready pods");
     let why = |reasons: &[String]| format!("{so_many}; {}", reasons.join("\n"));
     match () {
@@ -155,14 +155,17 @@ fn obstructed(obstacle: &Obstacle, last: &PoolerClusterStatus) -> Vec<Verdict> {
     verdicts
 }
 
-fn failed(error: &str, last: &PoolerClusterStatus) -> Vec<Verdict> {
+fn failed(error: &str, told: Option<&Told>, last: &PoolerClusterStatus) -> Vec<Verdict> {
     let reason = "ApplyFailed";
     let mut verdicts = vec![
         Verdict::new(READY, false, reason, error),
         Verdict::new(RECONCILING, true, reason, error),
         Verdict::new(STALLED, false, "Working", ""),
     ];
-    verdicts.extend(LATER.map(|type_| kept(type_, last)));
+    verdicts.extend(LATER.map(|type_| match told {
+        Some(told) if type_ == CONFIG => config(told),
+        _ => kept(type_, last),
+    }));
     verdicts
 }
 

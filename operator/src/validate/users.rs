@@ -9,6 +9,7 @@ use crate::dereference::Dereferenced;
 
 /// How a SCRAM verifier starts, as in pg_authid.
 const VERIFIER: &str = "SCRAM-SHA-256$";
+const USERS: &str = "a Secret whose keys are users and whose values are their passwords";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -26,7 +27,13 @@ pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Vec<User> {
     let mut taken = BTreeSet::new();
     for (index, source) in read.cluster.spec.auth.users.iter().enumerate() {
         let path = format!("spec.auth.users[{index}].secretRef.name");
-        for (key, value) in keys(read, &path, &source.secret_ref.name, found) {
+        let first = users.len();
+        let all = keys(read, &path, &source.secret_ref.name, found);
+        if all.is_empty() && found_secret(read, &source.secret_ref.name) {
+            let what = format!("no key in Secret {}", source.secret_ref.name);
+            found.push(Problem::new(&path, what, USERS, "add a key for each user"));
+        }
+        for (key, value) in all {
             let path = format!("{path}: Secret {}, key {key}", source.secret_ref.name);
             match user(key, value, path, &mut taken) {
                 Ok(user) => users.push(user),
@@ -37,7 +44,8 @@ pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Vec<User> {
             let path = format!("spec.auth.users[{index}].previousSecretRef.name");
             for (key, value) in keys(read, &path, &previous.name, found) {
                 let path = format!("{path}: Secret {}, key {key}", previous.name);
-                let mut same = users.iter_mut().filter(|user: &&mut User| user.name == *key);
+                // Only of this source: nobody gives a password to another source's user.
+                let mut same = users[first..].iter_mut().filter(|user| user.name == *key);
                 match (same.next(), second(value, path)) {
                     (Some(user), Ok(password)) => {
                         user.previous = Some(password).filter(|it| *it != user.proof);
@@ -88,27 +96,24 @@ pub fn authority(read: &Dereferenced, found: &mut Vec<Problem>) -> Option<Vec<u8
     pem.cloned()
 }
 
+/// The keys of a Secret; one that is not there is a problem.
 fn keys<'a>(
     read: &'a Dereferenced,
     path: &str,
     name: &str,
     found: &mut Vec<Problem>,
 ) -> Vec<(&'a String, &'a ByteString)> {
-    let expected = "a Secret whose keys are users and whose values are their passwords";
-    let mut missing = |what: String, remedy: &str| {
-        found.push(Problem::new(path, what, expected, remedy));
-    };
     let Some(secret) = read.secrets.get(name).and_then(Option::as_ref) else {
         let remedy =
             format!("create it: kubectl create secret generic {name} --from-literal=USER=PASSWORD");
-        missing(format!("no Secret {name}"), &remedy);
+        found.push(Problem::new(path, format!("no Secret {name}"), USERS, remedy));
         return Vec::new();
     };
-    let keys: Vec<_> = secret.data.iter().flatten().collect();
-    if keys.is_empty() {
-        missing(format!("no key in Secret {name}"), "add a key for each user");
-    }
-    keys
+    secret.data.iter().flatten().collect()
+}
+
+fn found_secret(read: &Dereferenced, name: &str) -> bool {
+    read.secrets.get(name).is_some_and(Option::is_some)
 }
 
 fn user(

@@ -155,3 +155,16 @@ async fn no_generation_before_a_pushed_one_comes_back_pushed_or_by_the_files() {
     running.reloader.look().await;
     assert_eq!(running.in_force(), (Some(6), 60, "hunter2".to_owned()));
 }
+
+#[tokio::test]
+async fn two_volumes_of_one_generation_are_taken_over_when_both_have_come() {
+    let mut running = start();
+    running.reloader.take(push(5, 50)).await;
+    running.folder.write("settings.yaml", format!("{SETTINGS}generation: 6\nmaxClients: 60\n"));
+    running.folder.write("credentials/users.yaml", format!("{USERS}generation: 4\n"));
+    running.reloader.look().await;
+    assert_eq!(running.in_force(), (Some(5), 50, "pushed".to_owned()));
+    running.folder.write("credentials/users.yaml", format!("{USERS}generation: 6\n"));
+    running.reloader.look().await;
+    assert_eq!(running.in_force(), (Some(6), 60, "hunter2".to_owned()));
+}

@@ -333,6 +333,6 @@ fn a_users_file_holds_users_only() {
     let told = problems(&format!("{SERVER}{DATABASE}usersFile: u"), Some("maxClients: 5"));
     assert_eq!(
         told,
-        "usersFile:maxClients: found an unknown field, expected one of users; remove it"
+        "usersFile:maxClients: found an unknown field, expected one of generation, users; remove it"
     );
 }

@@ -140,6 +140,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             prepared_statements: numbers.1,
             drain_timeout: numbers.2,
             generation: numbers.3,
+            users_generation: None,
         },
     )
 }
