@@ -1,9 +1,9 @@
 //! The API of Poolwright: the PoolerCluster's types, and with them the schema that the API
 //! server enforces. Nothing here talks to a cluster.
 //!
-//! Reading order: [`spec`] (what a user declares) with [`pods`] (how the pods run and are reached), [`status`] (what the operator answers),
-//! [`rules`] (what is refused at once, and why), [`yaml`] and [`mod@reference`]
-//! (the files that are made from them).
+//! Reading order: [`spec`] (what a user declares) with [`pods`] (how the pods run and are
+//! reached), [`status`] (what the operator answers), [`rules`] (what is refused at once, and
+//! why), [`yaml`] and [`mod@reference`] (the files that are made from them).
 
 #![forbid(unsafe_code)]
 
