@@ -16,7 +16,7 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-use crate::{build::metadata, hash, live::Live, names, validate::Validated};
+use crate::{build::metadata, live::Live, names, validate::Validated};
 
 pub const CA_CERTIFICATE: &str = "ca.crt";
 pub const CERTIFICATE: &str = "tls.crt";
@@ -99,22 +99,15 @@ fn bytes(text: &str) -> ByteString {
     ByteString(text.as_bytes().to_vec())
 }
 
-/// The hash that it carries is of its keys only: no metadata follows a secret.
 fn secret(
     checked: &Validated,
     name: fn(&str) -> String,
     data: BTreeMap<String, ByteString>,
     renew: String,
 ) -> Secret {
-    let keys = hash::of(&data.keys().collect::<Vec<_>>());
-    let mut secret = Secret {
-        metadata: metadata::owned(checked, name(&checked.name)),
-        data: Some(data),
-        type_: Some("Opaque".into()),
-        ..Secret::default()
-    };
+    let mut secret = metadata::secret(checked, name(&checked.name), data);
     secret.annotations_mut().insert(names::RENEW_AT.into(), renew);
-    metadata::noted(secret, keys)
+    secret
 }
 
 /// An authority, both parts in PEM, and what signs with it.

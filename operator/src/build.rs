@@ -83,16 +83,14 @@ mod tests {
     use super::*;
     use crate::{live::Live, size::size, testing};
 
-    fn made(checked: &Validated, live: &Live, ahead: u64) -> Objects {
+    fn made(checked: &Validated, live: &Live, ahead: u64, replicas: u32) -> Objects {
         let plan = size(checked, live, 0).unwrap();
         let files = settings::next(checked, &plan, live, ahead).unwrap();
-        objects(checked, files, template::template(checked), 2, 2)
+        objects(checked, files, template::template(checked), replicas, replicas)
     }
 
     fn built(checked: &Validated, replicas: u32) -> Objects {
-        let plan = size(checked, &Live::default(), 0).unwrap();
-        let files = settings::next(checked, &plan, &Live::default(), 0).unwrap();
-        objects(checked, files, template::template(checked), replicas, replicas)
+        made(checked, &Live::default(), 0, replicas)
     }
 
     fn documents(objects: &Objects) -> String {
@@ -186,18 +184,18 @@ mod tests {
             ..Live::default()
         };
         let checked = testing::validated();
-        let first = made(&checked, &Live::default(), 0);
-        let again = made(&checked, &stored(&first), 0);
+        let first = made(&checked, &Live::default(), 0, 2);
+        let again = made(&checked, &stored(&first), 0, 2);
         assert_eq!((generation(&first), generation(&again)), (Some(1), Some(1)));
         let mut rotated = checked.clone();
         rotated.users[0].proof = poolwright_settings::Secret::new("another");
-        let third = made(&rotated, &stored(&again), 0);
+        let third = made(&rotated, &stored(&again), 0, 2);
         let lower = Validated { budget: 40, ..rotated };
-        let fourth = made(&lower, &stored(&third), 0);
+        let fourth = made(&lower, &stored(&third), 0, 2);
         assert_eq!((generation(&third), generation(&fourth)), (Some(2), Some(3)));
         assert!(third.push().files.values().any(|text| text.contains("another")));
         // Somebody removed the settings, and pods have said what they have.
-        let counted_on = made(&lower, &Live::default(), 3);
+        let counted_on = made(&lower, &Live::default(), 3, 2);
         assert_eq!(generation(&counted_on), Some(4));
     }
 

@@ -6,7 +6,7 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 use poolwright_settings::raw;
 
 use super::{metadata, template};
-use crate::{hash, names, validate::Validated};
+use crate::{names, validate::Validated};
 
 /// The users as the pooler reads them.
 pub fn users(checked: &Validated) -> Vec<raw::User> {
@@ -28,18 +28,15 @@ pub fn users(checked: &Validated) -> Vec<raw::User> {
     checked.users.iter().map(user).collect()
 }
 
-/// The Secret. The hash that it carries is of its keys only: no metadata follows a password.
 pub fn secret(checked: &Validated, users: String) -> Secret {
+    metadata::secret(checked, names::credentials(&checked.name), data(checked, users))
+}
+
+/// What the Secret holds, by file name.
+pub fn data(checked: &Validated, users: String) -> BTreeMap<String, ByteString> {
     let mut data: BTreeMap<_, _> =
         [(template::USERS_FILE.to_owned(), ByteString(users.into_bytes()))].into();
     let ca = checked.ca.iter().map(|pem| (template::CA_FILE.to_owned(), ByteString(pem.clone())));
     data.extend(ca);
-    let keys = hash::of(&data.keys().collect::<Vec<_>>());
-    let secret = Secret {
-        metadata: metadata::owned(checked, names::credentials(&checked.name)),
-        data: Some(data),
-        type_: Some("Opaque".into()),
-        ..Secret::default()
-    };
-    metadata::noted(secret, keys)
+    data
 }

@@ -1,6 +1,10 @@
 //! Names, labels and the owner of every object, and the hash of what was built.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::ResourceExt;
 use serde::Serialize;
 
@@ -24,7 +28,20 @@ pub fn hashed<K: ResourceExt + Serialize>(object: K) -> K {
     noted(object, hash)
 }
 
-pub fn noted<K: ResourceExt>(mut object: K, hash: String) -> K {
+/// A Secret of this name. The hash that it carries is of its keys only: no metadata follows
+/// what is secret.
+pub fn secret(checked: &Validated, name: String, data: BTreeMap<String, ByteString>) -> Secret {
+    let keys = hash::of(&data.keys().collect::<Vec<_>>());
+    let secret = Secret {
+        metadata: owned(checked, name),
+        data: Some(data),
+        type_: Some("Opaque".into()),
+        ..Secret::default()
+    };
+    noted(secret, keys)
+}
+
+fn noted<K: ResourceExt>(mut object: K, hash: String) -> K {
     object.annotations_mut().insert(names::APPLIED_HASH.into(), hash);
     object
 }

@@ -36,13 +36,15 @@ pub fn next(checked: &Validated, plan: &Plan, live: &Live, ahead: u64) -> Result
     let texts = live.settings.as_ref().and_then(|it| it.data.as_ref());
     let out = texts.and_then(|texts| texts.get(template::SETTINGS_FILE));
     let last = out.and_then(|text| generation(text)).unwrap_or(0).max(ahead);
-    let files = files(checked, plan, last)?;
-    let credentials = credentials::secret(checked, files.users.clone()).data;
+    let same = files(checked, plan, last);
+    let credentials = Some(credentials::data(checked, same.users.clone()));
     let is_out = live.credentials.as_ref().is_some_and(|it| it.data == credentials);
-    if is_out && out == Some(&files.settings) {
-        return Ok(files);
+    let files =
+        if is_out && out == Some(&same.settings) { same } else { files(checked, plan, last + 1) };
+    match poolwright_settings::parse(&files.settings, Some(&files.users)) {
+        Ok(_) => Ok(files),
+        Err(problems) => Err(by_source(problems.0, checked)),
     }
-    self::files(checked, plan, last + 1)
 }
 
 fn generation(text: &str) -> Option<u64> {
@@ -50,15 +52,11 @@ fn generation(text: &str) -> Option<u64> {
     file.get("generation")?.as_u64()
 }
 
-/// Writes both files and has them checked.
-fn files(checked: &Validated, plan: &Plan, generation: u64) -> Result<Files, Problems> {
+fn files(checked: &Validated, plan: &Plan, generation: u64) -> Files {
     let settings = file(checked, plan, generation).to_yaml();
     let users = Some(credentials::users(checked));
     let users = UsersFile { users, generation: Some(generation) }.to_yaml();
-    match poolwright_settings::parse(&settings, Some(&users)) {
-        Ok(_) => Ok(Files { settings, users }),
-        Err(problems) => Err(by_source(problems.0, checked)),
-    }
+    Files { settings, users }
 }
 
 pub fn config_map(checked: &Validated, settings: String) -> ConfigMap {

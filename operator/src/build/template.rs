@@ -16,7 +16,6 @@ use k8s_openapi::{
         util::intstr::IntOrString,
     },
 };
-
 use poolwright_crds::{Pods, Resources};
 
 use super::Template;
@@ -162,28 +161,25 @@ fn variable(it: &poolwright_crds::EnvVar) -> EnvVar {
     EnvVar { name: it.name.clone(), value: Some(it.value.clone()), ..EnvVar::default() }
 }
 
-/// No CPU limit by default: throttling a pooler makes every tenant wait.
 fn resources(asked: Option<&Resources>) -> ResourceRequirements {
-    if let Some(Resources { requests, limits }) = asked {
-        let quantities = |texts: &BTreeMap<String, String>| {
-            let all = texts.iter().map(|(name, amount)| (name.clone(), Quantity(amount.clone())));
-            (!texts.is_empty()).then(|| all.collect())
-        };
-        return ResourceRequirements {
-            requests: quantities(requests),
-            limits: quantities(limits),
-            ..ResourceRequirements::default()
-        };
-    }
-    let quantities = |pairs: &[(&str, &str)]| {
-        let quantity =
-            |(name, amount): &(&str, &str)| ((*name).to_owned(), Quantity((*amount).to_owned()));
-        Some(pairs.iter().map(quantity).collect())
+    let Resources { requests, limits } = asked.cloned().unwrap_or_else(default_resources);
+    let quantities = |texts: BTreeMap<String, String>| {
+        let quantity = |(name, amount)| (name, Quantity(amount));
+        (!texts.is_empty()).then(|| texts.into_iter().map(quantity).collect())
     };
     ResourceRequirements {
-        requests: quantities(&[("cpu", "100m"), ("memory", "128Mi")]),
-        limits: quantities(&[("memory", "1Gi")]),
+        requests: quantities(requests),
+        limits: quantities(limits),
         ..ResourceRequirements::default()
+    }
+}
+
+/// No CPU limit: throttling a pooler makes every tenant wait.
+fn default_resources() -> Resources {
+    let amount = |name: &str, amount: &str| (name.to_owned(), amount.to_owned());
+    Resources {
+        requests: [amount("cpu", "100m"), amount("memory", "128Mi")].into(),
+        limits: [amount("memory", "1Gi")].into(),
     }
 }
 
