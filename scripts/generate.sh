@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes the files that have their source elsewhere: the CRD and its reference page
-# from the types in crds/, the chart's copies of it and of the operator's rules, the table of
-# settings in docs/ and the operator's examples from their tests.
+# Writes the files that have their source elsewhere: the CRD and its reference page from the
+# types in crds/, the chart's copies of it and of the operator's rules, the table of settings
+# in docs/ and the operator's examples from their tests.
 #
 #   generate.sh           write them
 #   generate.sh --check   fail if one is stale, change nothing

@@ -1,10 +1,10 @@
 //! The operator: PoolerClusters in, pooler pods out. It reads and writes Kubernetes objects
 //! and never dials Postgres.
 //!
-//! Reading order: [`election`] (who acts), [`controller`] (what wakes a reconcile), [`reconcile`] (the steps in their
-//! order), then the steps: [`dereference`], [`validate`], [`size`], [`roll`], [`build`],
-//! [`apply`], [`push`], [`status`]. Only the first and [`apply`] and [`status`] hold a client;
-//! [`push`] speaks to pods.
+//! Reading order: [`election`] (who acts), [`controller`] (what wakes a reconcile),
+//! [`reconcile`] (the steps in their order), then the steps: [`dereference`], [`validate`],
+//! [`size`], [`roll`], [`build`], [`apply`], [`push`], [`status`]. Only the first and
+//! [`apply`] and [`status`] hold a client; [`push`] speaks to pods.
 
 #![forbid(unsafe_code)]
 

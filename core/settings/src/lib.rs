@@ -3,8 +3,8 @@
 //!
 //! Reading order: [`table`] lists every setting once; `shape` walks the YAML by that table and
 //! `kind` judges each value; [`raw`] is the file as written; `check` resolves it into `checked`;
-//! `render` writes checked settings back; [`control`] is how they are pushed; [`fn@diff`] says what a change touches; [`mod@reference`]
-//! is the manual page.
+//! `render` writes checked settings back; [`control`] is how they are pushed; [`fn@diff`] says
+//! what a change touches; [`mod@reference`] is the manual page.
 
 mod check;
 mod checked;
