@@ -14,21 +14,21 @@ use crate::setup::Login;
 pub fn start(place: &Place) -> Result<Launch> {
     let program = binary()?;
     let mut settings = settings(place)?;
-    // Builds from before these settings can still be measured where they do not matter.
     let asked = place.setup;
-    let shared = asked.workers > 1 && asked.databases == 1;
-    for (path, value, needed) in [
-        ("workers", asked.workers.to_string(), asked.workers > 1),
-        ("databases.0.workers", if shared { asked.workers } else { 1 }.to_string(), shared),
-        ("listen.auth", "trust".to_owned(), asked.login == Login::Trust),
-    ] {
-        if path == "listen.auth" && asked.login == Login::Scram {
-            continue;
-        }
-        let more = settings.clone().with(path, &value);
+    let workers = asked.workers.to_string();
+    let mut additions = vec![("workers", workers.as_str())];
+    if asked.workers > 1 && asked.databases == 1 {
+        additions.push(("databases.0.workers", &workers));
+    }
+    if asked.login == Login::Trust {
+        additions.push(("listen.auth", "trust"));
+    }
+    for (path, value) in additions {
+        let more = settings.clone().with(path, value);
         match problems(place, &program, &more)? {
             None => settings = more,
-            Some(_) if !needed => {}
+            // Builds from before this setting have one worker.
+            Some(_) if path == "workers" && asked.workers == 1 => {}
             Some(problems) => return Ok(Launch::LeftOut(format!("this build: {problems}"))),
         }
     }
