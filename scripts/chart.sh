@@ -34,9 +34,11 @@ renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment Role
 renders "CustomResourceDefinition Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set watchNamespace=apps
 renders "ClusterRole ClusterRoleBinding Deployment Role RoleBinding ServiceAccount" --set crds.install=false
 renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
+renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment NetworkPolicy Role RoleBinding ServiceAccount" --set networkPolicy.enabled=true
 refuses --set image.tga=1
 refuses --set replicas=0
 refuses --set image.pullPolicy=Sometimes
+refuses --set networkPolicy.metrics=all
 refuses --set watchNamespace=Not_A_Name
 refuses --set serviceAccount.create=false
 "$root/scripts/manifest.sh" --check

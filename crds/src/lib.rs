@@ -2,12 +2,13 @@
 //! server enforces. Nothing here talks to a cluster.
 //!
 //! Reading order: [`spec`] (what a user declares) with [`pods`] (how the pods run and are
-//! reached), [`status`] (what the operator answers), [`rules`] (what is refused at once, and
-//! why), [`yaml`] and [`mod@reference`] (the files that are made from them).
+//! reached) and [`network`] (by whom), [`status`] (what the operator answers), [`rules`] (what is
+//! refused at once, and why), [`yaml`] and [`mod@reference`] (the files that are made from them).
 
 #![forbid(unsafe_code)]
 
 mod defaults;
+pub mod network;
 pub mod pods;
 pub mod reference;
 pub mod rules;
@@ -15,6 +16,7 @@ pub mod spec;
 pub mod status;
 pub mod yaml;
 
+pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
 pub use spec::{
     Auth, Budget, CaSecretRef, ConfigMapKeyRef, Database, Drain, Endpoints, PerDatabase, PerTenant,

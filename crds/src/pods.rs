@@ -154,7 +154,7 @@ fn texts(most: u32, longest: u32) -> Schema {
     })
 }
 
-fn labels(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
     texts(32, 63)
 }
 

@@ -138,6 +138,13 @@ pub fn traffic_policy_needs_an_outside() -> Rule {
     )
 }
 
+pub fn pods_or_addresses() -> Rule {
+    numbers(
+        "has(self.ipBlock) != (has(self.podSelector) || has(self.namespaceSelector))",
+        "expected either ipBlock or at least one of podSelector and namespaceSelector",
+    )
+}
+
 pub fn one_source() -> Rule {
     numbers(
         "has(self.count) != has(self.configMapKeyRef)",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     defaults,
+    network::NetworkPolicy,
     pods::{Pods, Service},
     rules,
     status::PoolerClusterStatus,
@@ -96,6 +97,12 @@ pub struct PoolerClusterSpec {
     /// How clients reach the pods.
     #[serde(default)]
     pub service: Service,
+
+    /// If it is there, even empty, the pods get a NetworkPolicy: clients and metrics reach the
+    /// ports that are theirs, and the port for settings is open to the operator's pods only.
+    /// Default: none, and whoever reaches a pod reaches all of its ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicy>,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

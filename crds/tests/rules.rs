@@ -130,6 +130,22 @@ fn a_database_has_exactly_one_source_of_tenants() {
 }
 
 #[test]
+fn a_peer_is_pods_or_addresses() {
+    let path = "/spec/networkPolicy";
+    let of = |peer: Value| with(path, json!({"clients": [peer]}));
+    let pods = json!({"podSelector": {}, "namespaceSelector": {"matchLabels": {"a": "b"}}});
+    let range = json!({"ipBlock": {"cidr": "10.0.0.0/8"}});
+    let both = json!({"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}});
+    for peer in [json!({}), both] {
+        refused(&of(peer), None, "either ipBlock or at least one of");
+    }
+    for peer in [pods, range] {
+        accepted(&of(peer), None);
+    }
+    accepted(&with(path, json!({})), None);
+}
+
+#[test]
 fn verification_without_an_authority_is_refused() {
     let path = "/spec/server/tls";
     refused(

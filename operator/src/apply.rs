@@ -3,10 +3,7 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{core::v1::Pod, policy::v1::PodDisruptionBudget},
-};
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -74,12 +71,14 @@ pub async fn apply(
         client_service,
         headless_service,
         disruption_budget,
+        network_policy,
         stateful_set,
     } = objects;
     writer.ensure(service_account, live.service_account.as_ref()).await?;
     writer.ensure(headless_service, live.headless_service.as_ref()).await?;
     writer.ensure(client_service, live.client_service.as_ref()).await?;
-    writer.guard(disruption_budget, live.disruption_budget.as_ref()).await?;
+    writer.settle(disruption_budget, live.disruption_budget.as_ref()).await?;
+    writer.settle(network_policy, live.network_policy.as_ref()).await?;
     writer.ensure(stateful_set, live.stateful_set.as_ref()).await?;
     let replaced = writer.replace(delete).await?;
     Ok(Applied { replaced })
@@ -136,16 +135,18 @@ impl Writer<'_> {
         done
     }
 
-    async fn guard(
-        &self,
-        desired: Option<PodDisruptionBudget>,
-        live: Option<&PodDisruptionBudget>,
-    ) -> Result<(), Error> {
+    /// Applies what is wanted, or deletes what is there and not wanted any more.
+    async fn settle<K>(&self, desired: Option<K>, live: Option<&K>) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
         match (desired, live) {
             (Some(desired), live) => self.ensure(desired, live).await.map(drop),
-            (None, Some(live)) => {
-                self.delete::<PodDisruptionBudget>(&live.name_any(), only(live)).await.map(drop)
-            }
+            (None, Some(live)) => self.delete::<K>(&live.name_any(), only(live)).await.map(drop),
             (None, None) => Ok(()),
         }
     }

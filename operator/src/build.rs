@@ -5,6 +5,7 @@ mod accounts;
 mod budgets;
 mod credentials;
 pub mod metadata;
+mod policies;
 mod services;
 pub mod settings;
 mod stateful_set;
@@ -15,12 +16,13 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PodTemplateSpec, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
 use poolwright_settings::control::Push;
 
-use crate::validate::Validated;
+use crate::{home::Home, validate::Validated};
 use settings::Files;
 
 /// Everything that is applied for one PoolerCluster.
@@ -33,6 +35,8 @@ pub struct Objects {
     pub headless_service: Service,
     /// None where a single pod runs: it could never be evicted.
     pub disruption_budget: Option<PodDisruptionBudget>,
+    /// None where the user wants none.
+    pub network_policy: Option<NetworkPolicy>,
     pub stateful_set: StatefulSet,
 }
 
@@ -62,9 +66,11 @@ pub fn objects(
     checked: &Validated,
     files: Files,
     template: Template,
+    home: &Home,
     replicas: u32,
     wanted: u32,
 ) -> Objects {
+    let policy = checked.network_policy.as_ref();
     Objects {
         service_account: accounts::service_account(checked),
         settings: settings::config_map(checked, files.settings),
@@ -72,6 +78,7 @@ pub fn objects(
         client_service: services::client(checked),
         headless_service: services::headless(checked),
         disruption_budget: (wanted > 1).then(|| budgets::disruption_budget(checked)),
+        network_policy: policy.map(|it| policies::network_policy(checked, it, home)),
         stateful_set: stateful_set::stateful_set(checked, template, replicas),
     }
 }
@@ -86,7 +93,7 @@ mod tests {
     fn made(checked: &Validated, live: &Live, ahead: u64, replicas: u32) -> Objects {
         let plan = size(checked, live, 0).unwrap();
         let files = settings::next(checked, &plan, live, ahead).unwrap();
-        objects(checked, files, template::template(checked), replicas, replicas)
+        objects(checked, files, template::template(checked), &testing::home(), replicas, replicas)
     }
 
     fn built(checked: &Validated, replicas: u32) -> Objects {
@@ -101,6 +108,7 @@ mod tests {
             client_service,
             headless_service,
             disruption_budget,
+            network_policy,
             stateful_set,
         } = objects;
         [
@@ -110,6 +118,7 @@ mod tests {
             serde_yaml::to_string(client_service),
             serde_yaml::to_string(headless_service),
             serde_yaml::to_string(disruption_budget),
+            serde_yaml::to_string(network_policy),
             serde_yaml::to_string(stateful_set),
         ]
         .map(Result::unwrap)
@@ -140,6 +149,7 @@ mod tests {
             tls: poolwright_crds::TlsMode::VerifyFull,
             ca: Some(b"-----BEGIN CERTIFICATE-----\n".to_vec()),
             restarted_at: Some("2026-01-01T00:00:00Z".into()),
+            network_policy: Some(testing::network_policy()),
             ..testing::validated()
         };
         check("verified.yaml", &checked, 1);

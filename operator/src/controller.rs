@@ -12,6 +12,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -94,6 +95,7 @@ fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
         .owns(scope.metadata::<Service>(client), ours())
         .owns(scope.metadata::<ServiceAccount>(client), ours())
         .owns(scope.metadata::<PodDisruptionBudget>(client), ours())
+        .owns(scope.metadata::<NetworkPolicy>(client), ours())
         .watches(scope.metadata::<Pod>(client), ours(), |pod| of_pod(&pod.metadata))
         .watches(scope.metadata::<ConfigMap>(client), all(), move |object| {
             of_object(Kind::ConfigMap, &object.metadata, &configs.state())

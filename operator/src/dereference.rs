@@ -108,6 +108,7 @@ impl Reader<'_> {
             client_service: self.one(name).await?,
             headless_service: self.one(&names::headless_service(name)).await?,
             disruption_budget: self.one(name).await?,
+            network_policy: self.one(&names::network_policy(name)).await?,
             stateful_set: self.one(name).await?,
             pods: Vec::new(),
         };

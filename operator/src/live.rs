@@ -5,6 +5,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -25,6 +26,7 @@ pub struct Live {
     pub client_service: Option<Service>,
     pub headless_service: Option<Service>,
     pub disruption_budget: Option<PodDisruptionBudget>,
+    pub network_policy: Option<NetworkPolicy>,
     pub stateful_set: Option<StatefulSet>,
     pub pods: Vec<Pod>,
 }
@@ -56,6 +58,7 @@ impl Live {
             client_service,
             headless_service,
             disruption_budget,
+            network_policy,
             stateful_set,
             pods: _,
         } = self;
@@ -69,6 +72,7 @@ impl Live {
             ("Secret", control.as_ref().map(|it| &it.metadata)),
             ("ServiceAccount", service_account.as_ref().map(|it| &it.metadata)),
             ("PodDisruptionBudget", disruption_budget.as_ref().map(|it| &it.metadata)),
+            ("NetworkPolicy", network_policy.as_ref().map(|it| &it.metadata)),
         ];
         all.into_iter().filter_map(|(kind, meta)| meta.map(|meta| (kind, meta))).collect()
     }

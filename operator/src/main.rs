@@ -17,6 +17,7 @@ mod dereference;
 mod election;
 mod hash;
 mod health;
+mod home;
 mod live;
 mod metrics;
 mod names;
@@ -41,7 +42,13 @@ use clap::Parser;
 use futures::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{controller::Scope, election::Candidate, metrics::Metrics, reconcile::Context};
+use crate::{
+    controller::Scope,
+    election::Candidate,
+    home::{Home, Labels},
+    metrics::Metrics,
+    reconcile::Context,
+};
 
 /// Runs PostgreSQL pooler pods for every PoolerCluster.
 #[derive(Parser)]
@@ -53,6 +60,10 @@ struct Args {
     /// Image of pooler pods whose PoolerCluster names none.
     #[arg(long, env = "POOLWRIGHT_IMAGE", default_value = "")]
     image: String,
+    /// Labels of the operator's own pods, as key=value,key=value: pods whose PoolerCluster wants a
+    /// NetworkPolicy take settings from these alone. Empty: from all pods of its namespace.
+    #[arg(long, env = "POOLWRIGHT_LABELS", default_value = "")]
+    labels: Labels,
     /// Name in the election of a leader; unique among the operator's pods.
     #[arg(long, env = "POOLWRIGHT_IDENTITY", default_value_t = host_and_process())]
     identity: String,
@@ -70,7 +81,8 @@ async fn main() -> anyhow::Result<()> {
     let config = kube::Config::infer().await.context("find the cluster")?;
     let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
     let metrics = Arc::new(Metrics::default());
-    let context = Arc::new(Context::new(client, args.image, Arc::clone(&metrics)));
+    let home = Home { namespace: config.default_namespace.clone(), labels: args.labels };
+    let context = Arc::new(Context::new(client, args.image, home, Arc::clone(&metrics)));
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
     let operate = operate(Scope::of(&args.namespace), context, config, &args.identity);
     tokio::select! {

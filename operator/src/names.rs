@@ -44,6 +44,10 @@ pub fn server_name(cluster: &str, namespace: &str) -> String {
     format!("{cluster}.{namespace}.pooler.poolwright.dev")
 }
 
+pub fn network_policy(cluster: &str) -> String {
+    format!("{cluster}-pooler")
+}
+
 pub fn service_account(cluster: &str) -> String {
     format!("{cluster}-pooler")
 }

@@ -17,6 +17,7 @@ use crate::{
     authority::{Certificates, certificates},
     build::{self, Objects, template},
     dereference::{self, Dereferenced, dereference},
+    home::Home,
     live::{Live, Obstacle},
     metrics::Metrics,
     names,
@@ -41,6 +42,7 @@ const UNTOLD: Duration = Duration::from_secs(5);
 pub struct Context {
     pub client: Client,
     pub image: String,
+    pub home: Home,
     pub metrics: Arc<Metrics>,
     retries: Retries,
     /// Generations that pods were found ahead by, by uid of the PoolerCluster.
@@ -49,10 +51,10 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(client: Client, image: String, metrics: Arc<Metrics>) -> Context {
+    pub fn new(client: Client, image: String, home: Home, metrics: Arc<Metrics>) -> Context {
         let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics));
         let (retries, ahead) = (Retries::default(), Mutex::default());
-        Context { client, image, metrics, retries, ahead, reporter }
+        Context { client, image, home, metrics, retries, ahead, reporter }
     }
 
     fn ahead(&self, uid: &str) -> u64 {
@@ -143,7 +145,8 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     }
     let writer = Writer { client: &context.client, namespace, metrics: &context.metrics };
     let uid = read.cluster.uid().unwrap_or_default();
-    let (outcome, failure) = match prepare(&read, &context.image, context.ahead(&uid)) {
+    let prepared = prepare(&read, &context.image, &context.home, context.ahead(&uid));
+    let (outcome, failure) = match prepared {
         Err(blocked) => (Outcome::Blocked(blocked), None),
         Ok((checked, plan, prepared, objects)) => {
             let (certificates, channel) = channel(&checked, &read.live)?;
@@ -173,6 +176,7 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
 fn prepare(
     read: &Dereferenced,
     image: &str,
+    home: &Home,
     ahead: u64,
 ) -> Result<(Validated, Plan, Prepared, Objects), Blocked> {
     let uid = read.cluster.uid().unwrap_or_default();
@@ -185,7 +189,7 @@ fn prepare(
     let template = template::template(&checked);
     let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
     let files = build::settings::next(&checked, &plan, &read.live, ahead)?;
-    let objects = build::objects(&checked, files, template, roll.replicas, wanted);
+    let objects = build::objects(&checked, files, template, home, roll.replicas, wanted);
     let prepared = Prepared { asked: checked.replicas, wanted, roll };
     Ok((checked, plan, prepared, objects))
 }
@@ -235,7 +239,7 @@ mod tests {
     #[test]
     fn a_first_look_prepares_every_object() {
         let (_, plan, prepared, objects) =
-            prepare(&testing::dereferenced(), "poolwright:1", 0).unwrap();
+            prepare(&testing::dereferenced(), "poolwright:1", &testing::home(), 0).unwrap();
         assert_eq!((plan.per_pod, prepared.asked, prepared.wanted), (16, 2, 2));
         assert!(objects.disruption_budget.is_some());
     }
@@ -244,7 +248,8 @@ mod tests {
     fn replicas_beyond_the_maximum_are_capped() {
         let mut read = testing::dereferenced();
         read.cluster.spec.replicas = 7;
-        let (_, _, prepared, objects) = prepare(&read, "poolwright:1", 0).unwrap();
+        let (_, _, prepared, objects) =
+            prepare(&read, "poolwright:1", &testing::home(), 0).unwrap();
         assert_eq!((prepared.asked, prepared.wanted), (7, 3));
         assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(3));
     }
@@ -253,6 +258,9 @@ mod tests {
     fn a_missing_secret_writes_nothing() {
         let mut read = testing::dereferenced();
         read.secrets.insert("ws-users".into(), None);
-        assert!(matches!(prepare(&read, "poolwright:1", 0), Err(Blocked::Problems(_))));
+        assert!(matches!(
+            prepare(&read, "poolwright:1", &testing::home(), 0),
+            Err(Blocked::Problems(_))
+        ));
     }
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     dereference::Dereferenced,
+    home::Home,
     live::Live,
     names,
     validate::{Validated, validate},
@@ -80,6 +81,25 @@ pub fn set_user(read: &mut Dereferenced, name: &str, value: &[u8]) {
 pub fn secret(users: &[(&str, &[u8])]) -> Secret {
     let pair = |(name, value): &(&str, &[u8])| ((*name).to_owned(), ByteString((*value).into()));
     Secret { data: Some(users.iter().map(pair).collect()), ..Secret::default() }
+}
+
+pub fn home() -> Home {
+    let labels = "app.kubernetes.io/name=poolwright,app.kubernetes.io/component=operator";
+    Home { namespace: "poolwright".into(), labels: labels.parse().unwrap() }
+}
+
+/// Clients from pods, namespaces and addresses; metrics from one namespace.
+pub fn network_policy() -> poolwright_crds::NetworkPolicy {
+    let policy = json!({
+        "clients": [
+            {"podSelector": {}},
+            {"podSelector": {"matchLabels": {"app": "chat"}},
+             "namespaceSelector": {"matchLabels": {"team": "chat"}}},
+            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+        ],
+        "metrics": [{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}],
+    });
+    serde_json::from_value(policy).unwrap()
 }
 
 pub fn validated() -> Validated {

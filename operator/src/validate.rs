@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
-use poolwright_crds::{Pods, PoolMode, PoolerClusterSpec, Service, TlsMode};
+use poolwright_crds::{NetworkPolicy, Pods, PoolMode, PoolerClusterSpec, Service, TlsMode};
 use poolwright_settings::{Problem, Span};
 
 pub use crate::validate::users::User;
@@ -44,6 +44,8 @@ pub struct Validated {
     pub pods: Pods,
     /// How clients reach them.
     pub service: Service,
+    /// Who may; None: everybody who reaches the pods.
+    pub network_policy: Option<NetworkPolicy>,
 }
 
 /// The pool of one tenant in one pod.
@@ -108,6 +110,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         pool: pool(spec, found),
         pods: spec.pods.clone(),
         service: spec.service.clone(),
+        network_policy: spec.network_policy.clone(),
         drain: duration("spec.drain.timeout", &spec.drain.timeout, found),
         databases: tenants::resolve(read, &mut problems.tenants),
         users: users::resolve(read, &mut problems.credentials),

@@ -18,6 +18,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* The same as key=value,key=value. */}}
+{{- define "poolwright.selectorPairs" -}}
+{{- $pairs := list }}
+{{- range $key, $value := include "poolwright.selectorLabels" . | fromYaml }}
+{{- $pairs = append $pairs (printf "%s=%s" $key $value) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- end }}
+
 {{- define "poolwright.labels" -}}
 {{ include "poolwright.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

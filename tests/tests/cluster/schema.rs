@@ -69,6 +69,14 @@ fn bad_values() -> Vec<(Value, &'static [&'static str])> {
         ),
         (databases(&[database("a", json!({}))]), &["exactly one of count and configMapKeyRef"]),
         (databases(&[]), &["spec.databases"]),
+        (
+            json!({"networkPolicy": {"clients": [{}]}}),
+            &["spec.networkPolicy.clients[0]", "either ipBlock or at least one of podSelector"],
+        ),
+        (
+            json!({"networkPolicy": {"metrics": [{"ipBlock": {"cidr": "10.0.0.0"}}]}}),
+            &["spec.networkPolicy.metrics[0].ipBlock.cidr", "10.0.0.0"],
+        ),
         (json!({"poolMode": "statement"}), &["spec.poolMode", "\"transaction\", \"session\""]),
         (json!({"replicas": -1}), &["spec.replicas", "greater than or equal to 0"]),
         (

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 on_stage! {
     pods_run_with_no_rights 0: pods_without_rights;
     disruption_budgets_and_scales_follow_the_replicas 0: follows_the_replicas;
+    a_network_policy_is_there_as_long_as_it_is_asked_for 0: network_policy;
     a_paused_pooler_cluster_is_left_alone 0: left_alone;
     a_deleted_pooler_cluster_leaves_nothing 0: leaves_nothing;
 }
@@ -90,6 +91,40 @@ async fn columns(stage: &Stage) -> Result<()> {
     ensure!(head == &words("NAME READY PODS TENANTS GRANTED/BUDGET MODE AGE"), "{table}");
     ensure!(row[..6] == words("workspaces True 1/1 20 50/50 transaction"), "{table}");
     Ok(())
+}
+
+/// Its shape, and that it means the operator's own pods: the network of the local cluster enforces
+/// no policy.
+async fn network_policy(stage: &Stage) -> Result<()> {
+    let clients = json!([{"podSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]);
+    let wanted = json!({"spec": {"replicas": 0, "networkPolicy": {"clients": clients}}});
+    stage.namespace.apply(&stage.cluster(NAME, wanted)?).await?;
+    let policy = eventually("there is a NetworkPolicy", seconds(30), async || {
+        Ok(Some(stage.namespace.get(&format!("networkpolicy/{NAME}-pooler")).await?))
+    })
+    .await?;
+    let ports = policy["spec"]["ingress"].as_array().context("it lets nobody in")?;
+    let from = |port: i64| ports.iter().find(|it| number(it, "/ports/0/port") == port);
+    let from = |port| from(port).with_context(|| format!("no rule for port {port}: {policy}"));
+    ensure!(from(6432)?["from"] == clients, "clients: {policy}");
+    ensure!(from(9187)?.get("from").is_none(), "metrics: {policy}");
+
+    let operator = &from(9188)?["from"][0];
+    let place = &operator["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"];
+    ensure!(*place == stage.operator.namespace.0.as_str(), "settings: {policy}");
+    let labels = operator["podSelector"]["matchLabels"].as_object().context("any pod")?;
+    let labels =
+        labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("")));
+    let selector = labels.collect::<Vec<_>>().join(",");
+    let pods = stage.operator.namespace.list(&format!("pods --selector {selector}")).await?;
+    ensure!(!pods.is_empty(), "{selector} selects no pod of the operator");
+
+    let without = json!({"spec": {"networkPolicy": null}});
+    stage.namespace.patch(&format!("poolercluster/{NAME}"), &without).await?;
+    eventually("it is gone", seconds(30), async || {
+        Ok(stage.namespace.list("networkpolicies").await?.is_empty().then_some(()))
+    })
+    .await
 }
 
 async fn left_alone(stage: &Stage) -> Result<()> {
