@@ -19,8 +19,8 @@ pub mod yaml;
 pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
 pub use spec::{
-    Auth, Budget, CaSecretRef, ConfigMapKeyRef, Database, Drain, Endpoints, PerDatabase, PerTenant,
-    PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile, SecretRef, Server, Sizing, Tenants, Tls,
-    TlsMode, UserSource,
+    Auth, Budget, CaSecretRef, ConfigMapKeyRef, Control, ControlCertificates, Database, Drain,
+    Endpoints, PerDatabase, PerTenant, PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile,
+    SecretRef, Server, Sizing, Tenants, Tls, TlsMode, UserSource,
 };
 pub use status::{PoolerClusterStatus, SizingStatus};

@@ -145,6 +145,14 @@ pub fn pods_or_addresses() -> Rule {
     )
 }
 
+pub fn two_secrets() -> Rule {
+    text(
+        "self.podsSecretRef.name != self.operatorSecretRef.name",
+        r#"'"' + self.podsSecretRef.name + '" twice'"#,
+        "two Secrets: with the certificate of the operator a pod could change the settings of others",
+    )
+}
+
 pub fn one_source() -> Rule {
     numbers(
         "has(self.count) != has(self.configMapKeyRef)",

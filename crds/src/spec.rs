@@ -103,6 +103,32 @@ pub struct PoolerClusterSpec {
     /// Default: none, and whoever reaches a pod reaches all of its ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
+
+    /// How the operator reaches the pods.
+    #[serde(default)]
+    pub control: Control,
+}
+
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Control {
+    /// Certificates of your own, such as cert-manager's, in place of those that the operator makes
+    /// and renews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<ControlCertificates>,
+}
+
+/// Each Secret holds tls.crt, tls.key and ca.crt. An authority in the ca.crt of either may sign for
+/// both ends: it should sign for nobody else.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::two_secrets())]
+#[serde(rename_all = "camelCase")]
+pub struct ControlCertificates {
+    /// The pods' certificate: for server auth, with the DNS name
+    /// NAME.NAMESPACE.pooler.poolwright.dev of this PoolerCluster.
+    pub pods_secret_ref: SecretRef,
+    /// The operator's certificate: for client auth, with the DNS name operator.poolwright.dev.
+    pub operator_secret_ref: SecretRef,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

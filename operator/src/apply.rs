@@ -47,8 +47,10 @@ pub async fn volumes(
     objects: &Objects,
     live: &Live,
 ) -> Result<(), Error> {
-    let Certificates { authority, control } = certificates;
-    writer.ensure(authority.clone(), live.authority.as_ref()).await?;
+    let Certificates { authority, control, operator: _, is_changing: _ } = certificates;
+    if let Some(authority) = authority {
+        writer.ensure(authority.clone(), live.authority.as_ref()).await?;
+    }
     writer.ensure(control.clone(), live.control.as_ref()).await?;
     writer.ensure(objects.settings.clone(), live.settings.as_ref()).await?;
     writer.ensure(objects.credentials.clone(), live.credentials.as_ref()).await.map(drop)

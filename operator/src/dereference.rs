@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Secret},
+    jiff::Timestamp,
 };
 use kube::{Api, Client, Resource, api::ListParams};
 use poolwright_crds::PoolerCluster;
@@ -24,6 +25,7 @@ const PARALLEL: usize = 8;
 /// A PoolerCluster and all that its reconcile reads. A name without an object has `None`.
 pub struct Dereferenced {
     pub cluster: PoolerCluster,
+    pub read_at: Timestamp,
     pub secrets: BTreeMap<String, Option<Secret>>,
     pub config_maps: BTreeMap<String, Option<ConfigMap>>,
     pub live: Live,
@@ -56,7 +58,7 @@ pub async fn dereference(
         read.each(names_of(&cluster.spec, Kind::ConfigMap)),
         read.live(name),
     )?;
-    Ok(Some(Dereferenced { cluster, secrets, config_maps, live }))
+    Ok(Some(Dereferenced { cluster, read_at: Timestamp::now(), secrets, config_maps, live }))
 }
 
 struct Reader<'a> {

@@ -11,6 +11,7 @@
 mod apply;
 mod authority;
 mod build;
+mod certificate;
 mod controller;
 mod covers;
 mod dereference;

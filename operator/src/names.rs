@@ -14,8 +14,14 @@ pub const RESTARTED_AT: &str = "poolwright.dev/restartedAt";
 pub const TEMPLATE_HASH: &str = "poolwright.dev/template-hash";
 /// On every object: the hash of what was last applied.
 pub const APPLIED_HASH: &str = "poolwright.dev/applied-hash";
-/// On a Secret with certificates: when they are to be renewed, RFC 3339.
+/// On a PoolerCluster: another value changes the authority of its control channel. On the Secret
+/// with the authority: the value that was answered.
+pub const CHANGE_AUTHORITY: &str = "poolwright.dev/changeAuthority";
+/// On the Secret with the authority, RFC 3339: when leaves are renewed, when the authority is
+/// changed, and when a change began that goes on.
 pub const RENEW_AT: &str = "poolwright.dev/renew-at";
+pub const CHANGE_AT: &str = "poolwright.dev/change-at";
+pub const CHANGED_AT: &str = "poolwright.dev/changed-at";
 
 pub fn headless_service(cluster: &str) -> String {
     format!("{cluster}-pods")

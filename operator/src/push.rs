@@ -1,24 +1,28 @@
 //! Seventh step: tells the pods that run their settings, all at once, over the control channel.
 //! It asks no API server and waits for no pod long.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use poolwright_settings::control::{Answer, Push, SETTINGS, Verdict};
 use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    AlertDescription, CertificateError, ClientConfig,
+    pki_types::{CertificateDer, ServerName},
 };
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{authority, build::template, pods};
+use crate::{
+    build::template,
+    certificate::{Flaw, Identity, certificates, provider},
+    pods,
+};
 
 /// How long a pod may take to take settings over and say so.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,14 +41,18 @@ pub struct Told {
     /// The generation in force in a pod that is ahead of what it was told: somebody has removed
     /// the settings from which the next one is counted.
     pub ahead: Option<u64>,
+    /// Pods that showed the certificate that they shall have by now.
+    pub current: usize,
+    /// Whether an authority changes, which waits for all pods to show it.
+    pub is_awaited: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the operator's certificate: {0}")]
     Certificate(#[from] rustls::Error),
-    #[error("the operator's certificate: {0}")]
-    Pem(#[from] rustls::pki_types::pem::Error),
+    #[error("the operator's certificate: found {} at {}", .0.found, .0.key)]
+    Flaw(Flaw),
     #[error("the pods' name: {0}")]
     Name(#[from] rustls::pki_types::InvalidDnsNameError),
 }
@@ -53,28 +61,27 @@ pub enum Error {
 pub struct Channel {
     connector: TlsConnector,
     name: ServerName<'static>,
+    /// What the pods shall show.
+    leaf: Option<CertificateDer<'static>>,
 }
 
 impl Channel {
-    /// With the operator's certificate in `secret`, to pods whose own bears `name`.
+    /// As `operator`, to pods whose certificate bears `name`; `theirs` is the newest, in PEM.
     ///
     /// # Errors
-    /// If what the Secret holds cannot be used.
-    pub fn new(secret: &Secret, name: String) -> Result<Channel, Error> {
-        let pem = |key| authority::pem(secret, key).unwrap_or_default().as_bytes();
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem(authority::CA_CERTIFICATE)) {
-            roots.add(certificate?)?;
-        }
-        let chain = CertificateDer::pem_slice_iter(pem(authority::CERTIFICATE));
-        let chain = chain.collect::<Result<Vec<_>, _>>()?;
-        let key = PrivateKeyDer::from_pem_slice(pem(authority::KEY))?;
-        let config = ClientConfig::builder()
+    /// If the operator's certificate cannot be used.
+    pub fn new(operator: &Identity, name: String, theirs: &str) -> Result<Channel, Error> {
+        let roots = operator.roots().map_err(Error::Flaw)?;
+        let chain = operator.chain().map_err(Error::Flaw)?;
+        let key = operator.private_key().map_err(Error::Flaw)?;
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)?;
         Ok(Channel {
             connector: TlsConnector::from(Arc::new(config)),
             name: ServerName::try_from(name)?,
+            leaf: certificates(theirs).and_then(|chain| chain.into_iter().next()),
         })
     }
 
@@ -87,9 +94,13 @@ impl Channel {
         for (pod, answer) in answers.await {
             told.pods += 1;
             match answer {
-                Ok(answer) => told.note(&pod, &answer),
+                Ok((answer, is_current)) => {
+                    told.note(&pod, &answer);
+                    told.current += usize::from(is_current);
+                }
                 Err(error) => {
-                    tracing::warn!(pod, %error, "a pod was not told its settings");
+                    let cause = cause(&error);
+                    tracing::warn!(pod, cause, "a pod was not told its settings");
                     told.silent.push(format!("{pod}: {}", in_short(&error)));
                 }
             }
@@ -97,7 +108,8 @@ impl Channel {
         told
     }
 
-    async fn ask(&self, pod: &Pod, body: &Bytes) -> io::Result<Answer> {
+    /// The answer, and whether the pod showed its newest certificate.
+    async fn ask(&self, pod: &Pod, body: &Bytes) -> io::Result<(Answer, bool)> {
         let address = pods::address(pod, template::CONTROL_PORT)
             .ok_or_else(|| io::Error::other("it has no address yet"))?;
         let answer = timeout(PATIENCE, self.put(address, body.clone())).await;
@@ -106,9 +118,11 @@ impl Channel {
         })
     }
 
-    async fn put(&self, address: SocketAddr, body: Bytes) -> io::Result<Answer> {
+    async fn put(&self, address: SocketAddr, body: Bytes) -> io::Result<(Answer, bool)> {
         let tcp = TcpStream::connect(address).await?;
         let tls = self.connector.connect(self.name.clone(), tcp).await?;
+        let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let is_current = shown.is_some() && shown == self.leaf.as_ref();
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(tls)).await.map_err(io::Error::other)?;
         let request = Request::builder()
@@ -118,27 +132,57 @@ impl Channel {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(io::Error::other)?;
-        let reply = async {
+        let reply = async move {
             let response = sender.send_request(request).await.map_err(io::Error::other)?;
             let status = response.status();
             let body = Limited::new(response.into_body(), LONGEST);
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
             read(status, &body)
         };
-        tokio::select! {
-            reply = reply => reply,
-            Err(error) = connection => Err(io::Error::other(error)),
+        // A pod that refuses our certificate says so only now, and to the connection.
+        match join(connection, reply).await {
+            (_, Ok(answer)) => Ok((answer, is_current)),
+            (Err(ended), Err(_)) => Err(io::Error::other(ended)),
+            (Ok(()), Err(error)) => Err(error),
         }
     }
 }
 
 /// The same words as long as it is the same: they stand in the status.
 fn in_short(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::InvalidData => "its certificate or ours is not accepted".to_owned(),
-        io::ErrorKind::Other => error.to_string(),
-        kind => kind.to_string(),
+    let accepted = "its certificate is not accepted";
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) => format!("{accepted}: it has expired"),
+        Some(rustls::Error::InvalidCertificate(_)) => accepted.to_owned(),
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateExpired)) => {
+            "it says that the operator's certificate has expired".to_owned()
+        }
+        Some(rustls::Error::AlertReceived(_)) => {
+            "it does not accept the operator's certificate".to_owned()
+        }
+        _ if error.kind() == io::ErrorKind::Other => error.to_string(),
+        _ => error.kind().to_string(),
     }
+}
+
+/// What lies at the bottom, for the log.
+fn cause(error: &io::Error) -> String {
+    tls_error(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let mut next = Some(error as &(dyn error::Error + 'static));
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // An io::Error names as its source that of what it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|it| it as &(dyn error::Error + 'static)).or_else(|| error.source());
+    }
+    None
 }
 
 fn read(status: StatusCode, body: &[u8]) -> io::Result<Answer> {
@@ -163,3 +207,6 @@ impl Told {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

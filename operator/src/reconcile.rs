@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
 use poolwright_budget::Plan;
 use poolwright_crds::{PoolerCluster, Reconcile};
@@ -16,11 +15,12 @@ use crate::{
     apply::{self, Applied, Writer},
     authority::{Certificates, certificates},
     build::{self, Objects, template},
+    certificate::Identity,
     dereference::{self, Dereferenced, dereference},
     home::Home,
     live::{Live, Obstacle},
     metrics::Metrics,
-    names,
+    names, pods,
     push::{Channel, Told},
     retry::{Retries, jittered},
     roll::{self, Phase, Roll},
@@ -47,14 +47,16 @@ pub struct Context {
     retries: Retries,
     /// Generations that pods were found ahead by, by uid of the PoolerCluster.
     ahead: Mutex<HashMap<String, u64>>,
+    /// The certificate that every pod showed while an authority changes, in PEM, by uid.
+    shown: Mutex<HashMap<String, String>>,
     reporter: status::Reporter,
 }
 
 impl Context {
     pub fn new(client: Client, image: String, home: Home, metrics: Arc<Metrics>) -> Context {
         let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics));
-        let (retries, ahead) = (Retries::default(), Mutex::default());
-        Context { client, image, home, metrics, retries, ahead, reporter }
+        let (retries, ahead, shown) = (Retries::default(), Mutex::default(), Mutex::default());
+        Context { client, image, home, metrics, retries, ahead, shown, reporter }
     }
 
     fn ahead(&self, uid: &str) -> u64 {
@@ -67,6 +69,18 @@ impl Context {
         match generation {
             Some(generation) => drop(ahead.insert(uid, generation)),
             None => drop(ahead.remove(&uid)),
+        }
+    }
+
+    fn shown(&self, uid: &str) -> Option<String> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
+    fn note_shown(&self, uid: String, certificate: Option<String>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match certificate {
+            Some(certificate) => drop(shown.insert(uid, certificate)),
+            None => drop(shown.remove(&uid)),
         }
     }
 }
@@ -149,12 +163,15 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     let (outcome, failure) = match prepared {
         Err(blocked) => (Outcome::Blocked(blocked), None),
         Ok((checked, plan, prepared, objects)) => {
-            let (certificates, channel) = channel(&checked, &read.live)?;
+            let shown = context.shown(&uid);
+            let (certificates, channel) = channel(&checked, &read, shown.as_deref())?;
             let mut told = None;
             let applied = async {
                 apply::volumes(&writer, &certificates, &objects, &read.live).await?;
-                let now = channel.push(&read.live.pods, &objects.push()).await;
-                context.note_ahead(uid, now.ahead);
+                let mut now = channel.push(&read.live.pods, &objects.push()).await;
+                now.is_awaited = certificates.is_changing;
+                context.note_ahead(uid.clone(), now.ahead);
+                context.note_shown(uid, current(&certificates, &now, &read.live));
                 told = Some(now);
                 let delete = prepared.roll.delete.as_ref();
                 apply::apply(&writer, objects, &read.live, delete).await
@@ -194,20 +211,24 @@ fn prepare(
     Ok((checked, plan, prepared, objects))
 }
 
-/// The way to the pods. What somebody broke beyond use is made anew; pods take it over when their
-/// volume has it.
-fn channel(checked: &Validated, live: &Live) -> Result<(Certificates, Channel), Error> {
-    let (now, name) = (Timestamp::now(), names::server_name(&checked.name, &checked.namespace));
-    let made = certificates(checked, live, now)?;
-    match Channel::new(&made.authority, name.clone()) {
-        Ok(channel) => Ok((made, channel)),
-        Err(error) => {
-            tracing::warn!(name, %error, "the control channel gets new certificates");
-            let made = certificates(checked, &Live::default(), now)?;
-            let channel = Channel::new(&made.authority, name)?;
-            Ok((made, channel))
-        }
-    }
+/// The certificates of the control channel as they shall be, and the way to the pods.
+fn channel(
+    checked: &Validated,
+    read: &Dereferenced,
+    shown: Option<&str>,
+) -> Result<(Certificates, Channel), Error> {
+    let made = certificates(checked, &read.live, shown, read.read_at)?;
+    let name = names::server_name(&checked.name, &checked.namespace);
+    let pods = Identity::of(&made.control).certificate;
+    let channel = Channel::new(&made.operator, name, &pods)?;
+    Ok((made, channel))
+}
+
+/// The pods' certificate, if an authority changes and every pod has shown it.
+fn current(certificates: &Certificates, told: &Told, live: &Live) -> Option<String> {
+    let running = live.pods.iter().filter(|pod| !pods::is_ending(pod)).count();
+    let is_last = certificates.is_changing && told.current == running;
+    is_last.then(|| Identity::of(&certificates.control).certificate)
 }
 
 fn last_shares(cluster: &PoolerCluster) -> u32 {
@@ -217,7 +238,7 @@ fn last_shares(cluster: &PoolerCluster) -> u32 {
 
 fn next_look(outcome: &Outcome) -> Duration {
     match outcome {
-        Outcome::Applied(_, _, _, told) if told.applied < told.pods => UNTOLD,
+        Outcome::Applied(_, _, _, told) if told.applied < told.pods || told.is_awaited => UNTOLD,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
         Outcome::Applied(..) | Outcome::Failed(..) => UNDER_WAY,
         Outcome::Blocked(_) => BLOCKED,

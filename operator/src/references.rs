@@ -46,7 +46,9 @@ pub fn names_of(spec: &PoolerClusterSpec, kind: Kind) -> Vec<&str> {
                 sources.flat_map(|it| [Some(&it.secret_ref), it.previous_secret_ref.as_ref()]);
             let users = refs.flatten().map(|it| it.name.as_str());
             let ca = spec.server.tls.ca_secret_ref.iter().map(|ca| ca.name.as_str());
-            users.chain(ca).collect()
+            let own = spec.control.certificates.iter();
+            let own = own.flat_map(|it| [&it.pods_secret_ref, &it.operator_secret_ref]);
+            users.chain(ca).chain(own.map(|it| it.name.as_str())).collect()
         }
     }
 }

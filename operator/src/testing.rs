@@ -57,6 +57,7 @@ pub fn cluster() -> PoolerCluster {
 pub fn dereferenced() -> Dereferenced {
     let mut read = Dereferenced {
         cluster: cluster(),
+        read_at: now(),
         secrets: BTreeMap::new(),
         config_maps: BTreeMap::new(),
         live: Live::default(),

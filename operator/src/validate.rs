@@ -1,6 +1,7 @@
 //! Second step: from what was read to what may be used. Every problem is reported together,
 //! with its field, what was found, what was expected and what to do. No cluster is asked.
 
+mod control;
 mod tenants;
 mod users;
 
@@ -12,7 +13,7 @@ use poolwright_budget::{Bounds, Ratio};
 use poolwright_crds::{NetworkPolicy, Pods, PoolMode, PoolerClusterSpec, Service, TlsMode};
 use poolwright_settings::{Problem, Span};
 
-pub use crate::validate::users::User;
+pub use crate::validate::{control::Named, users::User};
 use crate::{dereference::Dereferenced, names};
 
 /// A PoolerCluster that can be sized and built.
@@ -26,6 +27,8 @@ pub struct Validated {
     pub replicas: u32,
     pub max_replicas: u32,
     pub restarted_at: Option<String>,
+    /// The last request for another authority of the control channel.
+    pub change_authority: Option<String>,
     pub mode: PoolMode,
     pub host: String,
     pub port: u16,
@@ -39,6 +42,8 @@ pub struct Validated {
     pub pool: Pool,
     pub databases: Vec<Database>,
     pub users: Vec<User>,
+    /// The user's certificates for the control channel; else the operator makes them.
+    pub control: Option<Named>,
     pub drain: Duration,
     /// How the pods run.
     pub pods: Pods,
@@ -100,6 +105,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         replicas: whole(spec.replicas),
         max_replicas: whole(spec.max_replicas),
         restarted_at: read.cluster.annotations().get(names::RESTARTED_AT).cloned(),
+        change_authority: read.cluster.annotations().get(names::CHANGE_AUTHORITY).cloned(),
         mode: spec.pool_mode,
         host,
         port,
@@ -115,6 +121,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         databases: tenants::resolve(read, &mut problems.tenants),
         users: users::resolve(read, &mut problems.credentials),
         ca: users::authority(read, &mut problems.credentials),
+        control: control::resolve(read, &mut problems.credentials),
     };
     if problems.is_empty() { Ok(checked) } else { Err(problems) }
 }

@@ -1,8 +1,9 @@
 //! The control port: the operator pushes settings here, over mutual TLS. It hands them on and
 //! answers; it never judges them.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 /// Handshakes at once: only the operator has a reason to come.
-const HANDSHAKES: usize = 16;
+const HANDSHAKES: usize = 64;
+/// And of one address, so that nobody who holds theirs open keeps the operator out.
+const HANDSHAKES_OF_ONE: usize = 4;
 /// After a failure to accept, which may last.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,7 +55,8 @@ async fn serve_on(
         .route(SETTINGS, put(take))
         .layer(DefaultBodyLimit::max(LONGEST))
         .with_state(pushes);
-    axum::serve(Gate { tcp, config, handshakes: JoinSet::new() }, routes).await
+    let (handshakes, peers) = (JoinSet::new(), HashMap::new());
+    axum::serve(Gate { tcp, config, handshakes, peers }, routes).await
 }
 
 async fn take(
@@ -70,26 +74,39 @@ async fn take(
     Ok((status, Json(answer)))
 }
 
-type Handshake = Result<(TlsStream<TcpStream>, SocketAddr), (SocketAddr, io::Error)>;
+type Handshake = (SocketAddr, io::Result<TlsStream<TcpStream>>);
 
-/// Lets in who shows a certificate of the authority. Slow handshakes keep nobody waiting.
+/// Lets in who shows the operator's certificate. Slow handshakes keep nobody else waiting.
 struct Gate {
     tcp: TcpListener,
     config: watch::Receiver<Arc<Config>>,
     handshakes: JoinSet<Handshake>,
+    /// Handshakes of each address, while it has any.
+    peers: HashMap<IpAddr, usize>,
 }
 
 impl Gate {
-    /// With the certificates of this moment.
+    /// With the certificates of this moment; one too many of an address is closed at once.
     fn greet(&mut self, tcp: TcpStream, peer: SocketAddr) {
         let Some(tls) = self.config.borrow().control_tls.clone() else { return };
+        let count = self.peers.entry(peer.ip()).or_default();
+        if *count == HANDSHAKES_OF_ONE {
+            return debug!(%peer, "control connection closed: its address has too many under way");
+        }
+        *count += 1;
         self.handshakes.spawn(async move {
             let shaken = timeout(HANDSHAKE, tls.acceptor().accept(tcp)).await;
-            match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Ok(stream) => Ok((stream, peer)),
-                Err(error) => Err((peer, error)),
-            }
+            (peer, shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
         });
+    }
+
+    fn forget(&mut self, peer: IpAddr) {
+        if let Some(count) = self.peers.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.remove(&peer);
+            }
+        }
     }
 }
 
@@ -110,8 +127,13 @@ impl Listener for Gate {
                     }
                 }
                 Some(shaken) = self.handshakes.join_next() => match shaken {
-                    Ok(Ok(come)) => return come,
-                    Ok(Err((peer, error))) => warn!(%peer, %error, "control connection refused"),
+                    Ok((peer, shaken)) => {
+                        self.forget(peer.ip());
+                        match shaken {
+                            Ok(stream) => return (stream, peer),
+                            Err(error) => warn!(%peer, %error, "control connection refused"),
+                        }
+                    }
                     Err(panic) => warn!(%panic, "control connection lost: a defect"),
                 },
             }

@@ -6,16 +6,17 @@ mod verify;
 use std::io;
 use std::sync::Arc;
 
+use poolwright_settings::control::OPERATOR;
 use poolwright_settings::{ListenTlsMode, ServerTlsMode};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
-use verify::Verifier;
+use verify::{Named, Verifier};
 
 use crate::stream::Socket;
 
@@ -36,6 +37,8 @@ pub enum TlsError {
     Verifier(rustls::server::VerifierBuilderError),
     #[error("rustls: {0}")]
     Config(rustls::Error),
+    #[error("the operator's name: {0}")]
+    Name(rustls::pki_types::InvalidDnsNameError),
 }
 
 /// TLS towards clients.
@@ -59,16 +62,15 @@ pub struct ControlTls(TlsAcceptor);
 
 impl ControlTls {
     /// All three are PEM. A client's certificate must be one for clients (its extended key usage),
-    /// so that a pooler's own opens no other pooler's port.
+    /// so that a pooler's own opens no other pooler's port, and bear the operator's name.
     ///
     /// # Errors
     /// The PEM does not hold a certificate chain, its key, and an authority.
     pub fn new(certificate: &[u8], key: &[u8], authorities: &[u8]) -> Result<Self, TlsError> {
-        let roots = Arc::new(roots(&certificates(authorities, "caFile")?)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-            .build()
-            .map_err(TlsError::Verifier)?;
-        acceptor(certificate, key, Some(verifier)).map(ControlTls)
+        let roots = roots(&certificates(authorities, "caFile")?)?;
+        let name = ServerName::try_from(OPERATOR).map_err(TlsError::Name)?;
+        let verifier = Named::new(roots, name, provider())?;
+        acceptor(certificate, key, Some(Arc::new(verifier))).map(ControlTls)
     }
 
     pub fn acceptor(&self) -> &TlsAcceptor {

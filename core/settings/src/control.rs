@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// The path that takes a [`Push`] by PUT and gives an [`Answer`].
 pub const SETTINGS: &str = "/v1/settings";
+/// What the operator is called in the certificate that it shows; a pooler lets nobody else in.
+pub const OPERATOR: &str = "operator.poolwright.dev";
 /// The longest push, in bytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 

@@ -11,7 +11,7 @@ use poolwright_settings::{
 
 use super::{credentials, metadata, template};
 use crate::{
-    authority,
+    certificate,
     live::Live,
     names,
     validate::{Problems, Validated},
@@ -90,9 +90,9 @@ fn control() -> Control {
     Control {
         address: None,
         port: u16::try_from(template::CONTROL_PORT).ok(),
-        cert_file: Some(template::certificate(authority::CERTIFICATE)),
-        key_file: Some(template::certificate(authority::KEY)),
-        ca_file: Some(template::certificate(authority::CA_CERTIFICATE)),
+        cert_file: Some(template::certificate(certificate::CERTIFICATE)),
+        key_file: Some(template::certificate(certificate::KEY)),
+        ca_file: Some(template::certificate(certificate::CA_CERTIFICATE)),
     }
 }
 

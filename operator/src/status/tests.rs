@@ -27,7 +27,7 @@ fn told(rejected: &[&str], silent: &[&str]) -> Outcome {
     let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let (rejected, silent) = (texts(rejected), texts(silent));
     let applied_by = 2 - rejected.len() - silent.len();
-    let told = Told { pods: 2, applied: applied_by, rejected, silent, ahead: None };
+    let told = Told { pods: 2, applied: applied_by, rejected, silent, ..Told::default() };
     Outcome::Applied(plan, prepared, applied, told)
 }
 

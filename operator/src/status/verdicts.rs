@@ -60,8 +60,11 @@ fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
 }
 
 fn config(told: &Told) -> Verdict {
-    let Told { pods, applied, rejected, silent, ahead: _ } = told;
-    let so_many = format!("in force in {applied} of {pods} ready pods");
+    let Told { pods, applied, rejected, silent, ahead: _, current, is_awaited } = told;
+    let mut so_many = format!("in force in {applied} of {pods} ready pods");
+    if *is_awaited {
+        so_many += &format!("; {current} of them show a certificate of the new authority");
+    }
     let why = |reasons: &[String]| format!("{so_many}; {}", reasons.join("\n"));
     match () {
         () if *pods == 0 => unknown(CONFIG, "NoPods", "no pod is ready to be told"),

@@ -1,9 +1,10 @@
 //! The control port over real sockets: who is let in, and what is answered.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use poolwright_settings::control::{Answer, Push, SETTINGS, Verdict};
+use poolwright_settings::control::{Answer, OPERATOR, Push, SETTINGS, Verdict};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
@@ -12,11 +13,11 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 
-use super::serve_on;
+use super::{HANDSHAKES, HANDSHAKES_OF_ONE, serve_on};
 use crate::config::Config;
 use crate::tls::{ClientTls, ControlTls};
 
@@ -41,8 +42,13 @@ struct Identity {
     key: String,
 }
 
-fn identity(authority: &Authority, purpose: ExtendedKeyUsagePurpose, ended: bool) -> Identity {
-    let mut params = CertificateParams::new(vec![POOLER.to_owned()]).unwrap();
+fn identity(
+    authority: &Authority,
+    name: &str,
+    purpose: ExtendedKeyUsagePurpose,
+    ended: bool,
+) -> Identity {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.extended_key_usages = vec![purpose];
     if ended {
         (params.not_before, params.not_after) =
@@ -63,7 +69,7 @@ struct Port {
 impl Port {
     async fn open(answer: Answer) -> Port {
         let authority = authority();
-        let own = identity(&authority, ExtendedKeyUsagePurpose::ServerAuth, false);
+        let own = identity(&authority, POOLER, ExtendedKeyUsagePurpose::ServerAuth, false);
         let (certificate, key) = (own.certificate.as_bytes(), own.key.as_bytes());
         let tls = ControlTls::new(certificate, key, authority.pem().as_bytes()).unwrap();
         let settings = poolwright_settings::parse(MINIMAL, None).unwrap();
@@ -142,7 +148,8 @@ async fn the_operator_is_answered() {
         (Verdict::Outdated, "HTTP/1.1 409 Conflict"),
     ] {
         let mut port = Port::open(answer(verdict, &["maxClients: found 0"])).await;
-        let operator = identity(&port.authority, ExtendedKeyUsagePurpose::ClientAuth, false);
+        let operator =
+            identity(&port.authority, OPERATOR, ExtendedKeyUsagePurpose::ClientAuth, false);
         let body = serde_json::to_string(&push()).unwrap();
         let (head, body) = port.put(Some(&operator), &body).await.unwrap();
         assert_eq!(head, status);
@@ -156,20 +163,49 @@ async fn the_operator_is_answered() {
 async fn nobody_else_is_let_in() {
     let port = Port::open(answer(Verdict::Applied, &[])).await;
     let client = ExtendedKeyUsagePurpose::ClientAuth;
-    let strange = identity(&authority(), client.clone(), false);
-    let pooler = identity(&port.authority, ExtendedKeyUsagePurpose::ServerAuth, false);
-    let ended = identity(&port.authority, client, true);
-    for who in [None, Some(&strange), Some(&pooler), Some(&ended)] {
+    let strange = identity(&authority(), OPERATOR, client.clone(), false);
+    let pooler = identity(&port.authority, OPERATOR, ExtendedKeyUsagePurpose::ServerAuth, false);
+    let other = identity(&port.authority, POOLER, client.clone(), false);
+    let ended = identity(&port.authority, OPERATOR, client, true);
+    for (who, why) in [
+        (None, "CertificateRequired"),
+        (Some(&strange), "DecryptError"),
+        (Some(&pooler), "alert: "),
+        (Some(&other), "alert: "),
+        (Some(&ended), "CertificateExpired"),
+    ] {
         let body = serde_json::to_string(&push()).unwrap();
-        assert!(port.put(who, &body).await.is_err());
+        let refused = port.put(who, &body).await.unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused} for {why}");
     }
     assert!(port.pushed.is_empty());
 }
 
 #[tokio::test]
+async fn an_address_that_holds_handshakes_open_keeps_no_other_out() {
+    let port = Port::open(answer(Verdict::Applied, &[])).await;
+    let mut silent = Vec::new();
+    for _ in 0..2 * HANDSHAKES {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(port.address).await.unwrap());
+    }
+    let operator = identity(&port.authority, OPERATOR, ExtendedKeyUsagePurpose::ClientAuth, false);
+    let body = serde_json::to_string(&push()).unwrap();
+    assert_eq!(port.put(Some(&operator), &body).await.unwrap().0, "HTTP/1.1 200 OK");
+    let held = silent.into_iter().map(is_open).filter(|open| *open).count();
+    assert!(held <= HANDSHAKES_OF_ONE, "{held} are held open");
+}
+
+fn is_open(stream: TcpStream) -> bool {
+    let read = stream.into_std().unwrap().read(&mut [0]);
+    read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
 async fn what_is_no_push_is_refused_and_reaches_nobody() {
     let port = Port::open(answer(Verdict::Applied, &[])).await;
-    let operator = identity(&port.authority, ExtendedKeyUsagePurpose::ClientAuth, false);
+    let operator = identity(&port.authority, OPERATOR, ExtendedKeyUsagePurpose::ClientAuth, false);
     for (body, status) in
         [("{", "HTTP/1.1 400 Bad Request"), ("{}", "HTTP/1.1 422 Unprocessable Entity")]
     {
