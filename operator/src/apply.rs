@@ -11,8 +11,8 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    authority::Certificates, build::Objects, covers, live::Live, metrics::Metrics, names,
-    roll::Doomed,
+    authority::Certificates, build::Objects, covers, election::Term, live::Live, metrics::Metrics,
+    names, roll::Doomed,
 };
 
 /// What the cluster answered.
@@ -30,11 +30,19 @@ pub struct Error {
     source: Box<kube::Error>,
 }
 
-/// Who writes, and where.
+impl Error {
+    /// Whether the object is no longer the one that was read: what to write has to be planned anew.
+    pub fn is_outdated(&self) -> bool {
+        matches!(&*self.source, kube::Error::Api(status) if status.code == 409)
+    }
+}
+
+/// Who writes, where, and how long it may.
 pub struct Writer<'a> {
     pub client: &'a Client,
     pub namespace: &'a str,
     pub metrics: &'a Metrics,
+    pub term: &'a Term,
 }
 
 /// Applies what pods mount: first of all, since it is what those that start begin with.
@@ -94,8 +102,9 @@ impl Writer<'_> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
-    /// Applies the object unless it is so already; returns it as it now is.
-    async fn ensure<K>(&self, desired: K, live: Option<&K>) -> Result<K, Error>
+    /// Applies the object unless it is so already, and only over the version that was read: a plan
+    /// that was made from an older one is no longer good. Returns it as it now is.
+    async fn ensure<K>(&self, mut desired: K, live: Option<&K>) -> Result<K, Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -106,6 +115,7 @@ impl Writer<'_> {
         if let Some(live) = live.filter(|live| covers::same(*live, &desired)) {
             return Ok(live.clone());
         }
+        desired.meta_mut().resource_version = live.and_then(ResourceExt::resource_version);
         let name = desired.name_any();
         let parameters = PatchParams::apply(names::MANAGER).force();
         let mut applied = self.patch(&name, &parameters, &Patch::Apply(&desired)).await;
@@ -130,6 +140,7 @@ impl Writer<'_> {
             + Debug
             + DeserializeOwned,
     {
+        self.term.check()?;
         self.metrics.wrote();
         let done = self.api::<K>().patch(name, parameters, patch).await;
         let (kind, done_well) = (K::kind(&()), done.is_ok());
@@ -168,6 +179,7 @@ impl Writer<'_> {
             + Debug
             + DeserializeOwned,
     {
+        self.term.check().map_err(|error| failed::<K>("delete", name, error))?;
         self.metrics.wrote();
         let parameters = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
         let deleted = self.api::<K>().delete(name, &parameters).await;

@@ -1,7 +1,13 @@
 //! Who of several operators acts: the one that holds the Lease. The others stand by, with their
 //! process started and their image pulled. It knows nothing of what the leader does.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{Api, Client, Config};
@@ -28,21 +34,52 @@ pub enum Error {
     Ended,
 }
 
-/// This process's part in the election.
-pub struct Candidate {
+/// How long this process may write: to the end of its Lease, as far as it has seen it renewed. A
+/// process that slept through that end finds it here, before it asks anybody.
+#[derive(Clone, Debug, Default)]
+pub struct Term(Arc<AtomicI64>);
+
+impl Term {
+    fn set(&self, until: Option<Timestamp>) {
+        self.0.store(until.map_or(0, Timestamp::as_millisecond), Ordering::Relaxed);
+    }
+
+    fn holds(&self) -> bool {
+        Timestamp::now().as_millisecond() < self.0.load(Ordering::Relaxed)
+    }
+
+    /// To be asked right before each write.
+    ///
+    /// # Errors
+    /// If the Lease has run out: another process may lead.
+    pub fn check(&self) -> Result<(), kube::Error> {
+        let ended = "not sent: this operator's Lease has run out, so that another may lead";
+        if self.holds() { Ok(()) } else { Err(kube::Error::Service(ended.into())) }
+    }
+}
+
+/// The Lease, seen by the candidate of this name.
+struct Seen {
     identity: String,
     leases: Api<Lease>,
+    term: Term,
+}
+
+/// This process's part in the election.
+pub struct Candidate {
+    seen: Seen,
     leads: watch::Receiver<bool>,
     task: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
 }
 
 impl Candidate {
-    /// Stands for election in the operator's own namespace, as `identity`. The client does not
-    /// repeat requests by itself: a Lease that is renewed late is worth nothing.
+    /// Stands for election in the operator's own namespace, as `identity`; `term` follows the
+    /// Lease. The client does not repeat requests by itself: a Lease that is renewed late is worth
+    /// nothing.
     ///
     /// # Errors
     /// If the Lease cannot be read or made.
-    pub async fn stand(mut config: Config, identity: &str) -> Result<Candidate, Error> {
+    pub async fn stand(mut config: Config, identity: &str, term: Term) -> Result<Candidate, Error> {
         let namespace = config.default_namespace.clone();
         config.default_retry = false;
         (config.connect_timeout, config.read_timeout) = (Some(PATIENCE), Some(PATIENCE));
@@ -57,7 +94,8 @@ impl Candidate {
             .build()
             .await?;
         let (leads, task) = manager.watch().await;
-        Ok(Candidate { identity: identity.to_owned(), leases, leads, task })
+        let seen = Seen { identity: identity.to_owned(), leases, term };
+        Ok(Candidate { seen, leads, task })
     }
 
     /// Waits until this process leads.
@@ -65,16 +103,22 @@ impl Candidate {
     /// # Errors
     /// [`Error::Ended`]: it never will.
     pub async fn elected(&mut self) -> Result<(), Error> {
-        self.leads.wait_for(|leads| *leads).await.map(drop).map_err(|_| Error::Ended)
+        loop {
+            self.leads.wait_for(|leads| *leads).await.map(drop).map_err(|_| Error::Ended)?;
+            if self.seen.holds().await {
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Waits until it leads no longer: another does, or it could not renew the Lease in time, so
     /// that another may.
     pub async fn replaced(&mut self) {
-        let Candidate { identity, leases, leads, .. } = self;
+        let Candidate { seen, leads, .. } = self;
         tokio::select! {
             _ = leads.wait_for(|leads| !*leads) => {}
-            () = expired(leases, identity) => {}
+            () = seen.expired() => {}
         }
     }
 
@@ -87,21 +131,21 @@ impl Candidate {
     }
 }
 
-/// Until the Lease, as far as it can be read, is not this holder's any more.
-async fn expired(leases: &Api<Lease>, identity: &str) {
-    let mut until = Timestamp::now() + Duration::from_secs(DURATION);
-    loop {
-        match leases.get_opt(LEASE).await {
-            Ok(lease) => match lease.and_then(|lease| held_until(&lease, identity)) {
-                Some(renewed) => until = renewed,
-                None => return,
-            },
+impl Seen {
+    /// Whether the Lease is this candidate's, as far as it can be read.
+    async fn holds(&self) -> bool {
+        match self.leases.get_opt(LEASE).await {
+            Ok(lease) => self.term.set(lease.and_then(|lease| held_until(&lease, &self.identity))),
             Err(error) => tracing::warn!(%error, "the Lease cannot be read"),
         }
-        if Timestamp::now() >= until {
-            return;
+        self.term.holds()
+    }
+
+    /// Until it is not.
+    async fn expired(&self) {
+        while self.holds().await {
+            sleep(LOOK_EVERY).await;
         }
-        sleep(LOOK_EVERY).await;
     }
 }
 
@@ -121,6 +165,18 @@ mod tests {
 
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn nothing_is_written_before_or_after_the_term() {
+        let term = Term::default();
+        assert!(term.check().is_err());
+        term.set(Some(Timestamp::now() + Duration::from_secs(60)));
+        assert!(term.check().is_ok());
+        term.set(Some(Timestamp::now() - Duration::from_millis(1)));
+        assert!(term.check().is_err());
+        term.set(None);
+        assert!(term.check().is_err());
+    }
 
     #[test]
     fn a_lease_is_held_for_a_while_after_its_renewal_by_whom_it_names() {

@@ -45,7 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     controller::Scope,
-    election::Candidate,
+    election::{Candidate, Term},
     home::{Home, Labels},
     metrics::Metrics,
     reconcile::Context,
@@ -81,11 +81,12 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = kube::Config::infer().await.context("find the cluster")?;
     let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
-    let metrics = Arc::new(Metrics::default());
+    let (metrics, term) = (Arc::new(Metrics::default()), Term::default());
     let home = Home { namespace: config.default_namespace.clone(), labels: args.labels };
-    let context = Arc::new(Context::new(client, args.image, home, Arc::clone(&metrics)));
+    let context = Context::new(client, args.image, home, Arc::clone(&metrics), term.clone());
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
-    let operate = operate(Scope::of(&args.namespace), context, config, &args.identity);
+    let election = Candidate::stand(config, &args.identity, term);
+    let operate = operate(Scope::of(&args.namespace), Arc::new(context), election, &args.identity);
     tokio::select! {
         ended = operate => ended,
         failed = health => failed.context("serve health"),
@@ -96,12 +97,12 @@ async fn main() -> anyhow::Result<()> {
 async fn operate(
     scope: Scope,
     context: Arc<Context>,
-    config: kube::Config,
+    election: impl Future<Output = Result<Candidate, election::Error>>,
     identity: &str,
 ) -> anyhow::Result<()> {
     let told_to_end = terminated()?.shared();
     tokio::spawn(controller::announce(scope.clone(), Arc::clone(&context)));
-    let mut candidate = Candidate::stand(config, identity).await?;
+    let mut candidate = election.await?;
     tokio::select! {
         elected = candidate.elected() => elected?,
         () = told_to_end.clone() => {

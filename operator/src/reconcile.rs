@@ -17,6 +17,7 @@ use crate::{
     build::{self, Objects, template},
     certificate::Identity,
     dereference::{self, Dereferenced, dereference},
+    election::Term,
     home::Home,
     live::{Live, Obstacle},
     metrics::Metrics,
@@ -31,6 +32,8 @@ use crate::{
 
 /// The longest that one reconcile may take.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Tries in a row where somebody changes objects between reading and writing them.
+const TRIES: u32 = 3;
 /// Looked at again though nothing was seen to change: at rest, under way, and blocked.
 const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
@@ -44,6 +47,7 @@ pub struct Context {
     pub image: String,
     pub home: Home,
     pub metrics: Arc<Metrics>,
+    term: Term,
     retries: Retries,
     /// Generations that pods were found ahead by, by uid of the PoolerCluster.
     ahead: Mutex<HashMap<String, u64>>,
@@ -53,10 +57,16 @@ pub struct Context {
 }
 
 impl Context {
-    pub fn new(client: Client, image: String, home: Home, metrics: Arc<Metrics>) -> Context {
-        let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics));
+    pub fn new(
+        client: Client,
+        image: String,
+        home: Home,
+        metrics: Arc<Metrics>,
+        term: Term,
+    ) -> Context {
+        let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics), term.clone());
         let (retries, ahead, shown) = (Retries::default(), Mutex::default(), Mutex::default());
-        Context { client, image, home, metrics, retries, ahead, shown, reporter }
+        Context { client, image, home, metrics, term, retries, ahead, shown, reporter }
     }
 
     fn ahead(&self, uid: &str) -> u64 {
@@ -134,7 +144,17 @@ pub async fn reconcile(
     context.metrics.reconciled();
     let name = cluster.name_any();
     let namespace = cluster.namespace().unwrap_or_default();
-    let steps = steps(&context, &namespace, &name);
+    let steps = async {
+        for _ in 1..TRIES {
+            match steps(&context, &namespace, &name).await {
+                Err(Error::Apply(error)) if error.is_outdated() => {
+                    tracing::info!(name, namespace, %error, "reading anew");
+                }
+                done => return done,
+            }
+        }
+        steps(&context, &namespace, &name).await
+    };
     let action = tokio::time::timeout(LIMIT, steps).await.map_err(|_| Error::TooSlow)??;
     context.retries.succeeded(&cluster.uid().unwrap_or_default());
     Ok(action)
@@ -157,7 +177,8 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         context.reporter.report(&read, &Outcome::Paused).await?;
         return Ok(Action::requeue(jittered(AT_REST)));
     }
-    let writer = Writer { client: &context.client, namespace, metrics: &context.metrics };
+    let Context { client, metrics, term, .. } = context;
+    let writer = Writer { client, namespace, metrics, term };
     let uid = read.cluster.uid().unwrap_or_default();
     let prepared = prepare(&read, &context.image, &context.home, context.ahead(&uid));
     let (outcome, failure) = match prepared {
@@ -181,6 +202,7 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
                     let told = told.unwrap_or_default();
                     (Outcome::Applied(plan, prepared, applied, told), None)
                 }
+                Err(error) if error.is_outdated() => return Err(error.into()),
                 Err(error) => (Outcome::Failed(error.to_string(), told), Some(error)),
             }
         }

@@ -17,7 +17,9 @@ use poolwright_budget::Plan;
 use poolwright_crds::{PoolerCluster, PoolerClusterStatus, SizingStatus};
 use serde_json::json;
 
-use crate::{dereference::Dereferenced, metrics::Metrics, names, pods, reconcile::Outcome};
+use crate::{
+    dereference::Dereferenced, election::Term, metrics::Metrics, names, pods, reconcile::Outcome,
+};
 
 #[derive(Debug, thiserror::Error)]
 #[error("write the status: {0}")]
@@ -28,18 +30,19 @@ pub struct Reporter {
     client: Client,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    term: Term,
 }
 
 impl Reporter {
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Reporter {
+    pub fn new(client: Client, metrics: Arc<Metrics>, term: Term) -> Reporter {
         let recorder = Recorder::new(client.clone(), names::MANAGER.into());
-        Reporter { client, recorder, metrics }
+        Reporter { client, recorder, metrics, term }
     }
 
     /// Says what came of a reconcile.
     ///
     /// # Errors
-    /// If the status could not be written. An Event that fails is only logged.
+    /// If the status could not be written, or another operator may lead. An Event that fails is only logged.
     pub async fn report(&self, read: &Dereferenced, outcome: &Outcome) -> Result<(), Error> {
         let cluster = &read.cluster;
         let status = compute(read, outcome, Timestamp::now());
@@ -48,6 +51,7 @@ impl Reporter {
             self.write(cluster, &status).await?;
         }
         for event in events {
+            self.term.check()?;
             self.metrics.wrote();
             if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
                 tracing::warn!(%error, reason = event.reason, "an Event was not written");
@@ -68,6 +72,7 @@ impl Reporter {
             "kind": PoolerCluster::kind(&()),
             "status": status,
         });
+        self.term.check()?;
         self.metrics.wrote();
         let parameters = PatchParams::apply(names::MANAGER).force();
         api.patch_status(&cluster.name_any(), &parameters, &Patch::Apply(&patch)).await?;
