@@ -3,7 +3,10 @@
 
 use std::net::SocketAddr;
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{ContainerStatus, Pod},
+};
 use kube::ResourceExt;
 
 use crate::names;
@@ -17,6 +20,34 @@ pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let ready = conditions.filter(|it| it.type_ == "Ready").any(|it| it.status == "True");
     ready && !is_ending(pod)
+}
+
+/// Why the pod cannot get ready by itself, as its container's status says it: the same words for
+/// as long as that lasts, though the container's state goes to and fro meanwhile.
+pub fn trouble(pod: &Pod) -> Option<String> {
+    let containers =
+        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    containers.filter(|it| !it.ready).find_map(container_trouble)
+}
+
+fn container_trouble(status: &ContainerStatus) -> Option<String> {
+    let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let reason = waiting.and_then(|it| it.reason.as_deref()).unwrap_or_default();
+    let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    match (reason, ended) {
+        ("ErrImagePull" | "ImagePullBackOff", _) => {
+            Some(format!("ImagePullBackOff: the image {:?} cannot be pulled", status.image))
+        }
+        ("InvalidImageName", _) => Some(format!("{reason}: {:?}", status.image)),
+        ("ErrImageNeverPull" | "CreateContainerConfigError" | "CreateContainerError", _) => {
+            let said = waiting.and_then(|it| it.message.as_deref()).unwrap_or_default();
+            Some(format!("{reason}: {said}"))
+        }
+        (_, Some(ended)) if status.restart_count > 0 => {
+            Some(format!("CrashLoopBackOff: it ended with exit code {}", ended.exit_code))
+        }
+        _ => None,
+    }
 }
 
 /// Where this port of the pod is.
@@ -45,4 +76,44 @@ pub fn stateful_set(pod: &Pod) -> Option<&str> {
 pub fn has_caught_up(set: &StatefulSet) -> bool {
     let seen = set.status.as_ref().and_then(|status| status.observed_generation);
     seen.is_some() && seen >= set.metadata.generation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[track_caller]
+    fn check(status: &Value, expect: Option<&str>) {
+        let mut container = json!({"name": "pooler", "image": "a/b:1", "imageID": "",
+            "ready": false, "restartCount": 0});
+        let fields = status.as_object().unwrap().clone();
+        container.as_object_mut().unwrap().extend(fields);
+        let pod =
+            json!({"metadata": {"name": "a-0"}, "status": {"containerStatuses": [container]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(trouble(&pod).as_deref(), expect);
+    }
+
+    fn waiting(reason: &str) -> Value {
+        json!({"state": {"waiting": {"reason": reason, "message": "after 10s"}}})
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled_is_told_in_the_same_words_throughout() {
+        let expect = Some("ImagePullBackOff: the image \"a/b:1\" cannot be pulled");
+        check(&waiting("ErrImagePull"), expect);
+        check(&waiting("ImagePullBackOff"), expect);
+        check(&waiting("ContainerCreating"), None);
+        check(&json!({}), None);
+    }
+
+    #[test]
+    fn a_container_that_ends_again_and_again_is_told_with_its_exit_code() {
+        let ended = json!({"terminated": {"exitCode": 78}});
+        let running = json!({"running": {}});
+        let expect = Some("CrashLoopBackOff: it ended with exit code 78");
+        check(&json!({"restartCount": 1, "state": running, "lastState": ended}), expect);
+        check(&json!({"restartCount": 1, "ready": true, "lastState": ended}), None);
+    }
 }

@@ -18,6 +18,8 @@ pub struct Roll {
     /// The pod to delete now.
     pub delete: Option<Doomed>,
     pub phase: Phase,
+    /// A pod that cannot get ready by itself, with the reason: what is under way stops at it.
+    pub trouble: Option<String>,
 }
 
 /// A pod to delete, if it is still the one that was looked at.
@@ -45,7 +47,8 @@ pub fn plan(live: &Live, template: &str, wanted: u32, max: u32) -> Roll {
     let replicas = pods.replicas(max);
     let may_delete = live.stateful_set.as_ref().is_some_and(|set| takes(set, template));
     let delete = may_delete.then(|| pods.next(replicas)).flatten().map(doomed);
-    Roll { replicas, delete, phase: pods.phase(live) }
+    let trouble = if delete.is_none() { pods.trouble(replicas) } else { None };
+    Roll { replicas, delete, phase: pods.phase(live), trouble }
 }
 
 /// Whether a pod that the StatefulSet makes now would have this template.
@@ -102,6 +105,12 @@ impl<'a> Pods<'a> {
         let ready = staying().filter(|(_, pod)| pods::is_ready(pod)).count();
         let all_ready = u32::try_from(ready).is_ok_and(|ready| ready == replicas);
         useless.or_else(|| if all_ready { old.next() } else { None })
+    }
+
+    fn trouble(&self, replicas: u32) -> Option<String> {
+        let staying = self.all.iter().filter(|(ordinal, _)| *ordinal < replicas);
+        let mut staying = staying.map(|(_, pod)| pod).filter(|pod| !pods::is_ending(pod));
+        staying.find_map(|pod| Some(format!("{}: {}", pod.name_any(), pods::trouble(pod)?)))
     }
 
     fn phase(&self, live: &Live) -> Phase {

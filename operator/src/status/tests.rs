@@ -16,7 +16,7 @@ use crate::{
 
 fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
     let plan = size(checked, &Live::default(), 0).unwrap();
-    let roll = Roll { replicas: 2, delete: None, phase };
+    let roll = Roll { replicas: 2, delete: None, phase, trouble: None };
     let applied = Applied { replaced: None };
     let told = Told { pods: 2, applied: 2, ..Told::default() };
     Outcome::Applied(plan, Prepared { asked, wanted: asked.min(3), roll }, applied, told)
@@ -97,6 +97,20 @@ fn pods_that_start_or_roll_are_not_ready_yet() {
     let rolling = Phase::Rolling { current: 0, of: 2 };
     let status = after(None, &applied_with(&testing::validated(), rolling, 2), 1);
     check(&status, &[("Ready", "False", "Rolling"), ("Reconciling", "True", "Rolling")]);
+}
+
+#[test]
+fn a_pod_that_cannot_get_ready_stalls_and_is_named_with_its_reason() {
+    let rolling = Phase::Rolling { current: 1, of: 2 };
+    let mut outcome = applied_with(&testing::validated(), rolling, 2);
+    let Outcome::Applied(_, prepared, ..) = &mut outcome else { unreachable!() };
+    prepared.roll.trouble = Some("workspaces-1: ImagePullBackOff: the image".into());
+    let status = after(None, &outcome, 1);
+    check(&status, &[("Ready", "False", "PodFailing"), ("Reconciling", "False", "PodFailing")]);
+    check(&status, &[("Stalled", "True", "PodFailing")]);
+    let expect = "workspaces-1: ImagePullBackOff: the image; 1 of 2 pods have the new template, \
+                  and no other is replaced";
+    assert_eq!(message(&status, "Stalled"), expect);
 }
 
 #[test]

@@ -46,16 +46,36 @@ pub fn paused() -> Verdict {
 
 fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
     let Prepared { asked, wanted, roll } = prepared;
-    let (settled, reason, message) = progress(&roll.phase, *wanted);
-    vec![
-        Verdict::new(READY, settled, reason, message.clone()),
-        Verdict::new(RECONCILING, !settled, reason, message),
-        Verdict::new(STALLED, false, "Working", ""),
+    let mut verdicts = match &roll.trouble {
+        Some(trouble) => stopped(trouble, &progress(&roll.phase, *wanted).2),
+        None => going(progress(&roll.phase, *wanted)),
+    };
+    verdicts.extend([
         budget(plan),
         Verdict::new(TENANTS, true, "Counted", format!("{} tenants", plan.tenants)),
         Verdict::new(CREDENTIALS, true, "Found", ""),
         replicas(*asked, *wanted),
         config(told),
+    ]);
+    verdicts
+}
+
+fn going((settled, reason, message): (bool, &'static str, String)) -> Vec<Verdict> {
+    vec![
+        Verdict::new(READY, settled, reason, message.clone()),
+        Verdict::new(RECONCILING, !settled, reason, message),
+        Verdict::new(STALLED, false, "Working", ""),
+    ]
+}
+
+/// Nothing goes on until a person acts, or what the pod lacks comes by itself.
+fn stopped(trouble: &str, so_far: &str) -> Vec<Verdict> {
+    let (reason, message) =
+        ("PodFailing", format!("{trouble}; {so_far}, and no other is replaced"));
+    vec![
+        Verdict::new(READY, false, reason, message.clone()),
+        Verdict::new(RECONCILING, false, reason, ""),
+        Verdict::new(STALLED, true, reason, message),
     ]
 }
 
