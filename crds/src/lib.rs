@@ -21,6 +21,6 @@ pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, Traffi
 pub use spec::{
     Auth, Budget, CaSecretRef, ConfigMapKeyRef, Control, ControlCertificates, Database, Drain,
     Endpoints, PerDatabase, PerTenant, PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile,
-    SecretRef, Server, Sizing, Tenants, Tls, TlsMode, UserSource,
+    SecretRef, Server, Sizing, Tenants, Tls, TlsMode, Upgrade, UserSource,
 };
 pub use status::{PoolerClusterStatus, SizingStatus};

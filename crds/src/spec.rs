@@ -72,6 +72,12 @@ pub struct PoolerClusterSpec {
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
 
+    /// What an operator of another version does with the pods, since it may bring another image or
+    /// template. `manual`: nothing, until you set the annotation `poolwright.dev/upgradedAt` to
+    /// another value. `automatic`: it replaces them, one PoolerCluster at a time.
+    #[serde(default)]
+    pub upgrade: Upgrade,
+
     /// The PostgreSQL server.
     pub server: Server,
 
@@ -145,6 +151,14 @@ pub enum Reconcile {
     #[default]
     Active,
     Paused,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Upgrade {
+    #[default]
+    Manual,
+    Automatic,
 }
 
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -26,6 +26,12 @@ pub struct PoolerClusterStatus {
     /// Label selector of the pods, for autoscalers.
     #[serde(default)]
     pub selector: String,
+    /// The version of the operator whose template the pods are made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The image that they are made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// How the sizes came about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<SizingStatus>,

@@ -22,7 +22,7 @@ use k8s_openapi::{
 };
 use poolwright_settings::control::Push;
 
-use crate::{home::Home, validate::Validated};
+use crate::{home::Home, upgrade::Made, validate::Validated};
 use settings::Files;
 
 /// Everything that is applied for one PoolerCluster.
@@ -40,11 +40,12 @@ pub struct Objects {
     pub stateful_set: StatefulSet,
 }
 
-/// The pods' template and its hash.
+/// The pods' template, its hash, and what an operator brought to it.
 #[derive(Clone, Debug)]
 pub struct Template {
     pub spec: PodTemplateSpec,
     pub hash: String,
+    pub made: Made,
 }
 
 impl Objects {
@@ -90,10 +91,14 @@ mod tests {
     use super::*;
     use crate::{live::Live, size::size, testing};
 
+    fn made_by_us(checked: &Validated) -> Template {
+        template::template(checked, &testing::own())
+    }
+
     fn made(checked: &Validated, live: &Live, ahead: u64, replicas: u32) -> Objects {
         let plan = size(checked, live, 0).unwrap();
-        let files = settings::next(checked, &plan, live, ahead).unwrap();
-        objects(checked, files, template::template(checked), &testing::home(), replicas, replicas)
+        let files = settings::next(checked, &plan, live, ahead, 1).unwrap();
+        objects(checked, files, made_by_us(checked), &testing::home(), replicas, replicas)
     }
 
     fn built(checked: &Validated, replicas: u32) -> Objects {
@@ -162,14 +167,14 @@ mod tests {
             users: testing::validated().users.split_off(1),
             ..testing::validated()
         };
-        let hash = |checked: &Validated| template::template(checked).hash;
+        let hash = |checked: &Validated| made_by_us(checked).hash;
         assert_eq!(hash(&other), hash(&testing::validated()));
     }
 
     #[test]
     fn a_restart_changes_the_pod_template() {
         let restarted = Validated { restarted_at: Some("now".into()), ..testing::validated() };
-        let hash = |checked: &Validated| template::template(checked).hash;
+        let hash = |checked: &Validated| made_by_us(checked).hash;
         assert_ne!(hash(&restarted), hash(&testing::validated()));
     }
 
@@ -215,7 +220,7 @@ mod tests {
         checked.users[1].proof = poolwright_settings::Secret::new("SCRAM-SHA-256$nonsense");
         checked.users[1].is_verifier = true;
         let plan = size(&checked, &Live::default(), 0).unwrap();
-        let problems = settings::next(&checked, &plan, &Live::default(), 0).err().unwrap();
+        let problems = settings::next(&checked, &plan, &Live::default(), 0, 1).err().unwrap();
         let text = problems.credentials[0].to_string();
         assert!(text.contains("Secret ws-users, key ws_002"), "{text}");
         assert!(!text.contains("nonsense"), "{text}");

@@ -49,7 +49,7 @@ impl Scope {
         if namespace.is_empty() { Scope::All } else { Scope::One(namespace.to_owned()) }
     }
 
-    fn api<K>(&self, client: &Client) -> Api<K>
+    pub fn api<K>(&self, client: &Client) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {

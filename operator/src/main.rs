@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`election`] (who acts), [`controller`] (what wakes a reconcile),
 //! [`reconcile`] (the steps in their order), then the steps: [`dereference`], [`validate`],
-//! [`size`], [`roll`], [`build`], [`apply`], [`push`], [`status`]. Only the first and
+//! [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`build`], [`apply`], [`push`], [`status`]. Only the first and
 //! [`apply`] and [`status`] hold a client; [`push`] speaks to pods.
 
 #![forbid(unsafe_code)]
@@ -34,6 +34,8 @@ mod size;
 mod status;
 #[cfg(test)]
 mod testing;
+mod turns;
+mod upgrade;
 mod validate;
 
 use std::{io::IsTerminal, net::SocketAddr, sync::Arc};
@@ -49,6 +51,7 @@ use crate::{
     home::{Home, Labels},
     metrics::Metrics,
     reconcile::Context,
+    turns::Turns,
 };
 
 /// Runs PostgreSQL pooler pods for every PoolerCluster.
@@ -83,10 +86,12 @@ async fn main() -> anyhow::Result<()> {
     let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
     let (metrics, term) = (Arc::new(Metrics::default()), Term::default());
     let home = Home { namespace: config.default_namespace.clone(), labels: args.labels };
-    let context = Context::new(client, args.image, home, Arc::clone(&metrics), term.clone());
+    let scope = Scope::of(&args.namespace);
+    let turns = Turns::new(scope.api(&client));
+    let context = Context::new(client, args.image, home, Arc::clone(&metrics), term.clone(), turns);
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
     let election = Candidate::stand(config, &args.identity, term);
-    let operate = operate(Scope::of(&args.namespace), Arc::new(context), election, &args.identity);
+    let operate = operate(scope, Arc::new(context), election, &args.identity);
     tokio::select! {
         ended = operate => ended,
         failed = health => failed.context("serve health"),

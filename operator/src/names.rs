@@ -10,6 +10,12 @@ pub const POOLER: &str = "poolwright-pooler";
 
 /// Set on a PoolerCluster it restarts the pods, one after the other.
 pub const RESTARTED_AT: &str = "poolwright.dev/restartedAt";
+/// Set on a PoolerCluster it makes the pods anew from what this operator brings.
+pub const UPGRADED_AT: &str = "poolwright.dev/upgradedAt";
+/// On a StatefulSet: what an operator brought to its template.
+pub const MADE_FROM: &str = "poolwright.dev/made-from";
+/// On a pod: the language of the settings that it reads; none is the first.
+pub const LANGUAGE: &str = "poolwright.dev/settings-language";
 /// On a pod: the hash of the template that it was made from.
 pub const TEMPLATE_HASH: &str = "poolwright.dev/template-hash";
 /// On every object: the hash of what was last applied.

@@ -66,6 +66,11 @@ pub fn has_template(pod: &Pod, hash: &str) -> bool {
     pod.annotations().get(names::TEMPLATE_HASH).is_some_and(|found| found == hash)
 }
 
+/// The language of the settings that the pod reads.
+pub fn language(pod: &Pod) -> u32 {
+    pod.annotations().get(names::LANGUAGE).and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 /// The uid of the StatefulSet that made the pod.
 pub fn stateful_set(pod: &Pod) -> Option<&str> {
     let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true))?;

@@ -14,7 +14,7 @@ use poolwright_crds::{PoolerCluster, Reconcile};
 use crate::{
     apply::{self, Applied, Writer},
     authority::{Certificates, certificates},
-    build::{self, Objects, template},
+    build::{self, Objects},
     certificate::Identity,
     dereference::{self, Dereferenced, dereference},
     election::Term,
@@ -27,6 +27,8 @@ use crate::{
     roll::{self, Phase, Roll},
     size::size,
     status,
+    turns::Turns,
+    upgrade::{self, Chosen, Made, State},
     validate::{Problems, Validated, validate},
 };
 
@@ -38,6 +40,8 @@ const TRIES: u32 = 3;
 const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
 const BLOCKED: Duration = Duration::from_secs(30);
+/// Once it was said that an upgrade begins.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// And while a pod has not taken its settings over.
 const UNTOLD: Duration = Duration::from_secs(5);
 
@@ -48,6 +52,7 @@ pub struct Context {
     pub home: Home,
     pub metrics: Arc<Metrics>,
     term: Term,
+    turns: Turns,
     retries: Retries,
     /// Generations that pods were found ahead by, by uid of the PoolerCluster.
     ahead: Mutex<HashMap<String, u64>>,
@@ -63,10 +68,20 @@ impl Context {
         home: Home,
         metrics: Arc<Metrics>,
         term: Term,
+        turns: Turns,
     ) -> Context {
         let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics), term.clone());
         let (retries, ahead, shown) = (Retries::default(), Mutex::default(), Mutex::default());
-        Context { client, image, home, metrics, term, retries, ahead, shown, reporter }
+        Context { client, image, home, metrics, term, turns, retries, ahead, shown, reporter }
+    }
+
+    /// An upgrade that is wanted waits for the others before it.
+    async fn take_turn(&self, cluster: &PoolerCluster, upgrade: &mut State) -> Result<(), Error> {
+        if *upgrade == State::Wanted {
+            let before = self.turns.take(cluster).await.map_err(Error::Turn)?;
+            *upgrade = before.map_or(State::Turn, |behind| State::Waiting { behind });
+        }
+        Ok(())
     }
 
     fn ahead(&self, uid: &str) -> u64 {
@@ -107,6 +122,8 @@ pub enum Error {
     Certificates(#[from] rcgen::Error),
     #[error(transparent)]
     Push(#[from] crate::push::Error),
+    #[error("list PoolerClusters, to upgrade one at a time: {0}")]
+    Turn(#[source] kube::Error),
     #[error("the reconcile took longer than {} s", LIMIT.as_secs())]
     TooSlow,
 }
@@ -116,7 +133,7 @@ pub enum Outcome {
     /// The user wants nothing changed.
     Paused,
     Blocked(Blocked),
-    Applied(Plan, Prepared, Applied, Told),
+    Applied(Plan, Box<Prepared>, Applied, Told),
     /// The API server refused or did not answer, and what pods had been told by then.
     Failed(String, Option<Told>),
 }
@@ -135,6 +152,10 @@ pub struct Prepared {
     /// Pods that shall run: no more than maxReplicas.
     pub wanted: u32,
     pub roll: Roll,
+    pub upgrade: State,
+    /// The version whose template the pods have, and their image.
+    pub version: String,
+    pub image: String,
 }
 
 pub async fn reconcile(
@@ -171,6 +192,7 @@ pub fn retry_later(cluster: Arc<PoolerCluster>, error: &Error, context: Arc<Cont
 
 async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
     let Some(read) = dereference(&context.client, namespace, name).await? else {
+        context.turns.give_back(namespace, name).await;
         return Ok(Action::await_change());
     };
     if read.cluster.spec.reconcile == Reconcile::Paused {
@@ -183,7 +205,8 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     let prepared = prepare(&read, &context.image, &context.home, context.ahead(&uid));
     let (outcome, failure) = match prepared {
         Err(blocked) => (Outcome::Blocked(blocked), None),
-        Ok((checked, plan, prepared, objects)) => {
+        Ok((checked, plan, mut prepared, objects)) => {
+            context.take_turn(&read.cluster, &mut prepared.upgrade).await?;
             let shown = context.shown(&uid);
             let (certificates, channel) = channel(&checked, &read, shown.as_deref())?;
             let mut told = None;
@@ -200,7 +223,7 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
             match applied.await {
                 Ok(applied) => {
                     let told = told.unwrap_or_default();
-                    (Outcome::Applied(plan, prepared, applied, told), None)
+                    (Outcome::Applied(plan, Box::new(prepared), applied, told), None)
                 }
                 Err(error) if error.is_outdated() => return Err(error.into()),
                 Err(error) => (Outcome::Failed(error.to_string(), told), Some(error)),
@@ -208,6 +231,9 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         }
     };
     context.reporter.report(&read, &outcome).await?;
+    if has_no_turn(&outcome) {
+        context.turns.give_back(namespace, name).await;
+    }
     failure.map_or_else(|| Ok(Action::requeue(jittered(next_look(&outcome)))), |it| Err(it.into()))
 }
 
@@ -225,11 +251,21 @@ fn prepare(
     let checked = validate(read, image)?;
     let plan = size(&checked, &read.live, last_shares(&read.cluster))?;
     let wanted = checked.replicas.min(checked.max_replicas);
-    let template = template::template(&checked);
+    let (own, kept) = (Made::own(&read.cluster, image), Made::kept(&read.live, &checked.name));
+    let begun = status::upgrading(&read.cluster);
+    let Chosen { template, state } = upgrade::choose(&checked, kept, own, begun);
     let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
-    let files = build::settings::next(&checked, &plan, &read.live, ahead)?;
-    let objects = build::objects(&checked, files, template, home, roll.replicas, wanted);
-    let prepared = Prepared { asked: checked.replicas, wanted, roll };
+    let language = template.made.read_by_all(&read.live);
+    let files = build::settings::next(&checked, &plan, &read.live, ahead, language)?;
+    let prepared = Prepared {
+        asked: checked.replicas,
+        wanted,
+        upgrade: upgrade::after(state, begun, &roll.phase),
+        version: template.made.version.clone(),
+        image: template.made.image(&checked).to_owned(),
+        roll,
+    };
+    let objects = build::objects(&checked, files, template, home, prepared.roll.replicas, wanted);
     Ok((checked, plan, prepared, objects))
 }
 
@@ -260,12 +296,24 @@ fn last_shares(cluster: &PoolerCluster) -> u32 {
 
 fn next_look(outcome: &Outcome) -> Duration {
     match outcome {
+        Outcome::Applied(_, prepared, ..) if prepared.upgrade == State::Turn => AT_ONCE,
         Outcome::Applied(_, _, _, told) if told.applied < told.pods || told.is_awaited => UNTOLD,
+        Outcome::Applied(_, prepared, ..) if waits(prepared) => UNDER_WAY,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
         Outcome::Applied(..) | Outcome::Failed(..) => UNDER_WAY,
         Outcome::Blocked(_) => BLOCKED,
         Outcome::Paused => AT_REST,
     }
+}
+
+fn waits(prepared: &Prepared) -> bool {
+    matches!(prepared.upgrade, State::Waiting { .. })
+}
+
+/// One that fails on its way keeps the turn: what broke it would break the next.
+fn has_no_turn(outcome: &Outcome) -> bool {
+    let Outcome::Applied(_, prepared, ..) = outcome else { return false };
+    matches!(prepared.upgrade, State::Current | State::Available { .. })
 }
 
 impl From<Problems> for Blocked {

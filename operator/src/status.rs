@@ -18,7 +18,11 @@ use poolwright_crds::{PoolerCluster, PoolerClusterStatus, SizingStatus};
 use serde_json::json;
 
 use crate::{
-    dereference::Dereferenced, election::Term, metrics::Metrics, names, pods, reconcile::Outcome,
+    dereference::Dereferenced,
+    election::Term,
+    metrics::Metrics,
+    names, pods,
+    reconcile::{Outcome, Prepared},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,13 @@ impl Reporter {
     }
 }
 
+/// Whether its status says that it is being upgraded.
+pub fn upgrading(cluster: &PoolerCluster) -> bool {
+    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+    let mut up_to_date = conditions.filter(|it| it.type_ == verdicts::UP_TO_DATE);
+    up_to_date.any(|it| it.reason == verdicts::UPGRADING)
+}
+
 /// The status after this outcome; what is not known anew stays as it was.
 fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClusterStatus {
     let cluster = &read.cluster;
@@ -97,8 +108,15 @@ fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClus
         ready_replicas: ready,
         pods: format!("{ready}/{}", wanted(cluster)),
         selector: names::selector_text(&cluster.name_any()),
+        version: made(outcome, |it| &it.version).or(last.version),
+        image: made(outcome, |it| &it.image).or(last.image),
         sizing: sized(outcome).or(last.sizing),
     }
+}
+
+fn made(outcome: &Outcome, part: fn(&Prepared) -> &String) -> Option<String> {
+    let Outcome::Applied(_, prepared, ..) = outcome else { return None };
+    Some(part(prepared).clone())
 }
 
 /// All that was said stands, with the generation of which it was said.

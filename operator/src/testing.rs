@@ -19,6 +19,7 @@ use crate::{
     home::Home,
     live::Live,
     names,
+    upgrade::Made,
     validate::{Validated, validate},
 };
 
@@ -105,6 +106,11 @@ pub fn network_policy() -> poolwright_crds::NetworkPolicy {
 
 pub fn validated() -> Validated {
     validate(&dereferenced(), "poolwright:1").unwrap()
+}
+
+/// What the operator brings to [`cluster`].
+pub fn own() -> Made {
+    Made::own(&cluster(), "poolwright:1")
 }
 
 /// Pods by name, template hash and readiness, of a StatefulSet with the first one's template.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
-use poolwright_crds::{NetworkPolicy, Pods, PoolMode, PoolerClusterSpec, Service, TlsMode};
+use poolwright_crds::{
+    NetworkPolicy, Pods, PoolMode, PoolerClusterSpec, Service, TlsMode, Upgrade,
+};
 use poolwright_settings::{Problem, Span};
 
 pub use crate::validate::{control::Named, users::User};
@@ -22,7 +24,10 @@ pub struct Validated {
     pub name: String,
     pub namespace: String,
     pub owner: OwnerReference,
-    pub image: String,
+    /// The image that the user names.
+    pub image: Option<String>,
+    /// When to replace pods that another version of the operator made.
+    pub upgrade: Upgrade,
     /// Pods asked for, which may be more than may run.
     pub replicas: u32,
     pub max_replicas: u32,
@@ -102,6 +107,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         namespace: read.cluster.namespace().unwrap_or_default(),
         owner: read.cluster.controller_owner_ref(&()).unwrap_or_default(),
         image: image(spec, default_image, found),
+        upgrade: spec.upgrade,
         replicas: whole(spec.replicas),
         max_replicas: whole(spec.max_replicas),
         restarted_at: read.cluster.annotations().get(names::RESTARTED_AT).cloned(),
@@ -131,13 +137,16 @@ fn whole(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-fn image(spec: &PoolerClusterSpec, default_image: &str, found: &mut Vec<Problem>) -> String {
-    let image = spec.image.as_deref().unwrap_or(default_image);
-    if image.is_empty() {
+fn image(
+    spec: &PoolerClusterSpec,
+    default_image: &str,
+    found: &mut Vec<Problem>,
+) -> Option<String> {
+    if spec.image.as_deref().unwrap_or(default_image).is_empty() {
         let remedy = "set spec.image, or POOLWRIGHT_IMAGE for the operator";
         found.push(Problem::new("spec.image", "nothing", "the pooler's image", remedy));
     }
-    image.to_owned()
+    spec.image.clone()
 }
 
 fn writer(text: &str, found: &mut Vec<Problem>) -> (String, u16) {
@@ -246,7 +255,7 @@ mod tests {
         let tenants = checked.databases.iter().map(|it| (it.name.as_str(), it.tenants));
         assert_eq!(tenants.collect::<Vec<_>>(), [("cloud_01", 10), ("cloud_02", 10)]);
         assert_eq!(checked.users.len(), 2);
-        assert_eq!(checked.image, "poolwright:1");
+        assert_eq!(checked.image, None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod defaults;
 mod diff;
 mod hints;
 mod kind;
+pub mod language;
 mod problem;
 pub mod raw;
 pub mod reference;

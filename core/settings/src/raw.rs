@@ -133,6 +133,6 @@ impl UsersFile {
 }
 
 /// These types hold only strings, numbers and lists under string keys: YAML writes all of them.
-fn text(file: &impl Serialize) -> String {
+pub(crate) fn text(file: &impl Serialize) -> String {
     serde_yaml::to_string(file).expect("strings, numbers and lists can be written as YAML")
 }

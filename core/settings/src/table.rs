@@ -15,6 +15,8 @@ pub struct Row {
     pub fallback: Fallback,
     /// Whether a running pooler takes a changed value over.
     pub reloadable: bool,
+    /// The first [`crate::language`] that has it.
+    pub since: u32,
     pub doc: &'static str,
 }
 
@@ -320,11 +322,11 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn live(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Row {
-    Row { path, kind, fallback, reloadable: true, doc }
+    Row { path, kind, fallback, reloadable: true, since: 1, doc }
 }
 
 fn restart(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Row {
-    Row { path, kind, fallback, reloadable: false, doc }
+    Row { path, kind, fallback, reloadable: false, since: 1, doc }
 }
 
 /// A default in the file's own notation.

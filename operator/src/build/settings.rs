@@ -28,19 +28,26 @@ pub struct Files {
 }
 
 /// Both files, of the generation that is out already if they are as it is, else of the next:
-/// pods take no earlier one over. `ahead`: one that pods have been found to have, or 0.
+/// pods take no earlier one over. `ahead`: one that pods have been found to have, or 0; `language`:
+/// what all pods read.
 ///
 /// # Errors
 /// What the pooler would refuse, by the field of the PoolerCluster that it comes from.
-pub fn next(checked: &Validated, plan: &Plan, live: &Live, ahead: u64) -> Result<Files, Problems> {
+pub fn next(
+    checked: &Validated,
+    plan: &Plan,
+    live: &Live,
+    ahead: u64,
+    language: u32,
+) -> Result<Files, Problems> {
+    let files = |generation| files(checked, plan, generation, language);
     let texts = live.settings.as_ref().and_then(|it| it.data.as_ref());
     let out = texts.and_then(|texts| texts.get(template::SETTINGS_FILE));
     let last = out.and_then(|text| generation(text)).unwrap_or(0).max(ahead);
-    let same = files(checked, plan, last);
+    let same = files(last);
     let credentials = Some(credentials::data(checked, same.users.clone()));
     let is_out = live.credentials.as_ref().is_some_and(|it| it.data == credentials);
-    let files =
-        if is_out && out == Some(&same.settings) { same } else { files(checked, plan, last + 1) };
+    let files = if is_out && out == Some(&same.settings) { same } else { files(last + 1) };
     match poolwright_settings::parse(&files.settings, Some(&files.users)) {
         Ok(_) => Ok(files),
         Err(problems) => Err(by_source(problems.0, checked)),
@@ -52,10 +59,10 @@ fn generation(text: &str) -> Option<u64> {
     file.get("generation")?.as_u64()
 }
 
-fn files(checked: &Validated, plan: &Plan, generation: u64) -> Files {
-    let settings = file(checked, plan, generation).to_yaml();
+fn files(checked: &Validated, plan: &Plan, generation: u64, language: u32) -> Files {
+    let settings = file(checked, plan, generation).to_yaml_for(language);
     let users = Some(credentials::users(checked));
-    let users = UsersFile { users, generation: Some(generation) }.to_yaml();
+    let users = UsersFile { users, generation: Some(generation) }.to_yaml_for(language);
     Files { settings, users }
 }
 

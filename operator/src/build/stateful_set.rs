@@ -16,6 +16,7 @@ pub fn stateful_set(checked: &Validated, template: Template, replicas: u32) -> S
         match_labels: Some(names::selector(&checked.name)),
         ..LabelSelector::default()
     };
+    let made_from = serde_json::to_string(&template.made).unwrap_or_default();
     let spec = StatefulSetSpec {
         replicas: i32::try_from(replicas).ok(),
         service_name: Some(names::headless_service(&checked.name)),
@@ -29,6 +30,7 @@ pub fn stateful_set(checked: &Validated, template: Template, replicas: u32) -> S
         template: template.spec,
         ..StatefulSetSpec::default()
     };
-    let metadata = metadata::owned(checked, checked.name.clone());
+    let mut metadata = metadata::owned(checked, checked.name.clone());
+    metadata.annotations = Some([(names::MADE_FROM.to_owned(), made_from)].into());
     metadata::hashed(StatefulSet { metadata, spec: Some(spec), ..StatefulSet::default() })
 }

@@ -1,7 +1,7 @@
 //! The pods' template. Nothing in it follows sizes, users or certificates: those are files
 //! that the pooler reads again, so that changing them restarts nobody.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
@@ -19,7 +19,7 @@ use k8s_openapi::{
 use poolwright_crds::{Pods, Resources};
 
 use super::Template;
-use crate::{hash, names, validate::Validated};
+use crate::{hash, names, upgrade::Made, validate::Validated};
 
 pub const POSTGRES: &str = "postgres";
 pub const POSTGRES_PORT: i32 = 6432;
@@ -40,8 +40,8 @@ const CERTIFICATES: &str = "/etc/poolwright/control";
 /// The image's own user; it owns no file.
 const USER: i64 = 65532;
 
-/// Time that a pod has beyond its drain: to close what is left and to exit.
-const MARGIN: Duration = Duration::from_secs(30);
+/// Seconds that a pod has beyond its drain: to close what is left and to exit.
+const MARGIN: i64 = 30;
 
 /// Where a pod finds this key of the Secret with the credentials.
 pub fn credential(key: &str) -> String {
@@ -53,14 +53,18 @@ pub fn certificate(key: &str) -> String {
     format!("{CERTIFICATES}/{key}")
 }
 
-/// The template, with its own hash in an annotation.
-pub fn template(checked: &Validated) -> Template {
+/// The template, with its own hash in an annotation: the user's fields laid over what an operator
+/// made. How they are laid must not change, or an operator that brings the change replaces pods by
+/// itself; what is to change belongs into [`base`].
+pub fn template(checked: &Validated, made: &Made) -> Template {
     let restarted = checked.restarted_at.iter().map(|at| (names::RESTARTED_AT.into(), at.clone()));
     let mut annotations = checked.pods.annotations.clone();
     annotations.extend(restarted);
     let mut labels = checked.pods.labels.clone();
     labels.extend(names::labels(&checked.name));
-    let mut spec = PodTemplateSpec { metadata: None, spec: Some(pod(checked)) };
+    let later = (made.language > 1).then(|| (names::LANGUAGE.into(), made.language.to_string()));
+    annotations.extend(later);
+    let mut spec = PodTemplateSpec { metadata: None, spec: Some(pod(checked, made)) };
     let hash = hash::of(&(&annotations, &checked.pods.labels, &spec));
     annotations.insert(names::TEMPLATE_HASH.into(), hash.clone());
     spec.metadata = Some(ObjectMeta {
@@ -68,31 +72,47 @@ pub fn template(checked: &Validated) -> Template {
         annotations: Some(annotations),
         ..ObjectMeta::default()
     });
-    Template { spec, hash }
+    Template { spec, hash, made: made.clone() }
 }
 
-fn pod(checked: &Validated) -> PodSpec {
+fn pod(checked: &Validated, made: &Made) -> PodSpec {
     let Pods { image_pull_secrets, node_selector, priority_class_name, tolerations, .. } =
         checked.pods.clone();
     let secrets = image_pull_secrets.into_iter();
     let secrets = secrets.map(|it| LocalObjectReference { name: it.name }).collect::<Vec<_>>();
-    let grace = (checked.drain + MARGIN).as_millis().div_ceil(1000);
-    PodSpec {
-        automount_service_account_token: Some(false),
-        containers: vec![container(checked)],
-        enable_service_links: Some(false),
+    let drain = i64::try_from(checked.drain.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+    let margin = made.template.termination_grace_period_seconds.unwrap_or(MARGIN);
+    let mut pod = PodSpec {
         image_pull_secrets: some(secrets),
         node_selector: (!node_selector.is_empty()).then_some(node_selector),
         priority_class_name,
-        security_context: Some(pod_security()),
-        service_account_name: Some(names::service_account(&checked.name)),
-        termination_grace_period_seconds: i64::try_from(grace).ok(),
+        termination_grace_period_seconds: Some(drain.saturating_add(margin)),
         tolerations: some(tolerations.into_iter().map(toleration).collect()),
+        ..made.template.clone()
+    };
+    if let Some(pooler) = pod.containers.first_mut() {
+        pooler.image = Some(made.image(checked).to_owned());
+        pooler.env = some(checked.pods.env.iter().map(variable).collect());
+        pooler.resources =
+            checked.pods.resources.clone().map(resources).or(pooler.resources.take());
+    }
+    pod
+}
+
+/// The operator's part of the pods: all that no user sets, and what holds where one sets nothing.
+pub fn base(cluster: &str) -> PodSpec {
+    PodSpec {
+        automount_service_account_token: Some(false),
+        containers: vec![container()],
+        enable_service_links: Some(false),
+        security_context: Some(pod_security()),
+        service_account_name: Some(names::service_account(cluster)),
+        termination_grace_period_seconds: Some(MARGIN),
         topology_spread_constraints: Some(vec![
-            spread(checked, "topology.kubernetes.io/zone"),
-            spread(checked, "kubernetes.io/hostname"),
+            spread(cluster, "topology.kubernetes.io/zone"),
+            spread(cluster, "kubernetes.io/hostname"),
         ]),
-        volumes: Some(volumes(checked)),
+        volumes: Some(volumes(cluster)),
         ..PodSpec::default()
     }
 }
@@ -107,10 +127,9 @@ fn toleration(it: poolwright_crds::Toleration) -> Toleration {
     Toleration { key, operator, value, effect, toleration_seconds }
 }
 
-fn container(checked: &Validated) -> Container {
+fn container() -> Container {
     Container {
         name: "pooler".into(),
-        image: Some(checked.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec![POOLER.into(), format!("{SETTINGS}/{SETTINGS_FILE}")]),
         ports: Some(vec![
@@ -120,8 +139,7 @@ fn container(checked: &Validated) -> Container {
         ]),
         readiness_probe: Some(probe("/readyz", 2, 3)),
         liveness_probe: Some(probe("/healthz", 10, 6)),
-        env: some(checked.pods.env.iter().map(variable).collect()),
-        resources: Some(resources(checked.pods.resources.as_ref())),
+        resources: Some(resources(default_resources())),
         security_context: Some(container_security()),
         volume_mounts: Some(vec![
             mount("settings", SETTINGS),
@@ -161,8 +179,7 @@ fn variable(it: &poolwright_crds::EnvVar) -> EnvVar {
     EnvVar { name: it.name.clone(), value: Some(it.value.clone()), ..EnvVar::default() }
 }
 
-fn resources(asked: Option<&Resources>) -> ResourceRequirements {
-    let Resources { requests, limits } = asked.cloned().unwrap_or_else(default_resources);
+fn resources(Resources { requests, limits }: Resources) -> ResourceRequirements {
     let quantities = |texts: BTreeMap<String, String>| {
         let quantity = |(name, amount)| (name, Quantity(amount));
         (!texts.is_empty()).then(|| texts.into_iter().map(quantity).collect())
@@ -218,9 +235,9 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     }
 }
 
-fn volumes(checked: &Validated) -> Vec<Volume> {
+fn volumes(cluster: &str) -> Vec<Volume> {
     let settings = ConfigMapVolumeSource {
-        name: names::settings(&checked.name),
+        name: names::settings(cluster),
         default_mode: Some(0o444),
         ..ConfigMapVolumeSource::default()
     };
@@ -235,18 +252,18 @@ fn volumes(checked: &Validated) -> Vec<Volume> {
     };
     vec![
         Volume { name: "settings".into(), config_map: Some(settings), ..Volume::default() },
-        secret("credentials", names::credentials(&checked.name)),
-        secret("control", names::control(&checked.name)),
+        secret("credentials", names::credentials(cluster)),
+        secret("control", names::control(cluster)),
     ]
 }
 
-fn spread(checked: &Validated, topology_key: &str) -> TopologySpreadConstraint {
+fn spread(cluster: &str, topology_key: &str) -> TopologySpreadConstraint {
     TopologySpreadConstraint {
         max_skew: 1,
         topology_key: topology_key.into(),
         when_unsatisfiable: "ScheduleAnyway".into(),
         label_selector: Some(LabelSelector {
-            match_labels: Some(names::selector(&checked.name)),
+            match_labels: Some(names::selector(cluster)),
             ..LabelSelector::default()
         }),
         ..TopologySpreadConstraint::default()

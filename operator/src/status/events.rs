@@ -4,7 +4,7 @@ use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta:
 use kube::runtime::events::{Event, EventType};
 use poolwright_crds::PoolerClusterStatus;
 
-use super::verdicts::{BUDGET, CONFIG, CREDENTIALS, READY, REPLICAS, STALLED, TENANTS};
+use super::verdicts::{BUDGET, CONFIG, CREDENTIALS, READY, REPLICAS, STALLED, TENANTS, UP_TO_DATE};
 use crate::reconcile::Outcome;
 
 /// The API's limit for a note, in bytes.
@@ -46,6 +46,8 @@ pub fn of(
             .filter(|(_, it)| it.status == "True")
             .map(|(_, it)| event(EventType::Normal, it)),
     );
+    let changed = turned(UP_TO_DATE).filter(|(before, _)| before.is_some());
+    events.extend(changed.map(|(_, it)| event(EventType::Normal, it)));
     events.extend(replaced(outcome));
     events
 }

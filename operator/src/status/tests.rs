@@ -11,6 +11,7 @@ use crate::{
     roll::{Phase, Roll},
     size::size,
     testing,
+    upgrade::State,
     validate::{Problems, Validated},
 };
 
@@ -19,7 +20,15 @@ fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
     let roll = Roll { replicas: 2, delete: None, phase, trouble: None };
     let applied = Applied { replaced: None };
     let told = Told { pods: 2, applied: 2, ..Told::default() };
-    Outcome::Applied(plan, Prepared { asked, wanted: asked.min(3), roll }, applied, told)
+    let prepared = Prepared {
+        asked,
+        wanted: asked.min(3),
+        roll,
+        upgrade: State::Current,
+        version: "0.1.0".into(),
+        image: "poolwright:1".into(),
+    };
+    Outcome::Applied(plan, Box::new(prepared), applied, told)
 }
 
 fn told(rejected: &[&str], silent: &[&str]) -> Outcome {

@@ -8,9 +8,11 @@ use poolwright_settings::Problem;
 use super::conditions::Verdict;
 use crate::{
     live::Obstacle,
+    names,
     push::Told,
     reconcile::{Blocked, Outcome, Prepared},
     roll::Phase,
+    upgrade::State,
     validate::Problems,
 };
 
@@ -22,9 +24,14 @@ pub const TENANTS: &str = "TenantsResolved";
 pub const CREDENTIALS: &str = "CredentialsReady";
 pub const REPLICAS: &str = "ReplicasAccepted";
 pub const CONFIG: &str = "ConfigApplied";
+pub const UP_TO_DATE: &str = "UpToDate";
+
+/// The reason that stands while pods are replaced by those of another version; it is also how a
+/// next leader knows whose turn it is.
+pub const UPGRADING: &str = "Upgrading";
 
 /// What is known only after something was applied.
-const LATER: [&str; 5] = [BUDGET, TENANTS, CREDENTIALS, REPLICAS, CONFIG];
+const LATER: [&str; 6] = [BUDGET, TENANTS, CREDENTIALS, REPLICAS, CONFIG, UP_TO_DATE];
 
 /// One verdict for each condition, in the order in which they are shown. `ready` pods serve. `None`
 /// where nothing was looked at: see [`paused`].
@@ -45,7 +52,7 @@ pub fn paused() -> Verdict {
 }
 
 fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
-    let Prepared { asked, wanted, roll } = prepared;
+    let Prepared { asked, wanted, roll, upgrade, version, image: _ } = prepared;
     let mut verdicts = match &roll.trouble {
         Some(trouble) => stopped(trouble, &progress(&roll.phase, *wanted).2),
         None => going(progress(&roll.phase, *wanted)),
@@ -56,6 +63,7 @@ fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
         Verdict::new(CREDENTIALS, true, "Found", ""),
         replicas(*asked, *wanted),
         config(told),
+        up_to_date(upgrade, version),
     ]);
     verdicts
 }
@@ -77,6 +85,30 @@ fn stopped(trouble: &str, so_far: &str) -> Vec<Verdict> {
         Verdict::new(RECONCILING, false, reason, ""),
         Verdict::new(STALLED, true, reason, message),
     ]
+}
+
+fn up_to_date(upgrade: &State, version: &str) -> Verdict {
+    let not_yet = |reason, message| Verdict::new(UP_TO_DATE, false, reason, message);
+    match upgrade {
+        State::Current => {
+            let message = format!("the pods are made from the template of version {version}");
+            Verdict::new(UP_TO_DATE, true, "Current", message)
+        }
+        State::Available { now, then } => not_yet(
+            "UpgradeAvailable",
+            format!(
+                "the pods are made from version {now}, this operator brings {then}: to replace \
+                 them, set the annotation {} to another value, or spec.upgrade to automatic",
+                names::UPGRADED_AT
+            ),
+        ),
+        State::Waiting { behind } => {
+            not_yet("WaitingForTurn", format!("{behind} is upgraded first"))
+        }
+        State::Wanted | State::Turn | State::Going => {
+            not_yet(UPGRADING, "pods are replaced by those of this operator's version".into())
+        }
+    }
 }
 
 fn config(told: &Told) -> Verdict {
@@ -151,6 +183,7 @@ fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<V
         found(CREDENTIALS, "Found", "CredentialsMissing", credentials),
         kept(REPLICAS, last),
         kept(CONFIG, last),
+        kept(UP_TO_DATE, last),
     ]
 }
 
@@ -228,6 +261,10 @@ fn known(reason: &str) -> &'static str {
         "Rejected",
         "Unreachable",
         "NoPods",
+        "Current",
+        "UpgradeAvailable",
+        "WaitingForTurn",
+        UPGRADING,
     ];
     all.into_iter().find(|it| *it == reason).unwrap_or("NotYetKnown")
 }

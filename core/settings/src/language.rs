@@ -1,0 +1,87 @@
+//! Which settings a pooler of an earlier version reads. It refuses what it does not know, so
+//! whoever writes settings for it leaves out what came later.
+
+use serde_yaml::Value;
+
+use crate::raw;
+use crate::table::{Row, rows};
+
+/// What this version reads and writes. Each release that adds a setting counts on.
+pub const LANGUAGE: u32 = 1;
+/// The oldest that an operator still writes: that of two minor versions back.
+pub const OLDEST: u32 = 1;
+
+/// [`OLDEST`], for what was noted before there was a second language.
+pub fn oldest() -> u32 {
+    OLDEST
+}
+
+impl raw::File {
+    /// The text of a settings file for a pooler that reads this language.
+    pub fn to_yaml_for(&self, language: u32) -> String {
+        raw::text(&without_later(self, &rows(), language))
+    }
+}
+
+impl raw::UsersFile {
+    /// The text of a users file for a pooler that reads this language; it holds the secrets in the
+    /// clear.
+    pub fn to_yaml_for(&self, language: u32) -> String {
+        raw::text(&without_later(self, &rows(), language))
+    }
+}
+
+fn without_later(file: &impl serde::Serialize, rows: &[Row], language: u32) -> Value {
+    let mut value = serde_yaml::to_value(file).expect("strings, numbers and lists are YAML");
+    for row in rows.iter().filter(|row| row.since > language) {
+        remove(&mut value, row.path);
+    }
+    value
+}
+
+/// Removes the field at this path, in each item of its lists.
+fn remove(value: &mut Value, path: &str) {
+    let Value::Mapping(fields) = value else { return };
+    let Some((head, rest)) = path.split_once('.') else {
+        fields.remove(path);
+        return;
+    };
+    match (head.strip_suffix("[]"), fields.get_mut(head.trim_end_matches("[]"))) {
+        (Some(_), Some(Value::Sequence(items))) => {
+            items.iter_mut().for_each(|item| remove(item, rest));
+        }
+        (None, Some(section)) => remove(section, rest),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(path: &'static str, since: u32) -> Row {
+        Row { path, since, ..rows().remove(0) }
+    }
+
+    #[track_caller]
+    fn check(rows: &[Row], language: u32, expect: &str) {
+        let file = "{servers: [{name: a, port: 1}, {name: b}], pool: {size: 5, min: 1}}";
+        let file: raw::File = serde_yaml::from_str(file).unwrap();
+        let expect: Value = serde_yaml::from_str(expect).unwrap();
+        assert_eq!(without_later(&file, rows, language), expect);
+    }
+
+    #[test]
+    fn what_came_after_a_language_is_left_out_of_it() {
+        let later = [row("servers[].port", 2), row("pool.min", 3), row("drain.timeout", 2)];
+        check(&later, 1, "{servers: [{name: a}, {name: b}], pool: {size: 5}}");
+        check(
+            &later,
+            2,
+            "{servers: [{name: a, port: 1}, {name: b}], pool: {size: 5, min: 1}}"
+                .replace(", min: 1", "")
+                .as_str(),
+        );
+        check(&later, 3, "{servers: [{name: a, port: 1}, {name: b}], pool: {size: 5, min: 1}}");
+    }
+}
