@@ -1,9 +1,10 @@
 //! The API of Poolwright: the PoolerCluster's types, and with them the schema that the API
 //! server enforces. Nothing here talks to a cluster.
 //!
-//! Reading order: [`spec`] (what a user declares) with [`pods`] (how the pods run and are
-//! reached) and [`network`] (by whom), [`status`] (what the operator answers), [`rules`] (what is
-//! refused at once, and why), [`yaml`] and [`mod@reference`] (the files that are made from them).
+//! Reading order: [`spec`] (what a user declares) with [`selector`] (which objects are tenants),
+//! [`pods`] (how the pods run and are reached) and [`network`] (by whom), [`status`] (what the
+//! operator answers), [`rules`] (what is refused at once, and why), [`yaml`] and
+//! [`mod@reference`] (the files that are made from them).
 
 #![forbid(unsafe_code)]
 
@@ -12,12 +13,14 @@ pub mod network;
 pub mod pods;
 pub mod reference;
 pub mod rules;
+pub mod selector;
 pub mod spec;
 pub mod status;
 pub mod yaml;
 
 pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
+pub use selector::{LabelSelector, Namespaces, Operator, Requirement, TenantSelector};
 pub use spec::{
     Auth, Budget, CaSecretRef, ConfigMapKeyRef, Control, ControlCertificates, Database, Drain,
     Endpoints, PerDatabase, PerTenant, PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile,

@@ -155,8 +155,34 @@ pub fn two_secrets() -> Rule {
 
 pub fn one_source() -> Rule {
     numbers(
-        "has(self.count) != has(self.configMapKeyRef)",
-        "expected exactly one of count and configMapKeyRef",
+        "has(self.count) ? !has(self.configMapKeyRef) && !has(self.selector) \
+         : has(self.configMapKeyRef) != has(self.selector)",
+        "expected exactly one of count, configMapKeyRef and selector",
+    )
+}
+
+pub fn api_version() -> Rule {
+    text(
+        "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        TEXT,
+        "a version with its API group before it, unless that is the core group: write it like \
+         example.com/v1 or v1",
+    )
+}
+
+pub fn kind() -> Rule {
+    text(
+        "self.matches('^[A-Za-z][A-Za-z0-9]*$')",
+        TEXT,
+        "the kind of the objects: write it like Workspace",
+    )
+}
+
+pub fn values_fit_the_operator() -> Rule {
+    text(
+        "(self.operator in ['In', 'NotIn']) == (size(self.values) > 0)",
+        "'operator ' + self.operator",
+        "values with In and NotIn, none with Exists and DoesNotExist",
     )
 }
 

@@ -10,6 +10,7 @@ use crate::{
     network::NetworkPolicy,
     pods::{Pods, Service},
     rules,
+    selector::TenantSelector,
     status::PoolerClusterStatus,
 };
 
@@ -291,7 +292,7 @@ pub struct Database {
     pub tenants: Tenants,
 }
 
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = rules::one_source())]
 #[serde(rename_all = "camelCase")]
 pub struct Tenants {
@@ -301,6 +302,9 @@ pub struct Tenants {
     /// A key of a ConfigMap whose value is the number of tenants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ConfigMapKeyRef>,
+    /// Objects of any served kind: each one that is selected is a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<TenantSelector>,
 }
 
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -123,10 +123,52 @@ fn a_budget_below_one_connection_per_pod_is_refused() {
 
 #[test]
 fn a_database_has_exactly_one_source_of_tenants() {
-    let both = json!({"count": 1, "configMapKeyRef": {"name": "a", "key": "b"}});
-    for tenants in [json!({}), both] {
-        refused(&with("/spec/databases/0/tenants", tenants), None, "exactly one of");
+    let key = json!({"name": "a", "key": "b"});
+    let selector = selector(json!({}));
+    let all = json!({"count": 1, "configMapKeyRef": key, "selector": selector});
+    for sources in 0..8 {
+        let mut tenants = all.clone();
+        let each = ["count", "configMapKeyRef", "selector"].into_iter().enumerate();
+        for (_, absent) in each.filter(|(bit, _)| sources & (1 << bit) == 0) {
+            tenants.as_object_mut().unwrap().remove(absent);
+        }
+        let object = with("/spec/databases/0/tenants", tenants);
+        match u32::count_ones(sources) {
+            1 => accepted(&object, None),
+            _ => refused(&object, None, "exactly one of count, configMapKeyRef and selector"),
+        }
     }
+}
+
+fn selector(labels: Value) -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Workspace", "namespaces": "Own",
+           "labelSelector": labels})
+}
+
+#[test]
+fn a_selector_that_no_object_could_match_is_refused() {
+    let by = |path: &str, value: Value| {
+        let mut object =
+            with("/spec/databases/0/tenants", json!({"selector": selector(json!({}))}));
+        object.pointer_mut("/spec/databases/0/tenants/selector").unwrap()[path] = value;
+        object
+    };
+    for version in ["example.com/v1/x", "/v1", "V1", ""] {
+        refused(&by("apiVersion", json!(version)), None, "write it like example.com/v1 or v1");
+    }
+    for version in ["v1", "apps/v1", "a-b.example.com/v1alpha1"] {
+        accepted(&by("apiVersion", json!(version)), None);
+    }
+    refused(&by("kind", json!("work spaces")), None, "write it like Workspace");
+    let expression = |operator: &str, values: Value| {
+        let one = json!({"key": "cloud", "operator": operator, "values": values});
+        by("labelSelector", json!({"matchExpressions": [one]}))
+    };
+    for (operator, values) in [("In", json!([])), ("Exists", json!(["a"]))] {
+        refused(&expression(operator, values), None, "values with In and NotIn, none with");
+    }
+    accepted(&expression("NotIn", json!(["a"])), None);
+    accepted(&expression("DoesNotExist", json!([])), None);
 }
 
 #[test]
