@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     authority::Certificates, build::Objects, covers, election::Term, live::Live, metrics::Metrics,
-    names, roll::Doomed,
+    names, rights::Denied, roll::Doomed,
 };
 
 /// What the cluster answered.
@@ -34,6 +34,10 @@ impl Error {
     /// Whether the object is no longer the one that was read: what to write has to be planned anew.
     pub fn is_outdated(&self) -> bool {
         matches!(&*self.source, kube::Error::Api(status) if status.code == 409)
+    }
+
+    pub fn denied(&self) -> Option<Denied> {
+        Denied::of(&self.source)
     }
 }
 

@@ -20,14 +20,16 @@ use kube::{
     Api, Client, Resource,
     api::ListParams,
     core::PartialObjectMeta,
-    runtime::{Controller, controller, watcher},
+    runtime::{Controller, controller, reflector::Store, watcher},
 };
 use poolwright_crds::PoolerCluster;
 
 use crate::{
+    census::Woken,
     names, reconcile,
     reconcile::Context,
     references::{Kind, of_object, of_pod},
+    rights::Denied,
 };
 
 /// PoolerClusters that are worked on at once.
@@ -36,6 +38,8 @@ const CONCURRENCY: u16 = 8;
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Between two tries to list PoolerClusters at the start.
 const RELIST: Duration = Duration::from_secs(2);
+/// Between two looks for PoolerClusters that are gone and whose tenants are still counted.
+const CLEANING: Duration = Duration::from_secs(30);
 
 /// The namespaces that are served.
 #[derive(Clone)]
@@ -71,17 +75,42 @@ impl Scope {
 pub async fn run(
     scope: Scope,
     context: Arc<Context>,
+    woken: Woken,
     told_to_end: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let controller = watched(&scope, &context.client).graceful_shutdown_on(told_to_end);
-    controller
+    let controller = watched(&scope, &context.client);
+    let cleaning = clean(controller.store(), Arc::clone(&context));
+    let serving = controller
+        .reconcile_on(woken)
+        .graceful_shutdown_on(told_to_end)
         .run(reconcile::reconcile, reconcile::retry_later, context)
         .for_each(|result| async {
             if let Err(controller::Error::QueueError(error)) = result {
-                tracing::warn!(%error, "a watch failed and starts again");
+                let advice = advice(&error);
+                tracing::warn!(%error, advice, "a watch failed and starts again");
             }
-        })
-        .await;
+        });
+    tokio::select! {
+        () = serving => (),
+        () = cleaning => (),
+    }
+}
+
+/// The rule that a watch lacks, if it is that.
+fn advice(error: &watcher::Error) -> Option<String> {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let (InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)) = error else {
+        return None;
+    };
+    Denied::of(error).map(|denied| denied.advice())
+}
+
+/// The end of a PoolerCluster wakes no reconcile, so what was held for it is found here.
+async fn clean(living: Store<PoolerCluster>, context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(CLEANING).await;
+        context.census.keep_only(&living.state());
+    }
 }
 
 fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
@@ -112,7 +141,8 @@ pub async fn announce(scope: Scope, context: Arc<Context>) {
     let clusters: Api<PoolerCluster> = scope.api(&context.client);
     let one = ListParams::default().limit(1);
     while let Err(error) = clusters.list(&one).await {
-        tracing::warn!(%error, "PoolerClusters cannot be listed yet");
+        let advice = Denied::of(&error).map(|denied| denied.advice());
+        tracing::warn!(%error, advice, "PoolerClusters cannot be listed yet");
         tokio::time::sleep(RELIST).await;
     }
     context.metrics.set_ready();

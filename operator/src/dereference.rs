@@ -6,17 +6,19 @@ use std::{collections::BTreeMap, fmt::Debug};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{ConfigMap, Secret},
+    api::core::v1::{ConfigMap, Pod, Secret},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, api::ListParams};
-use poolwright_crds::PoolerCluster;
+use kube::{Api, Client, Resource, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
+use poolwright_crds::{Database, PoolerCluster};
 use serde::de::DeserializeOwned;
 
 use crate::{
+    census::{Census, Count, Subject},
     live::Live,
     names,
     references::{Kind, names_of},
+    rights::Denied,
 };
 
 /// Requests for referenced objects at once.
@@ -28,6 +30,8 @@ pub struct Dereferenced {
     pub read_at: Timestamp,
     pub secrets: BTreeMap<String, Option<Secret>>,
     pub config_maps: BTreeMap<String, Option<ConfigMap>>,
+    /// Tenants that are objects, by database.
+    pub counts: BTreeMap<String, Count>,
     pub live: Live,
 }
 
@@ -37,6 +41,15 @@ pub struct Error {
     kind: String,
     name: String,
     source: Box<kube::Error>,
+    /// The PoolerCluster, where it was what it refers to that could not be read.
+    cluster: Option<Box<PoolerCluster>>,
+}
+
+impl Error {
+    /// The right that was missing, and the PoolerCluster in which that can be said.
+    pub fn denied(&self) -> Option<(&PoolerCluster, Denied)> {
+        self.cluster.as_deref().zip(Denied::of(&self.source))
+    }
 }
 
 /// Reads all; `None` if the PoolerCluster is gone or going.
@@ -45,6 +58,7 @@ pub struct Error {
 /// If the API server does not answer or refuses; worth a retry.
 pub async fn dereference(
     client: &Client,
+    census: &Census,
     namespace: &str,
     name: &str,
 ) -> Result<Option<Dereferenced>, Error> {
@@ -53,12 +67,31 @@ pub async fn dereference(
     let Some(cluster) = found.filter(|it| it.metadata.deletion_timestamp.is_none()) else {
         return Ok(None);
     };
-    let (secrets, config_maps, live) = futures::try_join!(
+    let counts = counts(census, &cluster).await;
+    let others = futures::try_join!(
         read.each(names_of(&cluster.spec, Kind::Secret)),
         read.each(names_of(&cluster.spec, Kind::ConfigMap)),
         read.live(name),
-    )?;
-    Ok(Some(Dereferenced { cluster, read_at: Timestamp::now(), secrets, config_maps, live }))
+    );
+    match others {
+        Ok((secrets, config_maps, live)) => {
+            let read_at = Timestamp::now();
+            Ok(Some(Dereferenced { cluster, read_at, secrets, config_maps, counts, live }))
+        }
+        Err(error) => Err(Error { cluster: Some(Box::new(cluster)), ..error }),
+    }
+}
+
+async fn counts(census: &Census, cluster: &PoolerCluster) -> BTreeMap<String, Count> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let selector = |it: &Database| {
+        let selector = it.tenants.selector.as_ref()?;
+        Some((it.name.clone(), Subject::of(selector, &namespace)))
+    };
+    let subjects = cluster.spec.databases.iter().filter_map(selector);
+    let (names, subjects): (Vec<_>, Vec<_>) = subjects.unzip();
+    let counts = census.count(&ObjectRef::from_obj(cluster), &subjects).await;
+    names.into_iter().zip(counts).collect()
 }
 
 struct Reader<'a> {
@@ -115,11 +148,12 @@ impl Reader<'_> {
             pods: Vec::new(),
         };
         let ours = ListParams::default().labels(&names::selector_text(name));
-        let pods = self.api().list(&ours).await.map_err(|source| failed::<ConfigMap>(name, source));
+        let pods = self.api().list(&ours).await.map_err(|source| failed::<Pod>(name, source));
         Ok(Live { pods: pods?.items, ..objects })
     }
 }
 
 fn failed<K: Resource<DynamicType = ()>>(name: &str, source: kube::Error) -> Error {
-    Error { kind: K::kind(&()).into_owned(), name: name.to_owned(), source: Box::new(source) }
+    let (kind, name) = (K::kind(&()).into_owned(), name.to_owned());
+    Error { kind, name, source: Box::new(source), cluster: None }
 }

@@ -3,14 +3,16 @@
 //!
 //! Reading order: [`election`] (who acts), [`controller`] (what wakes a reconcile),
 //! [`reconcile`] (the steps in their order), then the steps: [`dereference`], [`validate`],
-//! [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`build`], [`apply`], [`push`], [`status`]. Only the first and
-//! [`apply`] and [`status`] hold a client; [`push`] speaks to pods.
+//! [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`build`], [`apply`], [`push`], [`status`].
+//! Only the first (with [`census`], which counts tenants), [`turns`], [`apply`] and [`status`]
+//! hold a client; [`push`] speaks to pods.
 
 #![forbid(unsafe_code)]
 
 mod apply;
 mod authority;
 mod build;
+mod census;
 mod certificate;
 mod controller;
 mod covers;
@@ -27,6 +29,7 @@ mod push;
 mod reconcile;
 mod references;
 mod retry;
+mod rights;
 mod roll;
 #[cfg(test)]
 mod simulation;
@@ -46,6 +49,7 @@ use futures::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    census::{Census, Woken},
     controller::Scope,
     election::{Candidate, Term},
     home::{Home, Labels},
@@ -68,6 +72,9 @@ struct Args {
     /// NetworkPolicy take settings from these alone. Empty: from all pods of its namespace.
     #[arg(long, env = "POOLWRIGHT_LABELS", default_value = "")]
     labels: Labels,
+    /// Let PoolerClusters count tenants over objects outside their own namespace.
+    #[arg(long, env = "POOLWRIGHT_TENANTS_IN_ALL_NAMESPACES")]
+    tenants_in_all_namespaces: bool,
     /// Name in the election of a leader; unique among the operator's pods.
     #[arg(long, env = "POOLWRIGHT_IDENTITY", default_value_t = host_and_process())]
     identity: String,
@@ -88,10 +95,12 @@ async fn main() -> anyhow::Result<()> {
     let home = Home { namespace: config.default_namespace.clone(), labels: args.labels };
     let scope = Scope::of(&args.namespace);
     let turns = Turns::new(scope.api(&client));
-    let context = Context::new(client, args.image, home, Arc::clone(&metrics), term.clone(), turns);
+    let (census, woken) = Census::new(client.clone(), args.tenants_in_all_namespaces);
+    let (shared, until) = (Arc::clone(&metrics), term.clone());
+    let context = Context::new(client, args.image, home, shared, until, turns, census);
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
     let election = Candidate::stand(config, &args.identity, term);
-    let operate = operate(scope, Arc::new(context), election, &args.identity);
+    let operate = operate(scope, Arc::new(context), woken, election, &args.identity);
     tokio::select! {
         ended = operate => ended,
         failed = health => failed.context("serve health"),
@@ -102,6 +111,7 @@ async fn main() -> anyhow::Result<()> {
 async fn operate(
     scope: Scope,
     context: Arc<Context>,
+    woken: Woken,
     election: impl Future<Output = Result<Candidate, election::Error>>,
     identity: &str,
 ) -> anyhow::Result<()> {
@@ -117,7 +127,7 @@ async fn operate(
     }
     context.metrics.set_leading();
     tracing::info!(identity, "leading: serving PoolerClusters");
-    let served = controller::run(scope, context, told_to_end);
+    let served = controller::run(scope, context, woken, told_to_end);
     tokio::select! {
         () = served => {
             candidate.resign().await;

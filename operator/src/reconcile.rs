@@ -15,6 +15,7 @@ use crate::{
     apply::{self, Applied, Writer},
     authority::{Certificates, certificates},
     build::{self, Objects},
+    census::Census,
     certificate::Identity,
     dereference::{self, Dereferenced, dereference},
     election::Term,
@@ -24,6 +25,7 @@ use crate::{
     names, pods,
     push::{Channel, Told},
     retry::{Retries, jittered},
+    rights::Denied,
     roll::{self, Phase, Roll},
     size::size,
     status,
@@ -51,6 +53,7 @@ pub struct Context {
     pub image: String,
     pub home: Home,
     pub metrics: Arc<Metrics>,
+    pub census: Census,
     term: Term,
     turns: Turns,
     retries: Retries,
@@ -69,10 +72,23 @@ impl Context {
         metrics: Arc<Metrics>,
         term: Term,
         turns: Turns,
+        census: Census,
     ) -> Context {
         let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics), term.clone());
         let (retries, ahead, shown) = (Retries::default(), Mutex::default(), Mutex::default());
-        Context { client, image, home, metrics, term, turns, retries, ahead, shown, reporter }
+        Context {
+            client,
+            image,
+            home,
+            metrics,
+            census,
+            term,
+            turns,
+            retries,
+            ahead,
+            shown,
+            reporter,
+        }
     }
 
     /// An upgrade that is wanted waits for the others before it.
@@ -134,6 +150,8 @@ pub enum Outcome {
     Paused,
     Blocked(Blocked),
     Applied(Plan, Box<Prepared>, Applied, Told),
+    /// The operator lacks a right, and what pods had been told by then.
+    Denied(Denied, Option<Told>),
     /// The API server refused or did not answer, and what pods had been told by then.
     Failed(String, Option<Told>),
 }
@@ -186,14 +204,22 @@ pub fn retry_later(cluster: Arc<PoolerCluster>, error: &Error, context: Arc<Cont
     context.metrics.failed();
     let wait = context.retries.failed(&cluster.uid().unwrap_or_default());
     let (name, namespace) = (cluster.name_any(), cluster.namespace());
-    tracing::warn!(name, namespace, %error, wait_ms = wait.as_millis(), "reconcile failed");
+    let advice = match error {
+        Error::Status(error) => error.denied().map(|denied| denied.advice()),
+        _ => None,
+    };
+    tracing::warn!(name, namespace, %error, advice, wait_ms = wait.as_millis(), "reconcile failed");
     Action::requeue(wait)
 }
 
 async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action, Error> {
-    let Some(read) = dereference(&context.client, namespace, name).await? else {
-        context.turns.give_back(namespace, name).await;
-        return Ok(Action::await_change());
+    let read = match dereference(&context.client, &context.census, namespace, name).await {
+        Ok(Some(read)) => read,
+        Ok(None) => {
+            context.turns.give_back(namespace, name).await;
+            return Ok(Action::await_change());
+        }
+        Err(error) => return unread(context, error).await,
     };
     if read.cluster.spec.reconcile == Reconcile::Paused {
         context.reporter.report(&read, &Outcome::Paused).await?;
@@ -226,7 +252,10 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
                     (Outcome::Applied(plan, Box::new(prepared), applied, told), None)
                 }
                 Err(error) if error.is_outdated() => return Err(error.into()),
-                Err(error) => (Outcome::Failed(error.to_string(), told), Some(error)),
+                Err(error) => match error.denied() {
+                    Some(denied) => (Outcome::Denied(denied, told), None),
+                    None => (Outcome::Failed(error.to_string(), told), Some(error)),
+                },
             }
         }
     };
@@ -235,6 +264,13 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         context.turns.give_back(namespace, name).await;
     }
     failure.map_or_else(|| Ok(Action::requeue(jittered(next_look(&outcome)))), |it| Err(it.into()))
+}
+
+/// A missing right is said where it was missed, and looked for again; all else is tried again.
+async fn unread(context: &Context, error: dereference::Error) -> Result<Action, Error> {
+    let Some((cluster, denied)) = error.denied() else { return Err(error.into()) };
+    context.reporter.report_unread(cluster, denied).await?;
+    Ok(Action::requeue(jittered(BLOCKED)))
 }
 
 /// The pure part: from what was read to what shall be.
@@ -301,7 +337,7 @@ fn next_look(outcome: &Outcome) -> Duration {
         Outcome::Applied(_, prepared, ..) if waits(prepared) => UNDER_WAY,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
         Outcome::Applied(..) | Outcome::Failed(..) => UNDER_WAY,
-        Outcome::Blocked(_) => BLOCKED,
+        Outcome::Blocked(_) | Outcome::Denied(..) => BLOCKED,
         Outcome::Paused => AT_REST,
     }
 }

@@ -7,7 +7,7 @@ mod verdicts;
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -23,11 +23,18 @@ use crate::{
     metrics::Metrics,
     names, pods,
     reconcile::{Outcome, Prepared},
+    rights::Denied,
 };
 
 #[derive(Debug, thiserror::Error)]
 #[error("write the status: {0}")]
 pub struct Error(#[from] kube::Error);
+
+impl Error {
+    pub fn denied(&self) -> Option<Denied> {
+        Denied::of(&self.0)
+    }
+}
 
 /// Writes status and Events.
 pub struct Reporter {
@@ -48,8 +55,28 @@ impl Reporter {
     /// # Errors
     /// If the status could not be written, or another operator may lead. An Event that fails is only logged.
     pub async fn report(&self, read: &Dereferenced, outcome: &Outcome) -> Result<(), Error> {
-        let cluster = &read.cluster;
-        let status = compute(read, outcome, Timestamp::now());
+        self.tell(&read.cluster, Some(&read.live.pods), outcome).await
+    }
+
+    /// Says that something which the PoolerCluster needs may not be read.
+    ///
+    /// # Errors
+    /// As [`report`](Self::report).
+    pub async fn report_unread(
+        &self,
+        cluster: &PoolerCluster,
+        denied: Denied,
+    ) -> Result<(), Error> {
+        self.tell(cluster, None, &Outcome::Denied(denied, None)).await
+    }
+
+    async fn tell(
+        &self,
+        cluster: &PoolerCluster,
+        pods: Option<&[Pod]>,
+        outcome: &Outcome,
+    ) -> Result<(), Error> {
+        let status = compute(cluster, pods, outcome, Timestamp::now());
         let events = events::of(cluster.status.as_ref(), &status, outcome);
         if cluster.status.as_ref() != Some(&status) {
             self.write(cluster, &status).await?;
@@ -58,7 +85,8 @@ impl Reporter {
             self.term.check()?;
             self.metrics.wrote();
             if let Err(error) = self.recorder.publish(&event, &cluster.object_ref(&())).await {
-                tracing::warn!(%error, reason = event.reason, "an Event was not written");
+                let advice = Denied::of(&error).map(|denied| denied.advice());
+                tracing::warn!(%error, advice, reason = event.reason, "an Event was not written");
             }
         }
         Ok(())
@@ -92,11 +120,15 @@ pub fn upgrading(cluster: &PoolerCluster) -> bool {
 }
 
 /// The status after this outcome; what is not known anew stays as it was.
-fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClusterStatus {
-    let cluster = &read.cluster;
+fn compute(
+    cluster: &PoolerCluster,
+    pods: Option<&[Pod]>,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> PoolerClusterStatus {
     let last = cluster.status.clone().unwrap_or_default();
-    let all = &read.live.pods;
-    let ready = count(all.iter().filter(|pod| pods::is_ready(pod)).count());
+    let ready = pods.map(|all| count(all.iter().filter(|pod| pods::is_ready(pod)).count()));
+    let ready = ready.unwrap_or(last.ready_replicas);
     let generation = cluster.metadata.generation;
     let Some(verdicts) = verdicts::of(outcome, &last, ready) else {
         return paused(last, generation, now);
@@ -104,7 +136,7 @@ fn compute(read: &Dereferenced, outcome: &Outcome, now: Timestamp) -> PoolerClus
     PoolerClusterStatus {
         observed_generation: generation,
         conditions: conditions::merge(&last.conditions, verdicts, generation, now),
-        replicas: count(all.len()),
+        replicas: pods.map_or(last.replicas, |all| count(all.len())),
         ready_replicas: ready,
         pods: format!("{ready}/{}", wanted(cluster)),
         selector: names::selector_text(&cluster.name_any()),

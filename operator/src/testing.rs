@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
     jiff::Timestamp,
 };
-use poolwright_crds::PoolerCluster;
+use poolwright_crds::{LabelSelector, Namespaces, PoolerCluster, TenantSelector};
 use serde_json::json;
 
 use crate::{
@@ -61,6 +61,7 @@ pub fn dereferenced() -> Dereferenced {
         read_at: now(),
         secrets: BTreeMap::new(),
         config_maps: BTreeMap::new(),
+        counts: BTreeMap::new(),
         live: Live::default(),
     };
     set_tenants(&mut read, "10\n");
@@ -72,6 +73,20 @@ pub fn dereferenced() -> Dereferenced {
 pub fn set_tenants(read: &mut Dereferenced, text: &str) {
     let data = Some([("cloud_02".to_owned(), text.to_owned())].into());
     read.config_maps.insert("tenants".into(), Some(ConfigMap { data, ..ConfigMap::default() }));
+}
+
+/// Workspaces with these labels.
+pub fn selector(labels: &[(&str, &str)]) -> TenantSelector {
+    let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    TenantSelector {
+        api_version: "example.com/v1".into(),
+        kind: "Workspace".into(),
+        namespaces: Namespaces::Own,
+        label_selector: LabelSelector {
+            match_labels: labels.iter().map(pair).collect(),
+            match_expressions: Vec::new(),
+        },
+    }
 }
 
 pub fn set_user(read: &mut Dereferenced, name: &str, value: &[u8]) {

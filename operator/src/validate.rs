@@ -2,6 +2,7 @@
 //! with its field, what was found, what was expected and what to do. No cluster is asked.
 
 mod control;
+mod selectors;
 mod tenants;
 mod users;
 
@@ -77,8 +78,21 @@ pub struct Database {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     pub spec: Vec<Problem>,
-    pub tenants: Vec<Problem>,
+    pub tenants: Vec<Unresolved>,
     pub credentials: Vec<Problem>,
+}
+
+/// Why the tenants of a database are not known, with the condition's reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    pub reason: &'static str,
+    pub problem: Problem,
+}
+
+impl From<Problem> for Unresolved {
+    fn from(problem: Problem) -> Unresolved {
+        Unresolved { reason: "TenantsUnknown", problem }
+    }
 }
 
 impl Problems {
@@ -232,8 +246,10 @@ fn duration(path: &str, text: &str, found: &mut Vec<Problem>) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use poolwright_crds::Tenants;
+
     use super::*;
-    use crate::testing;
+    use crate::{census::Uncounted, testing};
 
     fn problems(change: impl FnOnce(&mut Dereferenced)) -> Problems {
         let mut read = testing::dereferenced();
@@ -245,6 +261,12 @@ mod tests {
     fn says(problems: &[Problem], expect: &str) {
         let text: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert!(text.iter().any(|problem| problem.contains(expect)), "{text:?}");
+    }
+
+    #[track_caller]
+    fn says_of_tenants(problems: &Problems, expect: &str) {
+        let all: Vec<_> = problems.tenants.iter().map(|it| it.problem.clone()).collect();
+        says(&all, expect);
     }
 
     #[test]
@@ -287,7 +309,7 @@ mod tests {
         says(&all.spec, "spec.server.budget: found 125 - 124 = 1");
         says(&all.spec, "spec.drain.timeout: found \"120\"");
         says(&all.credentials, "found no Secret ws-users");
-        says(&all.tenants, "found no ConfigMap tenants");
+        says_of_tenants(&all, "found no ConfigMap tenants");
     }
 
     #[test]
@@ -300,13 +322,26 @@ mod tests {
     fn a_count_that_is_no_number_names_its_key() {
         for text in ["many", "-1", "2.5", "", "1000001"] {
             let found = problems(|read| testing::set_tenants(read, text));
-            says(&found.tenants, "ConfigMap tenants, key cloud_02: found");
-            says(&found.tenants, "a whole number of tenants");
+            says_of_tenants(&found, "ConfigMap tenants, key cloud_02: found");
+            says_of_tenants(&found, "a whole number of tenants");
         }
         let found = problems(|read| {
             read.config_maps.insert("tenants".into(), Some(Default::default()));
         });
-        says(&found.tenants, "no key cloud_02 in ConfigMap tenants");
+        says_of_tenants(&found, "no key cloud_02 in ConfigMap tenants");
+    }
+
+    #[test]
+    fn tenants_that_are_objects_are_as_many_as_were_counted() {
+        let mut read = testing::dereferenced();
+        read.cluster.spec.databases[0].tenants =
+            Tenants { selector: Some(testing::selector(&[])), ..Tenants::default() };
+        read.counts.insert("cloud_01".into(), Ok(190));
+        assert_eq!(validate(&read, "poolwright:1").unwrap().databases[0].tenants, 190);
+        read.counts.insert("cloud_01".into(), Err(Uncounted::NotServed));
+        let found = validate(&read, "poolwright:1").unwrap_err();
+        says_of_tenants(&found, "spec.databases[0].tenants.selector: found no kind Workspace");
+        assert_eq!(found.tenants[0].reason, "KindNotServed");
     }
 
     #[test]

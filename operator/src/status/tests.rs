@@ -8,11 +8,12 @@ use crate::{
     live::{Live, Obstacle},
     push::Told,
     reconcile::{Blocked, Prepared},
+    rights::Denied,
     roll::{Phase, Roll},
     size::size,
     testing,
     upgrade::State,
-    validate::{Problems, Validated},
+    validate::{Problems, Unresolved, Validated},
 };
 
 fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
@@ -58,7 +59,8 @@ fn read_with(status: Option<PoolerClusterStatus>) -> Dereferenced {
 }
 
 fn after(last: Option<PoolerClusterStatus>, outcome: &Outcome, second: i64) -> PoolerClusterStatus {
-    compute(&read_with(last), outcome, Timestamp::from_second(second).unwrap())
+    let Dereferenced { cluster, live, .. } = read_with(last);
+    compute(&cluster, Some(&live.pods), outcome, Timestamp::from_second(second).unwrap())
 }
 
 #[track_caller]
@@ -180,6 +182,52 @@ fn a_name_that_is_taken_stalls_and_a_leftover_is_waited_for() {
 }
 
 #[test]
+fn a_missing_right_stalls_and_prints_the_rule() {
+    let good = after(None, &settled(), 1);
+    let denied = Denied {
+        verb: "patch".into(),
+        group: "apps".into(),
+        resource: "statefulsets".into(),
+        namespace: Some("apps".into()),
+    };
+    let read = read_with(Some(good.clone()));
+    let (outcome, now) = (Outcome::Denied(denied, None), Timestamp::from_second(2).unwrap());
+    let status = compute(&read.cluster, None, &outcome, now);
+    check(
+        &status,
+        &[
+            ("Ready", "False", "RightMissing"),
+            ("Reconciling", "False", "RightMissing"),
+            ("Stalled", "True", "RightMissing"),
+            ("TenantsResolved", "True", "Counted"),
+            ("ConfigApplied", "True", "Applied"),
+        ],
+    );
+    let expect = "the operator may not patch statefulsets of the API group apps in the namespace \
+                  apps; add this rule to its Role or ClusterRole: - {apiGroups: [apps], \
+                  resources: [statefulsets], verbs: [get, list, watch, create, patch]}";
+    assert_eq!(message(&status, "Stalled"), expect);
+    assert_eq!((status.replicas, &status.pods), (good.replicas, &good.pods));
+}
+
+#[test]
+fn tenants_that_cannot_be_counted_give_their_reason() {
+    let problem = Problem::new("spec.databases[0].tenants.selector", "a", "b", "c");
+    let unresolved = Unresolved { reason: "KindNotServed", problem };
+    let problems = Problems { tenants: vec![unresolved], ..Problems::default() };
+    let outcome = Outcome::Blocked(Blocked::Problems(problems));
+    let status = after(Some(after(None, &settled(), 1)), &outcome, 2);
+    check(
+        &status,
+        &[
+            ("TenantsResolved", "False", "KindNotServed"),
+            ("Stalled", "True", "KindNotServed"),
+            ("CredentialsReady", "True", "Found"),
+        ],
+    );
+}
+
+#[test]
 fn a_time_changes_only_when_a_status_does() {
     let first = after(None, &settled(), 100);
     assert_eq!(after(Some(first.clone()), &settled(), 200), first);
@@ -222,7 +270,8 @@ fn settings_that_a_pod_refused_or_never_heard_are_told_with_its_reason() {
 fn a_paused_cluster_keeps_what_was_said_and_of_which_generation() {
     let mut read = read_with(Some(after(None, &settled(), 1)));
     read.cluster.metadata.generation = Some(8);
-    let status = compute(&read, &Outcome::Paused, Timestamp::from_second(2).unwrap());
+    let (pods, now) = (Some(&*read.live.pods), Timestamp::from_second(2).unwrap());
+    let status = compute(&read.cluster, pods, &Outcome::Paused, now);
     assert_eq!(status.observed_generation, Some(7));
     let find = |type_: &str| status.conditions.iter().find(|it| it.type_ == type_).unwrap();
     assert_eq!((&*find("Ready").status, find("Ready").observed_generation), ("True", Some(7)));

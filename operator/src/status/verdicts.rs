@@ -11,6 +11,7 @@ use crate::{
     names,
     push::Told,
     reconcile::{Blocked, Outcome, Prepared},
+    rights::Denied,
     roll::Phase,
     upgrade::State,
     validate::Problems,
@@ -41,6 +42,7 @@ pub fn of(outcome: &Outcome, last: &PoolerClusterStatus, ready: i32) -> Option<V
         Outcome::Applied(plan, prepared, _, told) => applied(plan, prepared, told),
         Outcome::Blocked(Blocked::Problems(problems)) => blocked(problems, last, ready),
         Outcome::Blocked(Blocked::Obstacle(obstacle)) => obstructed(obstacle, last),
+        Outcome::Denied(right, told) => denied(right, told.as_ref(), last),
         Outcome::Failed(error, told) => failed(error, told.as_ref(), last),
     })
 }
@@ -165,7 +167,9 @@ fn replicas(asked: u32, wanted: u32) -> Verdict {
 
 fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<Verdict> {
     let Problems { spec, tenants, credentials } = problems;
-    let (reason, first) = [("InvalidSpec", spec), ("TenantsUnknown", tenants)]
+    let unresolved = tenants.first().map_or("Counted", |it| it.reason);
+    let tenants: Vec<_> = tenants.iter().map(|it| it.problem.clone()).collect();
+    let (reason, first) = [("InvalidSpec", spec), (unresolved, &tenants)]
         .into_iter()
         .find(|(_, problems)| !problems.is_empty())
         .unwrap_or(("CredentialsMissing", credentials));
@@ -179,7 +183,7 @@ fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<V
         Verdict::new(RECONCILING, false, reason, ""),
         Verdict::new(STALLED, true, reason, message),
         kept(BUDGET, last),
-        found(TENANTS, "Counted", "TenantsUnknown", tenants),
+        found(TENANTS, "Counted", unresolved, &tenants),
         found(CREDENTIALS, "Found", "CredentialsMissing", credentials),
         kept(REPLICAS, last),
         kept(CONFIG, last),
@@ -218,11 +222,28 @@ fn failed(error: &str, told: Option<&Told>, last: &PoolerClusterStatus) -> Vec<V
         Verdict::new(RECONCILING, true, reason, error),
         Verdict::new(STALLED, false, "Working", ""),
     ];
-    verdicts.extend(LATER.map(|type_| match told {
+    verdicts.extend(so_far(told, last));
+    verdicts
+}
+
+/// It goes on by itself when somebody has added the rule, and not before.
+fn denied(right: &Denied, told: Option<&Told>, last: &PoolerClusterStatus) -> Vec<Verdict> {
+    let (reason, message) = ("RightMissing", right.advice());
+    let mut verdicts = vec![
+        Verdict::new(READY, false, reason, message.clone()),
+        Verdict::new(RECONCILING, false, reason, ""),
+        Verdict::new(STALLED, true, reason, message),
+    ];
+    verdicts.extend(so_far(told, last));
+    verdicts
+}
+
+/// What a reconcile that ended early came to know.
+fn so_far(told: Option<&Told>, last: &PoolerClusterStatus) -> [Verdict; LATER.len()] {
+    LATER.map(|type_| match told {
         Some(told) if type_ == CONFIG => config(told),
         _ => kept(type_, last),
-    }));
-    verdicts
+    })
 }
 
 /// What was said last stands, since nothing new is known.
@@ -252,7 +273,15 @@ fn known(reason: &str) -> &'static str {
         "WithinBudget",
         "OverBudget",
         "Counted",
+        "Counting",
         "TenantsUnknown",
+        "KindNotServed",
+        "KindNotWatchable",
+        "NamespaceMismatch",
+        "NamespacesNotAllowed",
+        "RightMissing",
+        "TooManyKinds",
+        "TooManyWatches",
         "Found",
         "CredentialsMissing",
         "WithinMaximum",

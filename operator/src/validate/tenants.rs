@@ -1,43 +1,50 @@
-//! How many tenants each database has: from the spec, or from a key of a ConfigMap.
+//! How many tenants each database has: from the spec, from a key of a ConfigMap, or as many as
+//! there are objects.
 
 use poolwright_crds::{ConfigMapKeyRef, Tenants};
 use poolwright_settings::Problem;
 
-use super::Database;
+use super::{Database, Unresolved, selectors};
 use crate::dereference::Dereferenced;
 
 /// As the schema says for `count`.
-const MOST: u32 = 1_000_000;
+pub const MOST: u32 = 1_000_000;
 
-pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Vec<Database> {
+pub fn resolve(read: &Dereferenced, found: &mut Vec<Unresolved>) -> Vec<Database> {
     let databases = read.cluster.spec.databases.iter().enumerate();
     let one = |(index, database): (usize, &poolwright_crds::Database)| {
         let path = format!("spec.databases[{index}].tenants");
-        let tenants = count(read, &path, &database.tenants).map_err(|problem| found.push(problem));
+        let tenants = count(read, &path, database).map_err(|problem| found.push(problem));
         Database { name: database.name.clone(), tenants: tenants.unwrap_or(0) }
     };
     databases.map(one).collect()
 }
 
-fn count(read: &Dereferenced, path: &str, tenants: &Tenants) -> Result<u32, Problem> {
-    match (tenants.count, &tenants.config_map_key_ref) {
-        (Some(count), None) => {
-            u32::try_from(count).ok().filter(|count| *count <= MOST).ok_or_else(|| {
-                problem(
-                    &format!("{path}.count"),
-                    &count.to_string(),
-                    "choose a number in that range",
-                )
-            })
+fn count(
+    read: &Dereferenced,
+    path: &str,
+    database: &poolwright_crds::Database,
+) -> Result<u32, Unresolved> {
+    let Tenants { count, config_map_key_ref, selector } = &database.tenants;
+    match (count, config_map_key_ref, selector) {
+        (Some(count), None, None) => Ok(declared(&format!("{path}.count"), *count)?),
+        (None, Some(key), None) => Ok(keyed(read, &format!("{path}.configMapKeyRef"), key)?),
+        (None, None, Some(selector)) => {
+            let count = read.counts.get(&database.name);
+            selectors::counted(&format!("{path}.selector"), selector, count)
         }
-        (None, Some(key)) => keyed(read, &format!("{path}.configMapKeyRef"), key),
-        _ => Err(Problem::new(
+        _ => Err(Unresolved::from(Problem::new(
             path,
-            "none or both of count and configMapKeyRef",
+            "none or several of count, configMapKeyRef and selector",
             "exactly one of them",
             "keep the one that says how many tenants the database has",
-        )),
+        ))),
     }
+}
+
+fn declared(path: &str, count: i32) -> Result<u32, Problem> {
+    let count = u32::try_from(count).ok().filter(|count| *count <= MOST).ok_or(count);
+    count.map_err(|count| problem(path, &count.to_string(), "choose a number in that range"))
 }
 
 fn keyed(read: &Dereferenced, path: &str, from: &ConfigMapKeyRef) -> Result<u32, Problem> {
@@ -59,6 +66,6 @@ fn keyed(read: &Dereferenced, path: &str, from: &ConfigMapKeyRef) -> Result<u32,
     })
 }
 
-fn problem(path: &str, found: &str, remedy: &str) -> Problem {
+pub fn problem(path: &str, found: &str, remedy: &str) -> Problem {
     Problem::new(path, found, format!("a whole number of tenants from 0 to {MOST}"), remedy)
 }
