@@ -33,6 +33,10 @@ helm lint --strict "$chart"
 renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment Role RoleBinding ServiceAccount"
 renders "CustomResourceDefinition Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set watchNamespace=apps
 renders "ClusterRole ClusterRoleBinding Deployment Role RoleBinding ServiceAccount" --set crds.install=false
+kinds='tenantKinds[0].apiGroup=example.com,tenantKinds[0].resource=workspaces'
+renders "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding Deployment Role RoleBinding ServiceAccount" --set "crds.install=false,$kinds"
+renders "Deployment Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,$kinds"
+renders "ClusterRole ClusterRoleBinding Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,tenantsInAllNamespaces=true,$kinds"
 renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
 renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment NetworkPolicy Role RoleBinding ServiceAccount" --set networkPolicy.enabled=true
 refuses --set image.tga=1
@@ -41,4 +45,7 @@ refuses --set image.pullPolicy=Sometimes
 refuses --set networkPolicy.metrics=all
 refuses --set watchNamespace=Not_A_Name
 refuses --set serviceAccount.create=false
+refuses --set 'tenantKinds[0].resource=workspaces'
+refuses --set 'tenantKinds[0].apiGroup=example.com,tenantKinds[0].resource=Workspace'
+refuses --set tenantsInAllNamespaces=maybe
 "$root/scripts/manifest.sh" --check
