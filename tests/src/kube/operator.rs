@@ -1,5 +1,5 @@
-//! The operator, installed once by its chart for all tests.
-//! Never removed: the cluster goes as a whole, and the chart's own test removes it.
+//! The operator, installed once by its chart for all tests, or for one namespace and one test.
+//! The former is never removed: the cluster goes as a whole, and the chart's own test removes it.
 
 use std::path::PathBuf;
 
@@ -18,14 +18,70 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 #[derive(Clone, Debug)]
 pub struct Operator {
     pub namespace: Namespace,
+    /// Of the release, and of what it consists of.
+    pub name: String,
 }
 
 impl Operator {
     /// Installs it if this process has not yet.
     pub async fn installed() -> Result<Operator> {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
-        INSTALLED.get_or_try_init(install).await?;
-        Ok(Operator { namespace: Namespace(NAME.to_owned()) })
+        let operator = Operator { namespace: Namespace(NAME.to_owned()), name: NAME.to_owned() };
+        INSTALLED
+            .get_or_try_init(async || {
+                operator.namespace.apply(&manifest::namespace(NAME)).await?;
+                operator.install(&[]).await
+            })
+            .await?;
+        Ok(operator)
+    }
+
+    /// One in this namespace that serves no other, without a right elsewhere.
+    pub async fn confined(namespace: &str) -> Result<Operator> {
+        let name = "poolwright-confined".to_owned();
+        let operator = Operator { namespace: Namespace(namespace.to_owned()), name };
+        let watched = format!("watchNamespace={namespace}");
+        operator.install(&["--set", &watched, "--set", "crds.install=false"]).await?;
+        Ok(operator)
+    }
+
+    async fn install(&self, more: &[&str]) -> Result<()> {
+        let image = image()?;
+        let (repository, tag) = image.rsplit_once(':').context("IMAGE: expected NAME:TAG")?;
+        let image = format!("image.repository={repository},image.tag={tag}");
+        let chart = format!("{ROOT}/charts/poolwright");
+        let Operator { namespace: Namespace(namespace), name } = self;
+        let arguments = ["upgrade", "--install", name, &chart, "--namespace", namespace];
+        let wait = ["--set", &image, "--wait", "--timeout", "120s"];
+        let all = [&arguments[..], &wait[..], more].concat();
+        run("helm", &all, "").await.context("install the chart").map(drop)
+    }
+
+    pub async fn uninstall(&self) -> Result<()> {
+        let Operator { namespace: Namespace(namespace), name } = self;
+        let arguments = ["uninstall", name, "--namespace", namespace, "--wait"];
+        run("helm", &arguments, "").await.context("uninstall the chart").map(drop)
+    }
+
+    /// Ends its pods, until it is told to work again.
+    pub async fn rest(&self) -> Result<()> {
+        self.scale(0).await?;
+        eventually("the operator has ended", seconds(60), async || {
+            let pods = "pods --selector app.kubernetes.io/component=operator";
+            Ok(self.namespace.list(pods).await?.is_empty().then_some(()))
+        })
+        .await
+    }
+
+    pub async fn work(&self) -> Result<()> {
+        self.scale(1).await?;
+        let ready = format!("rollout status deployment/{} --timeout 90s", self.name);
+        self.namespace.kubectl(&ready).await.map(drop)
+    }
+
+    async fn scale(&self, replicas: u32) -> Result<()> {
+        let scale = format!("scale deployment/{} --replicas {replicas}", self.name);
+        self.namespace.kubectl(&scale).await.map(drop)
     }
 
     /// The name that the API server knows it by.
@@ -44,7 +100,7 @@ impl Operator {
     pub async fn is_back(&self, old: &str) -> Result<()> {
         eventually("the operator is back", seconds(90), async || {
             self.namespace
-                .kubectl(&format!("rollout status deployment/{NAME} --timeout 1s"))
+                .kubectl(&format!("rollout status deployment/{} --timeout 1s", self.name))
                 .await?;
             Ok((self.pod().await?.0 != old).then_some(()))
         })
@@ -59,7 +115,7 @@ impl Operator {
     }
 
     pub async fn log(&self) -> Result<String> {
-        self.namespace.kubectl(&format!("logs deployment/{NAME} --tail 400")).await
+        self.namespace.kubectl(&format!("logs deployment/{} --tail 400", self.name)).await
     }
 
     async fn pod(&self) -> Result<(String, String)> {
@@ -79,16 +135,4 @@ pub fn image() -> Result<String> {
     let file = PathBuf::from(ROOT).join("target/image/name");
     let name = std::fs::read_to_string(file).context("no image is built: run `make image`")?;
     Ok(name.trim().to_owned())
-}
-
-async fn install() -> Result<()> {
-    let image = image()?;
-    let (repository, tag) = image.rsplit_once(':').context("IMAGE: expected NAME:TAG")?;
-    let image = format!("image.repository={repository},image.tag={tag}");
-    let chart = format!("{ROOT}/charts/poolwright");
-    let arguments = ["upgrade", "--install", NAME, &chart, "--namespace", NAME];
-    let more = ["--set", &image, "--wait", "--timeout", "120s"];
-    Namespace(NAME.to_owned()).apply(&manifest::namespace(NAME)).await?;
-    run("helm", &[&arguments[..], &more[..]].concat(), "").await.context("install the chart")?;
-    Ok(())
 }

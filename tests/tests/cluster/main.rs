@@ -17,6 +17,7 @@ macro_rules! on_stage {
 
 mod clients;
 mod conditions;
+mod confined;
 mod moves;
 mod rest;
 mod schema;

@@ -27,6 +27,11 @@ fn bad_values() -> Vec<(Value, &'static [&'static str])> {
     let ratio = |text: &str| json!({"sizing": {"connectionsPerTenant": text}});
     let database = |name: &str, tenants: Value| json!({"name": name, "tenants": tenants});
     let databases = |list: &[Value]| json!({ "databases": list });
+    let selector = |version: &str, labels: Value| {
+        let kind = json!({"apiVersion": version, "kind": "Workspace", "labelSelector": labels});
+        json!({ "selector": kind })
+    };
+    let exists = json!({"key": "cloud", "operator": "Exists", "values": ["01"]});
     vec![
         (json!({"drain": {"timeout": "120"}}), &["spec.drain.timeout", "\"120\"", "with its unit"]),
         (json!({"drain": {"timeout": "2 mins"}}), &["spec.drain.timeout", "500ms, 5s, 10m"]),
@@ -67,7 +72,18 @@ fn bad_values() -> Vec<(Value, &'static [&'static str])> {
             databases(&[database("a", json!({"count": 1})), database("a", json!({"count": 2}))]),
             &["spec.databases[1]", "Duplicate value"],
         ),
-        (databases(&[database("a", json!({}))]), &["exactly one of count and configMapKeyRef"]),
+        (
+            databases(&[database("a", json!({}))]),
+            &["exactly one of count, configMapKeyRef and selector"],
+        ),
+        (
+            databases(&[database("a", selector("example.com", json!({})))]),
+            &["tenants.selector.apiVersion", "example.com/v1 or v1"],
+        ),
+        (
+            databases(&[database("a", selector("v1", json!({"matchExpressions": [exists]})))]),
+            &["matchExpressions[0]", "values with In and NotIn, none with Exists"],
+        ),
         (databases(&[]), &["spec.databases"]),
         (
             json!({"networkPolicy": {"clients": [{}]}}),

@@ -1,4 +1,7 @@
-//! The number of tenants stands in a ConfigMap: sizes follow, pods do not restart.
+//! The number of tenants stands in a ConfigMap, or is that of objects: sizes follow, pods do not
+//! restart.
+
+mod objects;
 
 use std::time::Duration;
 

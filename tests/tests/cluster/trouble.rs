@@ -3,15 +3,17 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use poolwright_tests::kube::command::{number, text};
-use poolwright_tests::kube::stage::Stage;
+use poolwright_tests::kube::manifest::{config_map, tenants_from, users};
+use poolwright_tests::kube::stage::{Stage, USERS, condition};
 use poolwright_tests::kube::traffic::Traffic;
 use poolwright_tests::kube::wait::{eventually, seconds};
 use serde_json::json;
 
 on_stage! {
     a_broken_one_goes_on_and_so_do_the_others 50: broken_beside_another;
+    what_it_refers_to_may_vanish_or_break 50: vanished_and_broken;
 }
 
 async fn broken_beside_another(stage: &Stage) -> Result<()> {
@@ -51,4 +53,51 @@ async fn broken_beside_another(stage: &Stage) -> Result<()> {
     stage.ready("broken").await?;
     traffic.goes_on().await?;
     traffic.stop().await?.is_clean()
+}
+
+/// Each time a condition names it, the clients notice nothing, and what is put right is enough.
+async fn vanished_and_broken(stage: &Stage) -> Result<()> {
+    let name = "workspaces";
+    let tenants = |each: &str| json!({"cloud_01": each, "cloud_02": "10"});
+    stage.namespace.apply(&config_map("tenants", &tenants("10"))).await?;
+    stage.serve(name, tenants_from("tenants")).await?;
+    let settings = stage.namespace.get(&format!("configmap/{name}-settings")).await?;
+    let good = users(USERS, &stage.server().accounts);
+    let traffic = Traffic::start(stage, name, 20, Duration::from_millis(5)).await?;
+    let says = async |type_: &str, parts: &[&str]| {
+        eventually(&format!("{type_} says {parts:?}"), seconds(30), async || {
+            let cluster = stage.pooler_cluster(name).await?;
+            let of = |type_| condition(&cluster, type_).with_context(|| format!("no {type_}"));
+            let (told, stalled) = (of(type_)?, of("Stalled")?);
+            let message = text(&told, "/message");
+            ensure!(parts.iter().all(|it| message.contains(it)), "it says {message:?}");
+            ensure!(text(&told, "/status") == "False", "it is {told}");
+            ensure!(text(&stalled, "/message").contains("last good settings"), "{stalled}");
+            Ok(Some(()))
+        })
+        .await?;
+        traffic.goes_on().await
+    };
+
+    stage.namespace.kubectl(&format!("delete secret {USERS}")).await?;
+    says("CredentialsReady", &["spec.auth.users[0].secretRef.name", "no Secret users"]).await?;
+    let mut broken = good.clone();
+    broken["stringData"]["ws_001"] = json!("SCRAM-SHA-256$4096:nonsense");
+    stage.namespace.apply(&broken).await?;
+    says("CredentialsReady", &["Secret users, key ws_001", "SCRAM-SHA-256"]).await?;
+    stage.namespace.apply(&good).await?;
+    stage.ready(name).await?;
+
+    stage.namespace.patch("configmap/tenants", &json!({"data": tenants("1O")})).await?;
+    says("TenantsResolved", &["ConfigMap tenants, key cloud_01", "\"1O\"", "digits only"]).await?;
+    stage.namespace.kubectl("delete configmap tenants").await?;
+    says("TenantsResolved", &["databases[0]", "no ConfigMap tenants"]).await?;
+    stage.namespace.apply(&config_map("tenants", &tenants("10"))).await?;
+    stage.ready(name).await?;
+
+    traffic.goes_on().await?;
+    traffic.stop().await?.is_clean()?;
+    let now = stage.namespace.get(&format!("configmap/{name}-settings")).await?;
+    ensure!(now["data"] == settings["data"], "the settings were changed: {now}");
+    Ok(())
 }

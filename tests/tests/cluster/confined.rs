@@ -1,0 +1,163 @@
+//! An operator for one namespace, with the rights that the chart gives it there and no other:
+//! it does all that it does elsewhere, and says which right it lacks.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use poolwright_tests::kube::command::text;
+use poolwright_tests::kube::manifest::{config_map, tenants_from};
+use poolwright_tests::kube::operator::Operator;
+use poolwright_tests::kube::stage::Stage;
+use poolwright_tests::kube::traffic::Traffic;
+use poolwright_tests::kube::wait::{eventually, seconds};
+use serde_json::{Value, json};
+
+on_stage! {
+    an_operator_of_one_namespace_needs_no_other_right 50: with_the_smallest_rights;
+    a_right_that_is_missing_is_printed_as_a_rule 0: each_right_in_turn;
+}
+
+const NAME: &str = "workspaces";
+
+/// While `test` runs only an operator of the stage's own namespace does.
+async fn confined(
+    stage: &Stage,
+    test: impl AsyncFnOnce(&Stage, &Operator) -> Result<()>,
+) -> Result<()> {
+    stage.operator.rest().await?;
+    let played = match Operator::confined(&stage.namespace.0).await {
+        Ok(operator) => {
+            let played = test(stage, &operator).await;
+            operator.uninstall().await.and(played)
+        }
+        Err(error) => Err(error),
+    };
+    stage.operator.work().await.and(played)
+}
+
+async fn with_the_smallest_rights(stage: &Stage) -> Result<()> {
+    confined(stage, async |stage, operator| {
+        let tenants = |each: &str| json!({"cloud_01": each, "cloud_02": each});
+        stage.namespace.apply(&config_map("tenants", &tenants("5"))).await?;
+        stage.serve(NAME, tenants_from("tenants")).await?;
+        let traffic = Traffic::start(stage, NAME, 40, Duration::from_millis(5)).await?;
+
+        stage.namespace.patch("configmap/tenants", &json!({"data": tenants("10")})).await?;
+        eventually("status counts 20 tenants", seconds(20), async || {
+            let cluster = stage.pooler_cluster(NAME).await?;
+            let formula = text(&cluster, "/status/sizing/formula");
+            ensure!(formula == "20 tenants × 2.5 = 50 ≤ 50 budget", "the formula is {formula}");
+            Ok(Some(()))
+        })
+        .await?;
+        let scale = format!("scale poolercluster/{NAME} --replicas");
+        stage.namespace.kubectl(&format!("{scale} 1")).await?;
+        stage.ready(NAME).await?;
+        stage.namespace.kubectl(&format!("{scale} 2")).await?;
+        stage.ready(NAME).await?;
+        let before = stage.identities(NAME).await?;
+        let restart = format!("annotate poolercluster/{NAME} poolwright.dev/restartedAt=now");
+        stage.namespace.kubectl(&restart).await?;
+        eventually("both pods are new", seconds(150), async || {
+            let now = stage.identities(NAME).await?;
+            Ok((now.len() == 2 && now.iter().all(|it| !before.contains(it))).then_some(()))
+        })
+        .await?;
+        stage.ready(NAME).await?;
+        traffic.goes_on().await?;
+        traffic.stop().await?.is_clean()?;
+
+        let log = operator.log().await?;
+        let refused = log.lines().find(|line| line.to_lowercase().contains("forbidden"));
+        ensure!(refused.is_none(), "the operator was refused: {refused:?}");
+        let events = stage.namespace.list("events.events.k8s.io").await?;
+        let ours = |it: &&Value| text(it, "/reportingController") == "poolwright-operator";
+        ensure!(events.iter().any(|it| ours(&it)), "no Event was written");
+        Ok(())
+    })
+    .await
+}
+
+/// Takes each rule away in which a condition can be said, and gives it back.
+async fn each_right_in_turn(stage: &Stage) -> Result<()> {
+    confined(stage, async |stage, operator| {
+        stage.serve(NAME, json!({"spec": {"replicas": 1}})).await?;
+        let role = stage.namespace.get(&format!("role/{}", operator.name)).await?;
+        let rules = role["rules"].as_array().context("a role without rules")?.clone();
+        for resource in rules.iter().map(|rule| text(rule, "/resources/0")) {
+            if !["poolerclusters", "poolerclusters/status", "events"].contains(&resource) {
+                set_rules(stage, operator, &without(&rules, resource)).await?;
+                missing(stage, operator, &rules, NAME, resource).await?;
+            }
+        }
+        // Not asked for before something has to be made.
+        let unable = without_verb(&rules, "statefulsets", "create");
+        set_rules(stage, operator, &unable).await?;
+        stage.namespace.apply(&stage.cluster("second", json!({"spec": {"replicas": 1}}))?).await?;
+        missing(stage, operator, &rules, "second", "statefulsets").await?;
+        unsaid(stage, operator, &rules).await
+    })
+    .await
+}
+
+fn without(rules: &[Value], resource: &str) -> Vec<Value> {
+    rules.iter().filter(|rule| text(rule, "/resources/0") != resource).cloned().collect()
+}
+
+fn without_verb(rules: &[Value], resource: &str, verb: &str) -> Vec<Value> {
+    let mut rules = rules.to_vec();
+    for rule in rules.iter_mut().filter(|rule| text(rule, "/resources/0") == resource) {
+        if let Some(verbs) = rule["verbs"].as_array_mut() {
+            verbs.retain(|it| it != verb);
+        }
+    }
+    rules
+}
+
+async fn set_rules(stage: &Stage, operator: &Operator, rules: &[Value]) -> Result<()> {
+    stage.namespace.patch(&format!("role/{}", operator.name), &json!({ "rules": rules })).await?;
+    Ok(())
+}
+
+/// Stalled prints the rule for the resource; with all of them it goes on by itself.
+async fn missing(
+    stage: &Stage,
+    operator: &Operator,
+    all: &[Value],
+    name: &str,
+    resource: &str,
+) -> Result<()> {
+    println!("    without {resource}");
+    let touch = format!("annotate poolercluster/{name} touched={resource} --overwrite");
+    stage.namespace.kubectl(&touch).await?;
+    let stalled = stage.condition(name, "Stalled", "True").await?;
+    let message = text(&stalled, "/message");
+    println!("      {message}");
+    ensure!(text(&stalled, "/reason") == "RightMissing", "it is {stalled}");
+    let printed = message.split_once("ClusterRole: ").context("no rule is printed")?.1;
+    let printed: Value = serde_yaml::from_str(printed).context("the rule as YAML")?;
+    let resources = printed[0]["resources"].as_array().context("a rule without resources")?;
+    let of_ours = |rule: &&Value| {
+        let ours = rule["resources"].as_array();
+        ours.is_some_and(|ours| resources.iter().all(|it| ours.contains(it)))
+    };
+    let ours = all.iter().find(of_ours).context("a rule of another resource")?;
+    let same = |part: &str| ours[part] == printed[0][part];
+    ensure!(same("apiGroups") && same("verbs"), "{printed} is not as in {ours}");
+    set_rules(stage, operator, all).await?;
+    stage.ready(name).await
+}
+
+/// What cannot be said in a condition is in the log.
+async fn unsaid(stage: &Stage, operator: &Operator, rules: &[Value]) -> Result<()> {
+    println!("    without poolerclusters/status");
+    set_rules(stage, operator, &without(rules, "poolerclusters/status")).await?;
+    stage.namespace.kubectl(&format!("scale poolercluster/{NAME} --replicas 2")).await?;
+    let rule = "{apiGroups: [poolwright.dev], resources: [poolerclusters/status], verbs: [patch]}";
+    eventually("the log prints the rule", seconds(60), async || {
+        Ok(operator.log().await?.contains(rule).then_some(()))
+    })
+    .await?;
+    set_rules(stage, operator, rules).await?;
+    stage.ready(NAME).await
+}
