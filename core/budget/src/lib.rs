@@ -5,16 +5,21 @@
 //!
 //! Reading order: [`ratio`] (a decimal in thousandths), [`demand`] (what databases want),
 //! [`share`] (max-min fair division), [`plan`](mod@plan) (all of it for one server), [`formula`]
-//! (the same in words).
+//! (the same in words); [`ledger`] (what each process may hold, as it is written down), [`grants`]
+//! (how that changes).
 
 #![forbid(unsafe_code)]
 
 pub mod demand;
 pub mod formula;
+pub mod grants;
+pub mod ledger;
 pub mod plan;
 pub mod ratio;
 pub mod share;
 
 pub use demand::{Bounds, Demand};
+pub use grants::next;
+pub use ledger::{Entry, Ledger};
 pub use plan::{DatabaseShare, Plan, plan};
 pub use ratio::{Ratio, RatioError};

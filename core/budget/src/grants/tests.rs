@@ -1,0 +1,117 @@
+//! Single steps by example; all interleavings in `world`.
+
+mod world;
+
+use super::*;
+
+fn pod(ordinal: u32, report: Option<(u64, u32, u32)>) -> Pod {
+    let report = report.map(|(epoch, cap, floor)| Report {
+        process: format!("p{ordinal}"),
+        epoch,
+        cap,
+        open: cap,
+        floor,
+    });
+    Pod { uid: format!("u{ordinal}"), ordinal, ended: false, report }
+}
+
+fn view<'a>(replicas: u32, pods: &'a [Pod], none: &'a BTreeSet<String>) -> View<'a> {
+    let set = Some(Set { replicas, fence: u64::MAX, caught_up: true });
+    let file = Some(File { floor: 16, fence: u64::MAX });
+    View { total: 50, floor: 16, replicas, set, file, pods, gone: none, quiet: false }
+}
+
+fn granted(ledger: &Ledger) -> Vec<(Option<u32>, u32)> {
+    ledger.entries.iter().map(|it| (it.granted, it.held)).collect()
+}
+
+/// Two pods that have all of it between them.
+fn halves(none: &BTreeSet<String>) -> Ledger {
+    let fresh = [pod(0, Some((0, 16, 16))), pod(1, Some((0, 16, 16)))];
+    next(None, &view(2, &fresh, none))
+}
+
+#[test]
+fn pods_that_exist_share_what_those_that_might_would_have_had() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    assert_eq!(granted(&ledger), [(Some(25), 25), (Some(25), 25)]);
+    assert_eq!((ledger.epoch, ledger.floor, ledger.held()), (1, 16, 50));
+    assert_eq!(ledger.grant("u1", "p1"), Some((1, 25)));
+    assert_eq!(ledger.grant("u1", "another"), None);
+}
+
+#[test]
+fn nothing_is_written_where_nothing_changed() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let same = [pod(0, Some((1, 25, 16))), pod(1, Some((1, 25, 16)))];
+    assert_eq!(next(Some(&ledger), &view(2, &same, &none)), ledger);
+    assert!(ledger.is_settled(2));
+}
+
+#[test]
+fn another_pod_comes_only_when_the_others_have_shrunk() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let before = [pod(0, Some((1, 25, 16))), pod(1, Some((1, 25, 16)))];
+    let shrinking = next(Some(&ledger), &view(3, &before, &none));
+    assert_eq!(granted(&shrinking), [(Some(16), 25), (Some(16), 25)]);
+    assert_eq!((shrinking.replicas, shrinking.epoch), (2, 2));
+
+    let half_way = [pod(0, Some((2, 16, 16))), pod(1, Some((1, 25, 16)))];
+    assert_eq!(next(Some(&shrinking), &view(3, &half_way, &none)).replicas, 2);
+    let mut busy = half_way.clone();
+    busy[1].report = Some(Report { epoch: 2, cap: 16, ..busy[1].report.clone().unwrap() });
+    assert_eq!(next(Some(&shrinking), &view(3, &busy, &none)).replicas, 2, "25 are still open");
+
+    let done = [pod(0, Some((2, 16, 16))), pod(1, Some((2, 16, 16)))];
+    let grown = next(Some(&shrinking), &view(3, &done, &none));
+    assert_eq!((grown.replicas, grown.fence, grown.held()), (3, 3, 48));
+}
+
+#[test]
+fn a_process_that_died_counts_until_the_server_was_looked_at() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let mut restarted = [pod(0, Some((1, 25, 16))), pod(1, Some((0, 16, 16)))];
+    restarted[1].report.as_mut().unwrap().process = "another".into();
+    let counted = next(Some(&ledger), &view(2, &restarted, &none));
+    assert_eq!(counted.held(), 25 + 25 + 16);
+    let quiet = View { quiet: true, ..view(2, &restarted, &none) };
+    assert_eq!(granted(&next(Some(&counted), &quiet)), [(Some(25), 25), (Some(25), 25)]);
+}
+
+#[test]
+fn a_pod_that_vanished_counts_until_it_is_known_to_have_ended() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let left = [pod(0, Some((1, 25, 16)))];
+    let quiet = View { quiet: true, ..view(1, &left, &none) };
+    let vanished = next(Some(&ledger), &quiet);
+    assert_eq!(next(Some(&vanished), &quiet).held(), 50);
+    let gone = BTreeSet::from(["u1".to_owned()]);
+    let known = View { gone: &gone, ..quiet };
+    let ended = next(Some(&vanished), &known);
+    let grown = next(Some(&ended), &known);
+    assert_eq!(granted(&grown), [(Some(50), 50)]);
+}
+
+#[test]
+fn who_removes_the_ledger_gets_one_that_trusts_only_what_is_said() {
+    let none = BTreeSet::new();
+    let pods = [pod(0, Some((7, 25, 16))), pod(1, None)];
+    let anew = next(None, &view(2, &pods, &none));
+    assert_eq!(anew.epoch, 8);
+    assert_eq!(granted(&anew), [(Some(25), 25), (None, 50)]);
+}
+
+#[test]
+fn an_older_ledger_that_was_put_back_grants_anew() {
+    let none = BTreeSet::new();
+    let old = halves(&none);
+    let later = [pod(0, Some((9, 16, 16))), pod(1, Some((9, 16, 16)))];
+    let again = next(Some(&old), &view(2, &later, &none));
+    assert_eq!(again.epoch, 10);
+    assert!(again.entries.iter().all(|it| it.epoch == 10), "{again:?}");
+}
