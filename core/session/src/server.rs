@@ -62,6 +62,8 @@ pub struct Server {
     reading: Reading,
     /// The first error of an injected query.
     failure: Option<Failure>,
+    /// The first column of the last row of an injected query, where that is of interest.
+    answer: Option<Vec<u8>>,
 }
 
 /// What the server said to a query of the pooler's own.
@@ -98,6 +100,7 @@ impl Server {
             parameters: Current::new(parameters),
             reading: Reading::default(),
             failure: None,
+            answer: None,
         };
         server.read_settings();
         server
@@ -144,9 +147,26 @@ impl Server {
     pub fn inject(&mut self, sql: &str, to_server: &mut Vec<u8>) {
         debug_assert!(self.is_quiet());
         self.failure = None;
+        self.answer = None;
         self.unnamed = None;
         self.replies.push_back(Reply::Injected);
         write::query(to_server, sql.as_bytes());
+    }
+
+    /// As [`Server::inject`], for a query of one row and column, see [`Server::answered`].
+    pub fn ask(&mut self, sql: &str, to_server: &mut Vec<u8>) {
+        self.inject(sql, to_server);
+        self.answer = Some(Vec::new());
+    }
+
+    /// What the server answered to the query that was asked; empty: nothing, NULL, or more than a
+    /// MiB.
+    ///
+    /// # Errors
+    /// What the server said first against it.
+    pub fn answered(&mut self) -> Result<Vec<u8>, Failure> {
+        let answer = self.answer.take();
+        self.injected().map(|()| answer.unwrap_or_default())
     }
 
     /// Sends the client's settings ahead of its request, to be written in one go with it; answers

@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 pub const SETTINGS: &str = "/v1/settings";
 /// What the operator is called in the certificate that it shows; a pooler lets nobody else in.
 pub const OPERATOR: &str = "operator.poolwright.dev";
+/// The path that takes [`Grants`] by PUT and gives a [`Report`].
+pub const GRANTS: &str = "/v1/grants";
+/// The path that gives a [`Report`].
+pub const REPORT: &str = "/v1/report";
+/// The path that has a server looked at and gives a [`Report`] with what was seen.
+pub const LOOK: &str = "/v1/look";
 /// The longest push, in bytes.
 pub const LONGEST: usize = 16 * 1024 * 1024;
 
@@ -23,6 +29,19 @@ pub struct Push {
     /// here are read from disk.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// What all poolers may hold together: a database's part of it goes with a pooler's grant.
+    #[serde(default)]
+    pub totals: Totals,
+}
+
+/// Connections that all poolers may hold together, by name in the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    #[serde(default)]
+    pub servers: BTreeMap<String, u32>,
+    #[serde(default)]
+    pub databases: BTreeMap<String, u32>,
 }
 
 /// Both hold passwords.
@@ -54,4 +73,67 @@ pub enum Verdict {
     Rejected,
     /// Settings of a later generation are in force.
     Outdated,
+}
+
+/// How many connections one process may hold. This message is frozen: fields may come, but none
+/// changes what it means or goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grants {
+    /// The process that is meant: another one refuses it.
+    pub process: String,
+    /// A process refuses what is of an earlier epoch than what it has.
+    pub epoch: u64,
+    /// By the server's name in the settings. A server that is not named keeps what its file says.
+    pub servers: BTreeMap<String, u32>,
+}
+
+/// What a process says about its connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Drawn anew at each start.
+    pub process: String,
+    /// Of the pooler's program.
+    pub version: String,
+    /// The epoch of the grants in force; 0 without any.
+    pub epoch: u64,
+    /// By the server's name in the settings.
+    pub servers: BTreeMap<String, ServerReport>,
+    /// Clients that wait for a connection.
+    #[serde(default)]
+    pub waiting: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerReport {
+    /// Connections that the process may hold.
+    pub max: u32,
+    /// Connections that it holds, from before their login to the server's end of them.
+    pub open: u32,
+    /// Connections that it would begin with if it were started now.
+    pub floor: u32,
+    /// The process ids of their backends, as far as these are known.
+    #[serde(default)]
+    pub backends: Vec<i32>,
+    /// What the server said, when it was asked and answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sight: Option<Sight>,
+}
+
+/// A server, as it shows itself to somebody with no rights in particular.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sight {
+    pub max_connections: u32,
+    pub superuser_reserved_connections: u32,
+    /// 0 before PostgreSQL 16.
+    #[serde(default)]
+    pub reserved_connections: u32,
+    /// As `server_version_num`: 170004.
+    pub version: u32,
+    pub in_recovery: bool,
+    /// The process ids of all backends of databases and users that the settings name.
+    pub backends: Vec<i32>,
 }

@@ -11,6 +11,8 @@ use crate::sink::Sink;
 
 /// The longest body of a message that is looked into, in bytes; longer ones pass unread.
 const LOOK_LIMIT: u32 = 64 * 1024;
+/// The same for the answer to a query of the pooler's own.
+const ANSWER_LIMIT: u32 = 1024 * 1024;
 
 impl Server {
     /// As [`Server::receive_in_place`], with all that goes to the client written; answers how many
@@ -73,7 +75,7 @@ impl Server {
             let Some(head) = header(left).map_err(|e| Confused(e.to_string()))? else {
                 return Ok(at);
             };
-            let look = if looked_into(&head) { head.length } else { 0 };
+            let look = if self.looks_into(&head) { head.length } else { 0 };
             let Some(body) = left.get(5..5 + look as usize) else { return Ok(at) };
             let forward = self.message(head, body, session.as_deref_mut(), sink)?;
             let whole = head.length + 5;
@@ -91,6 +93,7 @@ impl Server {
         sink: &mut Sink<'_>,
     ) -> Result<bool, Confused> {
         match head.tag {
+            tag::DATA_ROW if self.answer.is_some() => self.row(body),
             tag::DATA_ROW | tag::COPY_DATA | tag::COPY_DONE => self.within_result(head.tag),
             tag::READY_FOR_QUERY => self.ready(body, session),
             tag::ERROR_RESPONSE => self.error(body, session, sink.own()),
@@ -103,6 +106,27 @@ impl Server {
             tag::COPY_IN_RESPONSE => self.begin_copy_in(),
             _ => self.reply(head.tag),
         }
+    }
+
+    fn looks_into(&self, head: &Header) -> bool {
+        match head.tag {
+            tag::READY_FOR_QUERY | tag::ERROR_RESPONSE | tag::PARAMETER_STATUS => {
+                head.length <= LOOK_LIMIT
+            }
+            tag::COMMAND_COMPLETE => matches!(head.length, 6 | 12 | 15),
+            tag::DATA_ROW => self.answer.is_some() && head.length <= ANSWER_LIMIT,
+            _ => false,
+        }
+    }
+
+    /// A row of the answer to a query that was asked.
+    fn row(&mut self, body: &[u8]) -> Result<bool, Confused> {
+        let forward = self.within_result(tag::DATA_ROW)?;
+        if !forward && !body.is_empty() {
+            let value = read::first_column(body).map_err(|e| Confused(e.to_string()))?;
+            self.answer = Some(value.unwrap_or_default().to_vec());
+        }
+        Ok(forward)
     }
 
     pub(super) fn is_injected(&self) -> bool {
@@ -265,13 +289,4 @@ impl Server {
             }
         }
     }
-}
-
-fn looked_into(head: &Header) -> bool {
-    let whole = match head.tag {
-        tag::READY_FOR_QUERY | tag::ERROR_RESPONSE | tag::PARAMETER_STATUS => true,
-        tag::COMMAND_COMPLETE => matches!(head.length, 6 | 12 | 15),
-        _ => false,
-    };
-    whole && head.length <= LOOK_LIMIT
 }

@@ -1,5 +1,5 @@
-//! Readers of the messages that a session exchanges once it is logged in. They never look at rows
-//! or at parameter values: those are only counted and moved.
+//! Readers of the messages that a session exchanges once it is logged in. They never look at a
+//! client's rows or parameter values: those are only counted and moved.
 
 use super::Fields;
 use crate::{CancelKey, TargetKind, TransactionStatus, WireError};
@@ -65,6 +65,18 @@ pub fn query(body: &[u8]) -> Result<&[u8], WireError> {
     let text = fields.cstr("text")?;
     fields.end()?;
     Ok(text)
+}
+
+/// The first value of a DataRow; `None`: NULL.
+pub fn first_column(body: &[u8]) -> Result<Option<&[u8]>, WireError> {
+    let mut fields = Fields::new("DataRow", body);
+    if fields.i16("number of columns")? < 1 {
+        return Err(fields.value("number of columns", "at least 1"));
+    }
+    match usize::try_from(fields.i32("length of the value")?) {
+        Ok(length) => fields.bytes("value", length).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 pub fn parse(body: &[u8]) -> Result<ParseMessage<'_>, WireError> {

@@ -99,6 +99,33 @@ fn a_query_of_the_poolers_own_that_fails_says_so_and_reaches_nobody() {
 }
 
 #[test]
+fn a_question_of_the_poolers_own_is_answered_to_it_alone() {
+    let mut pair = Pair::new(3);
+    pair.server.ask("SELECT 'a'", &mut pair.to_fake);
+    pair.serve();
+    assert_eq!((pair.seen(), pair.server.answered()), (String::new(), Ok(b"a".to_vec())));
+    pair.server.ask("SELECT x FROM missing", &mut pair.to_fake);
+    pair.serve();
+    assert_eq!(pair.server.answered().expect_err("a failure").sqlstate, "42P01");
+    pair.send(&[query("SELECT 'b'")]);
+    pair.serve();
+    assert_eq!(pair.seen(), "T D:b C:SELECT 1 Z:I");
+}
+
+#[test]
+fn a_row_that_is_no_row_is_noticed() {
+    for row in [&[0, 0][..], &[0, 1, 0, 0, 0, 9, b'a'], &[0]] {
+        let mut pair = Pair::new(3);
+        pair.server.ask("SELECT 'a'", &mut pair.to_fake);
+        let mut reply = vec![b'D'];
+        reply.extend_from_slice(&(row.len() as u32 + 4).to_be_bytes());
+        reply.extend_from_slice(row);
+        let taken = pair.server.receive(None, &reply, &mut Vec::new());
+        assert!(taken.is_err(), "{row:?}");
+    }
+}
+
+#[test]
 fn the_transaction_state_is_what_the_server_said_last() {
     for status in [TransactionStatus::Idle, TransactionStatus::Open, TransactionStatus::Failed] {
         let mut pair = Pair::new(3);
