@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use poolwright_settings::control::Push;
+use poolwright_settings::control::{Push, Totals};
 use poolwright_settings::{Problem, Problems, Settings, parse, users_file};
 
 use crate::tls::{ClientTls, ControlTls, ServerTls};
@@ -21,6 +21,8 @@ pub struct Config {
     /// One for each of [`Settings::servers`], in that order.
     pub server_tls: Vec<ServerTls>,
     pub control_tls: Option<ControlTls>,
+    /// What all poolers together may hold, where that was pushed.
+    pub totals: Totals,
     /// The certificates' files as they were read; a renewed certificate makes a new config.
     pem: Vec<Vec<u8>>,
 }
@@ -38,7 +40,8 @@ impl Config {
     #[cfg(test)]
     pub fn in_memory(settings: Settings, client_tls: ClientTls) -> Config {
         let (server_tls, pem) = (Vec::new(), Vec::new());
-        Config { settings, client_tls, server_tls, control_tls: None, pem }
+        let totals = Totals::default();
+        Config { settings, client_tls, server_tls, control_tls: None, totals, pem }
     }
 
     /// Whether both were read from the same certificates.
@@ -91,9 +94,13 @@ impl Stamp {
     }
 }
 
-/// Texts that stand in for files, by path.
+/// What was pushed.
 #[derive(Clone, Default)]
-pub struct Pushed(BTreeMap<PathBuf, Vec<u8>>);
+pub struct Pushed {
+    /// Texts that stand in for files, by path.
+    texts: BTreeMap<PathBuf, Vec<u8>>,
+    totals: Totals,
+}
 
 impl Pushed {
     /// What was pushed in place of the settings file at `path` and of those that it names.
@@ -101,7 +108,7 @@ impl Pushed {
         let base = path.parent().unwrap_or(Path::new(""));
         let named = push.files.into_iter().map(|(name, text)| (base.join(name), text.into_bytes()));
         let settings = (path.to_path_buf(), push.settings.into_bytes());
-        Pushed(named.chain([settings]).collect())
+        Pushed { texts: named.chain([settings]).collect(), totals: push.totals }
     }
 }
 
@@ -166,7 +173,8 @@ impl<'a> Reader<'a> {
             }
         }
         let control_tls = self.control(&settings, &mut pem);
-        Config { settings, client_tls, server_tls, control_tls, pem }
+        let totals = self.pushed.totals.clone();
+        Config { settings, client_tls, server_tls, control_tls, totals, pem }
     }
 
     fn control(&mut self, settings: &Settings, pem: &mut Vec<Vec<u8>>) -> Option<ControlTls> {
@@ -195,7 +203,7 @@ impl<'a> Reader<'a> {
 
     fn bytes(&mut self, place: &str, path: &Path) -> Option<Vec<u8>> {
         self.seen.push((path.to_path_buf(), Stamp::of(path)));
-        if let Some(bytes) = self.pushed.0.get(path) {
+        if let Some(bytes) = self.pushed.texts.get(path) {
             return Some(bytes.clone());
         }
         fs::read(path).map_err(|error| self.unreadable(place, path, &error)).ok()

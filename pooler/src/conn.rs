@@ -18,11 +18,11 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::server::Connected;
 use crate::stream::Stream;
+use crate::treasury::Listed;
 
 /// Bytes read at once.
 pub const READ_SIZE: usize = 64 * 1024;
 
-#[derive(Debug)]
 pub struct ServerConn {
     pub stream: Stream,
     pub model: Server,
@@ -31,6 +31,8 @@ pub struct ServerConn {
     /// To be written to the server.
     pub output: Vec<u8>,
     pub backend: Rc<Backend>,
+    /// Until its end is confirmed.
+    _listed: Listed,
 }
 
 /// Who serves the connection, for those who want it cancelled.
@@ -133,7 +135,7 @@ impl Backend {
 
 impl ServerConn {
     /// A connection after login, which may hold `statements` prepared statements.
-    pub fn new(connected: Connected, statements: usize) -> ServerConn {
+    pub fn new(connected: Connected, statements: usize, listed: Listed) -> ServerConn {
         let backend = Backend {
             addr: connected.addr,
             process_id: connected.process_id,
@@ -148,6 +150,7 @@ impl ServerConn {
             input: connected.leftover,
             output: Vec::new(),
             backend: Rc::new(backend),
+            _listed: listed,
         }
     }
 
@@ -205,6 +208,16 @@ impl ServerConn {
         self.model.inject(sql, &mut self.output);
         self.settle().await?;
         self.model.injected().map_err(RunError::Refused)
+    }
+
+    /// Asks the server for one value; empty: NULL, or more than a MiB.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`]: the connection is usable.
+    pub async fn ask(&mut self, sql: &str) -> Result<Vec<u8>, RunError> {
+        self.model.ask(sql, &mut self.output);
+        self.settle().await?;
+        self.model.answered().map_err(RunError::Refused)
     }
 
     /// Writes what is to be written and reads until nothing is owed.

@@ -1,5 +1,5 @@
-//! The control port: the operator pushes settings here, over mutual TLS. It hands them on and
-//! answers; it never judges them.
+//! The control port: the operator pushes settings and grants here and asks for reports, over mutual
+//! TLS. It hands them on and answers; it never judges them.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::routing::put;
+use axum::routing::{get, put};
 use axum::serve::Listener;
 use axum::{Json, Router};
-use poolwright_settings::control::{Answer, LONGEST, Push, SETTINGS, Verdict};
+use poolwright_settings::control::{
+    Answer, GRANTS, Grants, LONGEST, LOOK, Push, REPORT, Report, SETTINGS, Verdict,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -21,6 +23,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
+use crate::keeper::Order;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(2);
@@ -34,33 +37,43 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Settings that were pushed, and who waits to hear what became of them.
 pub type Pushes = mpsc::Sender<(Push, oneshot::Sender<Answer>)>;
 
+/// Where what was received goes.
+#[derive(Clone)]
+pub struct Ways {
+    pub pushes: Pushes,
+    pub orders: mpsc::Sender<Order>,
+}
+
 /// Serves the control port until the process ends; without one it waits for ever.
 ///
 /// # Errors
 /// The port cannot be listened on.
-pub async fn serve(config: watch::Receiver<Arc<Config>>, pushes: Pushes) -> io::Result<()> {
+pub async fn serve(config: watch::Receiver<Arc<Config>>, ways: Ways) -> io::Result<()> {
     let address = config.borrow().control.as_ref().map(|it| SocketAddr::new(it.address, it.port));
     let Some(address) = address else { return std::future::pending().await };
     let tcp = TcpListener::bind(address).await?;
     info!(%address, "control port is open");
-    serve_on(tcp, config, pushes).await
+    serve_on(tcp, config, ways).await
 }
 
 async fn serve_on(
     tcp: TcpListener,
     config: watch::Receiver<Arc<Config>>,
-    pushes: Pushes,
+    ways: Ways,
 ) -> io::Result<()> {
     let routes = Router::new()
         .route(SETTINGS, put(take))
+        .route(GRANTS, put(grant))
+        .route(REPORT, get(report))
+        .route(LOOK, get(look))
         .layer(DefaultBodyLimit::max(LONGEST))
-        .with_state(pushes);
+        .with_state(ways);
     let (handshakes, peers) = (JoinSet::new(), HashMap::new());
     axum::serve(Gate { tcp, config, handshakes, peers }, routes).await
 }
 
 async fn take(
-    State(pushes): State<Pushes>,
+    State(Ways { pushes, .. }): State<Ways>,
     Json(push): Json<Push>,
 ) -> Result<(StatusCode, Json<Answer>), StatusCode> {
     let (reply, answer) = oneshot::channel();
@@ -72,6 +85,32 @@ async fn take(
         Verdict::Outdated => StatusCode::CONFLICT,
     };
     Ok((status, Json(answer)))
+}
+
+async fn grant(
+    State(Ways { orders, .. }): State<Ways>,
+    Json(grants): Json<Grants>,
+) -> Result<(StatusCode, Json<Report>), StatusCode> {
+    let (taken, report) = order(&orders, |reply| Order::Grant(grants, reply)).await?;
+    let status = if taken { StatusCode::OK } else { StatusCode::CONFLICT };
+    Ok((status, Json(report)))
+}
+
+async fn report(State(ways): State<Ways>) -> Result<Json<Report>, StatusCode> {
+    order(&ways.orders, Order::Report).await.map(Json)
+}
+
+async fn look(State(ways): State<Ways>) -> Result<Json<Report>, StatusCode> {
+    order(&ways.orders, Order::Look).await.map(Json)
+}
+
+async fn order<T>(
+    orders: &mpsc::Sender<Order>,
+    order: impl FnOnce(oneshot::Sender<T>) -> Order,
+) -> Result<T, StatusCode> {
+    let (reply, answer) = oneshot::channel();
+    orders.send(order(reply)).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    answer.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 type Handshake = (SocketAddr, io::Result<TlsStream<TcpStream>>);

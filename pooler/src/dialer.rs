@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
 use poolwright_settings::{Database, Secret, Server};
@@ -15,6 +16,7 @@ use crate::desk::Desk;
 use crate::metrics::Metrics;
 use crate::server::{ConnectError, Identity, ServerTarget};
 use crate::tls::ServerTls;
+use crate::treasury::Treasury;
 
 pub struct Dialer {
     targets: RefCell<HashMap<ServerId, ServerTarget>>,
@@ -22,6 +24,7 @@ pub struct Dialer {
     passwords: RefCell<HashMap<String, Passwords>>,
     statements: Cell<usize>,
     desk: Desk,
+    treasury: Arc<Treasury>,
     pub metrics: Rc<Metrics>,
 }
 
@@ -44,13 +47,14 @@ struct Login {
 }
 
 impl Dialer {
-    pub fn new(desk: Desk, metrics: Rc<Metrics>) -> Dialer {
+    pub fn new(desk: Desk, treasury: Arc<Treasury>, metrics: Rc<Metrics>) -> Dialer {
         Dialer {
             targets: RefCell::default(),
             pools: RefCell::default(),
             passwords: RefCell::default(),
             statements: Cell::new(0),
             desk,
+            treasury,
             metrics,
         }
     }
@@ -106,7 +110,8 @@ impl Dialer {
         match done {
             Ok(connected) => {
                 self.metrics.database(&login.name).server_connects.add(1);
-                Ok(ServerConn::new(connected, self.statements.get()))
+                let listed = self.treasury.list(login.server, connected.process_id);
+                Ok(ServerConn::new(connected, self.statements.get(), listed))
             }
             Err(error) => {
                 self.metrics.server_disconnected(error.kind.label());

@@ -35,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Front {
     login: RefCell<LoginContext>,
-    homes: Homes,
+    homes: Rc<Homes>,
     crew: Rc<Crew>,
     treasury: Arc<Treasury>,
     metrics: Rc<Metrics>,
@@ -45,12 +45,17 @@ pub struct Front {
 ///
 /// # Errors
 /// The address cannot be listened on, or the system gives no random bytes.
-pub async fn run(kit: Kit, crew: Rc<Crew>, metrics: Rc<Metrics>) -> anyhow::Result<()> {
+pub async fn run(
+    kit: Kit,
+    crew: Rc<Crew>,
+    homes: Rc<Homes>,
+    metrics: Rc<Metrics>,
+) -> anyhow::Result<()> {
     let Kit { mut config, mut lifecycle, treasury, .. } = kit;
     let first = config.borrow_and_update().clone();
     let address = SocketAddr::new(first.listen.address, first.listen.port);
     let listener = Listener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    let front = Rc::new(Front::new(first, crew, treasury, metrics)?);
+    let front = Rc::new(Front::new(first, crew, homes, treasury, metrics)?);
     front.show_gauges();
     front.metrics.accepting.set(true);
     info!(%address, workers = front.crew.len(), "clients are let in");
@@ -77,6 +82,7 @@ impl Front {
     fn new(
         config: Arc<Config>,
         crew: Rc<Crew>,
+        homes: Rc<Homes>,
         treasury: Arc<Treasury>,
         metrics: Rc<Metrics>,
     ) -> anyhow::Result<Front> {
@@ -87,7 +93,6 @@ impl Front {
             door: Arc::new(Door::default()),
             timeout: LOGIN_TIMEOUT,
         };
-        let homes = Homes::new(crew.len());
         Ok(Front { login: RefCell::new(login), homes, crew, treasury, metrics })
     }
 
@@ -183,7 +188,7 @@ impl Front {
             }
         }
         for server in &config.servers {
-            let max = u64::from(server.max_connections);
+            let max = u64::from(self.treasury.counts(&server.name).0);
             gauges.server_connections_max.insert(server.name.clone(), max);
         }
     }

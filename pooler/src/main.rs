@@ -13,6 +13,7 @@ mod dialer;
 mod door;
 mod front;
 mod homes;
+mod keeper;
 mod lifecycle;
 mod login;
 mod metrics;
@@ -33,6 +34,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::Context;
@@ -45,8 +47,11 @@ use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Pushed, Seen};
+use crate::control::Ways;
 use crate::crew::{Crew, Inboxes, Kit};
 use crate::desk::Desk;
+use crate::homes::Homes;
+use crate::keeper::Keeper;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
@@ -129,11 +134,22 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let crew = Rc::new(crew);
 
     let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics), Rc::clone(&crew)));
+    let homes = Rc::new(Homes::new(crew.len()));
+    let treasury = Arc::clone(&kit.treasury);
+    let keeper = Keeper::new(
+        path.to_owned(),
+        config.clone(),
+        treasury,
+        Rc::clone(&crew),
+        Rc::clone(&homes),
+    )?;
     let (pushes, inbox) = mpsc::channel(1);
-    let control = spawn_local(control::serve(config.clone(), pushes));
+    let (orders, given) = mpsc::channel(1);
+    spawn_local(keeper.run(given));
+    let control = spawn_local(control::serve(config.clone(), Ways { pushes, orders }));
     let reloads = spawn_local(reloader.run(inbox));
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
-    let front = front::run(kit, crew, metrics);
+    let front = front::run(kit, crew, homes, metrics);
     let served = async { tokio::try_join!(front, ends.all()).map(|_| ()) };
     tokio::select! {
         ended = served => ended,

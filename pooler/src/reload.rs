@@ -203,7 +203,10 @@ struct News {
 
 impl News {
     fn of(config: Config, old: &Config, started: &Config) -> Self {
-        let Changes { live, restart } = diff(old, &config);
+        let Changes { mut live, restart } = diff(old, &config);
+        if config.totals != old.totals {
+            live.push("totals".to_owned());
+        }
         let waiting = diff(started, &config).restart;
         let has_new_certificates = !config.has_certificates_of(old);
         Self { live, restart, waiting, hints: config.hints(), has_new_certificates, config }

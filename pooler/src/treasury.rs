@@ -1,15 +1,17 @@
-//! What the workers share about server connections: one number for each name, one clock, and the
-//! bank that lends slots. Locked when a connection is opened or closed, or a client waits in vain;
+//! What the workers share about server connections: one number for each name, one clock, the bank
+//! that lends slots, what the operator granted, and which backends there are. Locked when a connection is opened or closed, or a client waits in vain;
 //! never for a transaction that finds a connection.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use poolwright_pool::{Bank, Cap, DatabaseId, Lender, News, ServerId, Statement, Word};
-use poolwright_settings::{Database, Settings};
+use poolwright_settings::control::Grants;
+use poolwright_settings::{Database, Server, Settings};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::worker::Message;
 
 /// One for the process.
@@ -24,6 +26,8 @@ struct State {
     bank: Bank,
     servers: HashMap<String, ServerId>,
     databases: HashMap<Place, DatabaseId>,
+    granted: Option<Grants>,
+    backends: BTreeSet<(ServerId, i32)>,
 }
 
 /// A database is another one where it is elsewhere.
@@ -43,37 +47,72 @@ impl Place {
 
 impl Treasury {
     pub fn new(workers: Vec<UnboundedSender<Message>>) -> Arc<Treasury> {
-        let bank = Bank::new(workers.len());
-        let state = State { bank, servers: HashMap::new(), databases: HashMap::new() };
+        let state = State {
+            bank: Bank::new(workers.len()),
+            servers: HashMap::new(),
+            databases: HashMap::new(),
+            granted: None,
+            backends: BTreeSet::new(),
+        };
         Arc::new(Treasury { state: Mutex::new(state), workers, origin: Instant::now() })
     }
 
     /// Takes over the caps of the settings: those of all servers, and of the databases that have
     /// been asked for.
-    pub fn follow(&self, settings: &Settings) {
+    pub fn follow(&self, config: &Config) {
         let mut news = Vec::new();
-        let mut state = self.lock();
-        for server in &settings.servers {
-            let cap = Cap::Server(state.server(&server.name));
-            state.bank.set_max(cap, server.max_connections, &mut news);
-        }
-        for database in settings.databases.values() {
-            if let Some(id) = state.databases.get(&Place::of(database, settings)).copied() {
-                state.bank.set_max(Cap::Database(id), database.max_connections, &mut news);
-            }
-        }
-        drop(state);
+        self.lock().follow(config, &mut news);
         self.spread(news);
     }
 
+    /// Takes over what the operator granted; false if it is of an earlier epoch than what holds.
+    pub fn grant(&self, grants: Grants, config: &Config) -> bool {
+        let mut news = Vec::new();
+        let mut state = self.lock();
+        let is_late = state.granted.as_ref().is_some_and(|it| grants.epoch < it.epoch);
+        if !is_late {
+            state.granted = Some(grants);
+            state.follow(config, &mut news);
+        }
+        drop(state);
+        self.spread(news);
+        !is_late
+    }
+
+    /// The epoch of what was granted last; 0: nothing was.
+    pub fn epoch(&self) -> u64 {
+        self.lock().granted.as_ref().map_or(0, |it| it.epoch)
+    }
+
+    /// A server's cap, and how many of its slots are in use.
+    pub fn counts(&self, server: &str) -> (u32, u32) {
+        let mut state = self.lock();
+        let id = state.server(server);
+        state.bank.counts(Cap::Server(id))
+    }
+
+    /// The process ids of the backends of this process's connections to a server.
+    pub fn backends(&self, server: &str) -> Vec<i32> {
+        let mut state = self.lock();
+        let id = state.server(server);
+        state.backends.iter().filter(|it| it.0 == id).map(|it| it.1).collect()
+    }
+
+    /// Has a backend in the list as long as the entry lives.
+    pub fn list(self: &Arc<Treasury>, server: ServerId, process_id: i32) -> Listed {
+        self.lock().backends.insert((server, process_id));
+        Listed { treasury: Arc::clone(self), backend: (server, process_id) }
+    }
+
     /// Has the database's cap set before anybody asks for a slot.
-    pub fn open(&self, database: &Database, settings: &Settings) {
-        let place = Place::of(database, settings);
+    pub fn open(&self, database: &Database, config: &Config) {
+        let place = Place::of(database, config);
         let mut state = self.lock();
         if !state.databases.contains_key(&place) {
             let id = state.database(place);
+            let max = state.database_cap(database, config);
             drop(state);
-            self.set_cap(Cap::Database(id), database.max_connections);
+            self.set_cap(Cap::Database(id), max);
         }
     }
 
@@ -104,6 +143,42 @@ impl Treasury {
 }
 
 impl State {
+    fn follow(&mut self, config: &Config, news: &mut Vec<News>) {
+        for server in &config.servers {
+            let cap = Cap::Server(self.server(&server.name));
+            let max = self.server_cap(server);
+            self.bank.set_max(cap, max, news);
+        }
+        for database in config.databases.values() {
+            if let Some(id) = self.databases.get(&Place::of(database, config)).copied() {
+                let max = self.database_cap(database, config);
+                self.bank.set_max(Cap::Database(id), max, news);
+            }
+        }
+    }
+
+    fn granted(&self, server: &Server) -> Option<u32> {
+        self.granted.as_ref()?.servers.get(&server.name).copied()
+    }
+
+    fn server_cap(&self, server: &Server) -> u32 {
+        self.granted(server).unwrap_or(server.max_connections)
+    }
+
+    /// A database's part of its server's grant: as large as its part of what all poolers may hold
+    /// together, or else of what the settings give to this one.
+    fn database_cap(&self, database: &Database, config: &Config) -> u32 {
+        let server = &config.servers[database.server];
+        let Some(granted) = self.granted(server) else { return database.max_connections };
+        let totals = &config.totals;
+        let of_all =
+            || Some((totals.databases.get(&database.name)?, totals.servers.get(&server.name)?));
+        let (part, whole) =
+            of_all().unwrap_or((&database.max_connections, &server.max_connections));
+        let cap = u64::from(*part) * u64::from(granted) / u64::from(*whole).max(1);
+        u32::try_from(cap).unwrap_or(granted).clamp(1, granted.max(1))
+    }
+
     fn server(&mut self, name: &str) -> ServerId {
         let next = ServerId(self.servers.len() as u32);
         *self.servers.entry(name.to_owned()).or_insert(next)
@@ -127,5 +202,17 @@ impl Lender for Teller {
         let statement = self.treasury.lock().bank.tell(self.worker, cap, word, &mut news);
         self.treasury.spread(news);
         statement
+    }
+}
+
+/// A backend's place in the list.
+pub struct Listed {
+    treasury: Arc<Treasury>,
+    backend: (ServerId, i32),
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.treasury.lock().backends.remove(&self.backend);
     }
 }

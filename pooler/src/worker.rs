@@ -4,6 +4,7 @@
 mod drain;
 mod gauges;
 mod lease;
+mod look;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -44,6 +45,7 @@ const PARALLEL_LOGINS: u32 = 8;
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub use lease::Lease;
+pub use look::Look;
 
 pub struct Worker {
     pub pools: Rc<PoolShell<Dialer>>,
@@ -71,6 +73,8 @@ pub enum Message {
     Cancel(CancelKey, oneshot::Sender<()>),
     /// The bank has changed this worker's account.
     News(Cap),
+    /// Somebody wants to know how a server looks.
+    Look(Look),
     /// Somebody wants the counts.
     Count(oneshot::Sender<Snapshot>),
 }
@@ -110,7 +114,7 @@ impl Worker {
     fn new(latest: watch::Receiver<Arc<Config>>, desk: Desk, teller: Teller) -> Rc<Worker> {
         let config = latest.borrow().clone();
         let metrics = Rc::new(Metrics::default());
-        let dialer = Rc::new(Dialer::new(desk, Rc::clone(&metrics)));
+        let dialer = Rc::new(Dialer::new(desk, Arc::clone(&teller.treasury), Rc::clone(&metrics)));
         let worker = Rc::new(Worker {
             treasury: Arc::clone(&teller.treasury),
             pools: PoolShell::new(Rc::clone(&dialer), teller),
@@ -137,6 +141,7 @@ impl Worker {
                 Message::Cancel(key, done) => {
                     spawn_local(cancel::deliver(Rc::clone(&self), key, done));
                 }
+                Message::Look(look) => self.look(look),
                 Message::News(cap) => self.pools.hear_news(cap),
                 // Whoever asked may have left.
                 Message::Count(answer) => drop(answer.send(self.metrics.snapshot())),

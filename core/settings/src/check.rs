@@ -5,6 +5,7 @@ mod database;
 mod server;
 mod user;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_yaml::Value;
@@ -33,6 +34,17 @@ pub fn parse(settings: &str, users: Option<&str>) -> Result<Settings, Problems> 
 pub fn users_file(settings: &str) -> Option<String> {
     let value: Value = serde_yaml::from_str(settings).ok()?;
     value.get("usersFile")?.as_str().map(str::to_owned)
+}
+
+/// What a settings file says that may be held to each server, even where the rest has problems.
+pub fn server_caps(settings: &str) -> BTreeMap<String, u32> {
+    let value: Value = serde_yaml::from_str(settings).unwrap_or_default();
+    let servers = value.get("servers").and_then(Value::as_sequence).into_iter().flatten();
+    let cap = |server: &Value| {
+        let name = server.get("name")?.as_str()?.to_owned();
+        Some((name, u32::try_from(server.get("maxConnections")?.as_u64()?).ok()?))
+    };
+    servers.filter_map(cap).collect()
 }
 
 fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Settings {

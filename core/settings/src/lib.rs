@@ -23,7 +23,7 @@ mod shape;
 mod span;
 pub mod table;
 
-pub use check::{parse, users_file};
+pub use check::{parse, server_caps, users_file};
 pub use checked::{
     Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings,
     Proof, Server, ServerTls, ServerTlsMode, Settings, User,

@@ -4,7 +4,9 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use poolwright_settings::control::{Answer, OPERATOR, Push, SETTINGS, Verdict};
+use poolwright_settings::control::{
+    Answer, GRANTS, Grants, LOOK, OPERATOR, Push, REPORT, Report, SETTINGS, Totals, Verdict,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
@@ -17,8 +19,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 
-use super::{HANDSHAKES, HANDSHAKES_OF_ONE, serve_on};
+use super::{HANDSHAKES, HANDSHAKES_OF_ONE, Ways, serve_on};
 use crate::config::Config;
+use crate::keeper::Order;
 use crate::tls::{ClientTls, ControlTls};
 
 const POOLER: &str = "workspaces.apps.poolwright";
@@ -64,6 +67,7 @@ struct Port {
     authority: Authority,
     address: SocketAddr,
     pushed: mpsc::Receiver<Push>,
+    ordered: mpsc::Receiver<Order>,
 }
 
 impl Port {
@@ -80,7 +84,8 @@ impl Port {
         let address = tcp.local_addr().unwrap();
         let (pushes, mut inbox) = mpsc::channel(1);
         let (heard, pushed) = mpsc::channel(8);
-        tokio::spawn(serve_on(tcp, config, pushes));
+        let (orders, ordered) = mpsc::channel(1);
+        tokio::spawn(serve_on(tcp, config, Ways { pushes, orders }));
         tokio::spawn(async move {
             let _alive = sender;
             while let Some((push, reply)) = inbox.recv().await {
@@ -88,13 +93,23 @@ impl Port {
                 let _ = reply.send(answer.clone());
             }
         });
-        Port { authority, address, pushed }
+        Port { authority, address, pushed, ordered }
     }
 
-    /// Sends a request as this client; the status line and the body, or why there was none.
     async fn put(
         &self,
         client: Option<&Identity>,
+        body: &str,
+    ) -> std::io::Result<(String, String)> {
+        self.ask(client, "PUT", SETTINGS, body).await
+    }
+
+    /// Sends a request as this client; the status line and the body, or why there was none.
+    async fn ask(
+        &self,
+        client: Option<&Identity>,
+        method: &str,
+        path: &str,
         body: &str,
     ) -> std::io::Result<(String, String)> {
         let mut roots = RootCertStore::empty();
@@ -117,7 +132,7 @@ impl Port {
         let name = ServerName::try_from(POOLER).unwrap();
         let mut tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         let head = format!(
-            "PUT {SETTINGS} HTTP/1.1\r\nhost: pooler\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: pooler\r\ncontent-type: application/json\r\n\
              content-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
         );
@@ -137,7 +152,7 @@ fn answer(verdict: Verdict, problems: &[&str]) -> Answer {
 
 fn push() -> Push {
     let files = [("users.yaml".to_owned(), "users: []".to_owned())].into();
-    Push { settings: MINIMAL.to_owned(), files }
+    Push { settings: MINIMAL.to_owned(), files, totals: Totals::default() }
 }
 
 #[tokio::test]
@@ -212,4 +227,34 @@ async fn what_is_no_push_is_refused_and_reaches_nobody() {
         assert_eq!(port.put(Some(&operator), body).await.unwrap().0, status);
     }
     assert!(port.pushed.is_empty());
+}
+
+#[tokio::test]
+async fn orders_are_answered_with_a_report() {
+    let mut port = Port::open(answer(Verdict::Applied, &[])).await;
+    let mut ordered = std::mem::replace(&mut port.ordered, mpsc::channel(1).1);
+    let operator = identity(&port.authority, OPERATOR, ExtendedKeyUsagePurpose::ClientAuth, false);
+    let grants =
+        Grants { process: "p1".into(), epoch: 3, servers: [("main".to_owned(), 25)].into() };
+    let body = serde_json::to_string(&grants).unwrap();
+    for (method, path, body, status) in [
+        ("PUT", GRANTS, body.as_str(), "HTTP/1.1 409 Conflict"),
+        ("GET", REPORT, "", "HTTP/1.1 200 OK"),
+        ("GET", LOOK, "", "HTTP/1.1 200 OK"),
+    ] {
+        let report = Report { process: path.to_owned(), ..Report::default() };
+        let answer = async {
+            match ordered.recv().await.unwrap() {
+                Order::Grant(given, reply) => {
+                    assert_eq!(given, grants);
+                    reply.send((false, report.clone())).unwrap();
+                }
+                Order::Report(reply) | Order::Look(reply) => reply.send(report.clone()).unwrap(),
+            }
+        };
+        let asked = port.ask(Some(&operator), method, path, body);
+        let (head, body) = tokio::join!(asked, answer).0.unwrap();
+        assert_eq!(head, status);
+        assert_eq!(serde_json::from_str::<Report>(&body).unwrap(), report);
+    }
 }

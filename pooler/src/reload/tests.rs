@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use poolwright_settings::control::{Push, Verdict};
+use poolwright_settings::control::{Push, Totals, Verdict};
 use tokio::sync::watch;
 
 use super::Reloader;
@@ -106,7 +106,8 @@ async fn the_swap_of_a_mounted_volume_is_noticed() {
 fn push(generation: u64, max_clients: u32) -> Push {
     let settings = format!("{SETTINGS}generation: {generation}\nmaxClients: {max_clients}\n");
     let users = USERS.replace("hunter2", "pushed");
-    Push { settings, files: [("credentials/users.yaml".to_owned(), users)].into() }
+    let files = [("credentials/users.yaml".to_owned(), users)].into();
+    Push { settings, files, totals: Totals::default() }
 }
 
 impl Running {

@@ -39,6 +39,7 @@ mod copy;
 mod drain;
 mod extended;
 mod garbage;
+mod grants;
 mod isolation;
 mod large;
 mod load;

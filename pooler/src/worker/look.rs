@@ -1,0 +1,100 @@
+//! How a server looks, asked over a connection of some tenant's pool: within the caps, in its turn,
+//! and with that tenant's rights.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::{Lease, Worker};
+use crate::homes::Part;
+use crate::roster::Slot;
+use crate::tenant::Tenant;
+
+/// How long the wait for a connection may take, and then the answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// One JSON object. Everything is named with its schema: the session may have a client's
+/// search_path.
+const QUESTION: &str = "\
+    SELECT pg_catalog.json_build_object(\
+    'maxConnections', pg_catalog.current_setting('max_connections')::pg_catalog.int4, \
+    'superuserReservedConnections', \
+    pg_catalog.current_setting('superuser_reserved_connections')::pg_catalog.int4, \
+    'reservedConnections', \
+    COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::pg_catalog.int4, \
+    'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
+    'inRecovery', pg_catalog.pg_is_in_recovery(), \
+    'backends', (SELECT COALESCE(pg_catalog.json_agg(\
+    pg_catalog.json_build_array(pid, datname, usename)), '[]'::pg_catalog.json) \
+    FROM pg_catalog.pg_stat_activity WHERE usename IS NOT NULL))::pg_catalog.text";
+
+/// A server to be looked at.
+pub struct Look {
+    pub server: String,
+    /// Whose pool is used where no tenant has one yet: database, user, and this worker's part in it.
+    pub otherwise: Option<(String, String, Part)>,
+    /// The answer's JSON; dropped where there is none.
+    pub answer: oneshot::Sender<Vec<u8>>,
+}
+
+impl Worker {
+    pub(super) fn look(self: &Rc<Worker>, look: Look) {
+        let Look { server, otherwise, answer } = look;
+        let tenant = self.tenant_at(&server).or_else(|| {
+            let (database, user, part) = otherwise?;
+            self.tenant(&database, &user, part)
+        });
+        let Some(tenant) = tenant else { return };
+        let worker = Rc::clone(self);
+        spawn_local(async move {
+            if let Some(seen) = worker.ask(&tenant).await {
+                // Whoever asked may have left.
+                let _ = answer.send(seen);
+            }
+        });
+    }
+
+    fn tenant_at(&self, server: &str) -> Option<Rc<Tenant>> {
+        let config = self.config.borrow();
+        let tenants = self.tenants.borrow();
+        let is_there = |database: &str| {
+            let database = config.databases.get(database);
+            database.is_some_and(|it| config.servers[it.server].name == server)
+        };
+        tenants.iter().find(|((database, _), _)| is_there(database)).map(|(_, it)| Rc::clone(it))
+    }
+
+    async fn ask(self: &Rc<Worker>, tenant: &Rc<Tenant>) -> Option<Vec<u8>> {
+        let guest = Guest { worker: Rc::clone(self), slot: self.roster.enter(tenant) };
+        let acquired = timeout(PATIENCE, self.pools.acquire(tenant.pool, guest.slot.id)).await;
+        drop(guest);
+        let (id, conn) = acquired.ok()?.ok()?;
+        let mut lease = Lease::new(Rc::clone(self), id, conn);
+        match timeout(PATIENCE, lease.ask(QUESTION)).await {
+            Ok(Ok(seen)) => {
+                self.release(tenant, lease);
+                Some(seen)
+            }
+            failed => {
+                debug!(database = %tenant.database, ?failed, "the server was not looked at");
+                lease.discard("look_failed");
+                None
+            }
+        }
+    }
+}
+
+/// A place among the clients, for the wait.
+struct Guest {
+    worker: Rc<Worker>,
+    slot: Rc<Slot>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.worker.roster.leave(&self.slot);
+    }
+}
