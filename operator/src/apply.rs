@@ -87,6 +87,7 @@ pub async fn apply(
         disruption_budget,
         network_policy,
         stateful_set,
+        totals: _,
     } = objects;
     writer.ensure(service_account, live.service_account.as_ref()).await?;
     writer.ensure(headless_service, live.headless_service.as_ref()).await?;

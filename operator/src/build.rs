@@ -20,7 +20,7 @@ use k8s_openapi::{
         policy::v1::PodDisruptionBudget,
     },
 };
-use poolwright_settings::control::Push;
+use poolwright_settings::control::{Push, Totals};
 
 use crate::{home::Home, upgrade::Made, validate::Validated};
 use settings::Files;
@@ -38,6 +38,8 @@ pub struct Objects {
     /// None where the user wants none.
     pub network_policy: Option<NetworkPolicy>,
     pub stateful_set: StatefulSet,
+    /// Told to pods, and in no object.
+    pub totals: Totals,
 }
 
 /// The pods' template, its hash, and what an operator brought to it.
@@ -57,6 +59,7 @@ impl Objects {
         Push {
             settings: settings.cloned().unwrap_or_default(),
             files: files.map(|(key, it)| (template::credential(key), text(it))).collect(),
+            totals: self.totals.clone(),
         }
     }
 }
@@ -81,6 +84,7 @@ pub fn objects(
         disruption_budget: (wanted > 1).then(|| budgets::disruption_budget(checked)),
         network_policy: policy.map(|it| policies::network_policy(checked, it, home)),
         stateful_set: stateful_set::stateful_set(checked, template, replicas),
+        totals: files.totals,
     }
 }
 
@@ -115,6 +119,7 @@ mod tests {
             disruption_budget,
             network_policy,
             stateful_set,
+            totals: _,
         } = objects;
         [
             serde_yaml::to_string(service_account),

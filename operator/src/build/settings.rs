@@ -6,6 +6,7 @@ use poolwright_budget::Plan;
 use poolwright_crds::{PoolMode, TlsMode};
 use poolwright_settings::{
     Problem, ServerTlsMode, Span,
+    control::Totals,
     raw::{Control, Database, Drain, File, Pool, Server, ServerTls, UsersFile},
 };
 
@@ -25,6 +26,7 @@ pub struct Files {
     pub settings: String,
     /// Holds the passwords in the clear.
     pub users: String,
+    pub totals: Totals,
 }
 
 /// Both files, of the generation that is out already if they are as it is, else of the next:
@@ -63,7 +65,15 @@ fn files(checked: &Validated, plan: &Plan, generation: u64, language: u32) -> Fi
     let settings = file(checked, plan, generation).to_yaml_for(language);
     let users = Some(credentials::users(checked));
     let users = UsersFile { users, generation: Some(generation) }.to_yaml_for(language);
-    Files { settings, users }
+    Files { settings, users, totals: totals(checked, plan) }
+}
+
+fn totals(checked: &Validated, plan: &Plan) -> Totals {
+    let databases = checked.databases.iter().zip(&plan.databases);
+    Totals {
+        servers: [(SERVER.to_owned(), plan.granted)].into(),
+        databases: databases.map(|(it, share)| (it.name.clone(), share.granted)).collect(),
+    }
 }
 
 pub fn config_map(checked: &Validated, settings: String) -> ConfigMap {
