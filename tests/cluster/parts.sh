@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
 # Builds the parts of the local cluster (Kubernetes, etcd, CoreDNS, kubectl,
-# helm, pause) from the Go module in parts/ and keeps them by the content of
-# that folder, so that a fresh clone finds them. Safe to interrupt and to run
-# again: a binary appears under its name only when it is whole.
+# helm, pause) from the Go module in parts/, and Helm 3 from the one in helm3/,
+# and keeps them by the content of those folders, so that a fresh clone finds
+# them. Safe to interrupt and to run again: a binary appears under its name only
+# when it is whole.
 #
-#   parts.sh          build what is missing, with progress
-#   parts.sh --path   print the folder of the binaries and build nothing
+#   parts.sh                  build what is missing, with progress
+#   parts.sh --path [MODULE]  print the folder of a module's binaries (parts, if
+#                             none is named) and build nothing
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin
 source "$here/lib/say.sh"
 source "$here/lib/packages.sh"
 
-module=$here/parts
+modules=(parts helm3)
 cache=${POOLWRIGHT_CACHE:-${HOME:-/root}/.cache/poolwright}
 runtime_packages=(containerd runc containernetworking-plugins nftables conntrack iproute2 openssl util-linux)
+
+# choose MODULE — what is built from now on, and where it is kept.
+choose() {
+  [[ -f $here/$1/build.list ]] || fail "unknown module $1" "usage: parts.sh [--path [parts|helm3]]"
+  module=$here/$1
+  target=$cache/parts/$(content_hash)
+  log=$target/build.log
+}
 
 content_hash() {
   (cd "$module" && find . -type f | LC_ALL=C sort | xargs sha256sum && uname -m) | sha256sum | cut -c1-16
@@ -59,19 +69,32 @@ all_built() {
   done <"$module/build.list"
 }
 
-target=$cache/parts/$(content_hash)
-[[ ${1:-} == --path ]] && echo "$target" && exit
-[[ $# -eq 0 ]] || fail "unknown argument $1" "usage: parts.sh [--path]"
+build_module() {
+  choose "$1"
+  mkdir -p "$target"
+  all_built || build_missing
+  say "$1 is ready in $target"
+}
 
-mkdir -p "$target"
-log=$target/build.log
-need_packages "$log" "${runtime_packages[@]}"
-if ! all_built; then
+# One build at a time on this machine: another may be at the same parts.
+build_missing() {
   need_go
   exec 9>"$cache/parts/.lock"
   flock -n 9 || { say "another build of the parts is running: waiting for it" && flock 9; }
   rm -f "$target"/.*.[0-9]*
-  say "building the cluster's parts; the first time takes 5 to 10 minutes on 2 cores"
+  say "building ${module##*/}; the first time takes some minutes on 2 cores"
   build_all
+  exec 9>&-
+}
+
+if [[ ${1:-} == --path ]]; then
+  choose "${2:-parts}"
+  echo "$target"
+  exit
 fi
-say "parts are ready in $target"
+[[ $# -eq 0 ]] || fail "unknown argument $1" "usage: parts.sh [--path [MODULE]]"
+
+choose parts
+mkdir -p "$target"
+need_packages "$log" "${runtime_packages[@]}"
+for name in "${modules[@]}"; do build_module "$name"; done
