@@ -18,6 +18,7 @@ mod lifecycle;
 mod login;
 mod metrics;
 mod pools;
+mod query;
 mod relay;
 mod reload;
 mod roster;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
@@ -59,8 +60,16 @@ use crate::treasury::Treasury;
 
 /// PostgreSQL pooler for many tenants and few server connections.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(flatten)]
+    pooler: Option<PoolerArgs>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Args)]
+struct PoolerArgs {
     /// The settings file (YAML).
     settings: PathBuf,
     /// Say what is wrong with the settings, and end.
@@ -68,8 +77,34 @@ struct Args {
     check: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    Query(query::Query),
+}
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let Args { pooler, command } = Args::parse();
+    match (pooler, command) {
+        (_, Some(Command::Query(query))) => print_answer(&query),
+        (Some(args), None) => pool(&args),
+        (None, None) => unreachable!("clap asks for one of them"),
+    }
+}
+
+fn print_answer(query: &query::Query) -> ExitCode {
+    match query.run() {
+        Ok(rows) => {
+            print!("{rows}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn pool(args: &PoolerArgs) -> ExitCode {
     let (result, seen) = config::load(&args.settings, &Pushed::default()).into_parts();
     let config = match result {
         Ok(config) => config,

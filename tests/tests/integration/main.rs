@@ -50,6 +50,7 @@ mod parameters;
 mod pipelines;
 mod pools;
 mod prepared;
+mod query;
 mod reload;
 mod simple;
 mod tls;

@@ -1,0 +1,46 @@
+//! `poolwright-pooler query`, the client with which an install is tested.
+
+use std::process::Stdio;
+
+use poolwright_tests::pooler::binary;
+use poolwright_tests::postgres::password_of;
+use poolwright_tests::site::Site;
+
+/// Asks as `user` with `password`; whether it went well, and all that was said.
+async fn ask(site: &Site, user: &str, password: &str, sql: &str) -> (bool, String) {
+    let mut command = tokio::process::Command::new(binary().unwrap());
+    command.args(["query", "--host", "127.0.0.1", "--timeout", "20", sql]);
+    let port = site.pooler.as_ref().map_or(site.postgres.port(), |pooler| pooler.port);
+    let place = [("PGUSER", user), ("PGDATABASE", &site.database), ("PGPASSWORD", password)];
+    command.envs(place).env("PGPORT", port.to_string());
+    let output = command.stdin(Stdio::null()).output().await.unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), said)
+}
+
+const ROWS: &str = "SELECT n, current_user, NULL FROM generate_series(1, 2) n";
+
+#[tokio::test]
+async fn it_prints_the_rows_of_a_pooler_and_of_postgres_alike() {
+    for site in [Site::pooled(&[]).await, Site::direct().await] {
+        let (ok, said) = ask(&site, "scott", &password_of("scott"), ROWS).await;
+        assert!(ok, "{said}");
+        assert_eq!(said, "1|scott|\n2|scott|\n");
+    }
+}
+
+#[tokio::test]
+async fn it_says_what_it_was_told_and_fails() {
+    let site = Site::pooled(&[]).await;
+    let place = format!("127.0.0.1:{}, database {:?}: ", site.pooler().port, site.database);
+    let password = password_of("alice");
+    for (password, sql, expect) in [
+        ("wrong", "SELECT 1", "password authentication failed for user \"alice\" (28P01)"),
+        (&password, "SELECT 1/0", "the server answered: division by zero (22012)"),
+        (&password, "COPY (SELECT 1) TO STDOUT", "the query is a COPY"),
+    ] {
+        let (ok, said) = ask(&site, "alice", password, sql).await;
+        assert!(!ok && said.starts_with(&place) && said.contains(expect), "{said}");
+        assert!(!said.contains(password), "{said}");
+    }
+}
