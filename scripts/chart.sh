@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Checks the chart: lint, the manifests of both installs (cluster-wide and one
-# namespace), that values which mean nothing are refused, and that the install
-# without Helm is as the chart renders it.
+# Checks the chart with Helm 4 and Helm 3: lint, the manifests of both installs
+# (cluster-wide and one namespace), that values which mean nothing are refused; and
+# that the install without Helm is as the chart renders it.
+#
+#   chart.sh          all
+#   chart.sh helm3    with Helm 3 alone
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 chart=$root/charts/poolwright
-PATH=$("$cluster/parts.sh" --path):$PATH
+PATH=$("$cluster/parts.sh" --path "${1:-parts}"):$PATH
 
 # kinds ARGUMENT… — what a template run renders, sorted, in one line.
 kinds() {
-  helm template release "$chart" --namespace poolwright --kube-version 1.34.0 "$@" | awk '/^kind:/ {print $2}' | sort | paste -sd' '
+  helm template release "$chart" --namespace poolwright --kube-version 1.34.0 --skip-tests "$@" | awk '/^kind:/ {print $2}' | sort | paste -sd' '
 }
 
 # renders EXPECTED ARGUMENT…
@@ -23,12 +26,22 @@ renders() {
   say "ok: helm template $*"
 }
 
+# tests_by PROGRAM ARGUMENT… — helm test runs this program.
+tests_by() {
+  local program=$1 pod
+  shift
+  pod=$(helm template release "$chart" --show-only templates/tests/test.yaml --kube-version 1.34.0 "$@")
+  [[ $pod == *"/usr/local/bin/$program"* ]] || fail "helm test with $* does not run $program" "$pod"
+  say "ok: helm test runs $program"
+}
+
 # refuses ARGUMENT…
 refuses() {
   ! kinds "$@" >/dev/null 2>&1 || fail "helm template $* was accepted" "expected: refused by values.schema.json"
   say "ok: refused: $*"
 }
 
+helm version --short
 helm lint --strict "$chart"
 renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment Role RoleBinding ServiceAccount"
 renders "CustomResourceDefinition Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set watchNamespace=apps
@@ -39,6 +52,9 @@ renders "Deployment Role Role Role RoleBinding RoleBinding RoleBinding ServiceAc
 renders "ClusterRole ClusterRoleBinding Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,tenantsInAllNamespaces=true,$kinds"
 renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
 renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment NetworkPolicy Role RoleBinding ServiceAccount" --set networkPolicy.enabled=true
+tests_by poolwright-operator
+tests_by poolwright-pooler --set test.poolerCluster=app,test.database=app,test.user=alice,test.secret=users
+refuses --set test.poolerCluster=app,test.database=app,test.user=alice
 refuses --set image.tga=1
 refuses --set replicas=0
 refuses --set image.pullPolicy=Sometimes
@@ -48,4 +64,7 @@ refuses --set serviceAccount.create=false
 refuses --set 'tenantKinds[0].resource=workspaces'
 refuses --set 'tenantKinds[0].apiGroup=example.com,tenantKinds[0].resource=Workspace'
 refuses --set tenantsInAllNamespaces=maybe
-"$root/scripts/manifest.sh" --check
+if [[ $# -eq 0 ]]; then
+  "$root/scripts/manifest.sh" --check
+  exec "$0" helm3
+fi

@@ -49,7 +49,7 @@ status=0
 narrow=()
 if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
   say "skipped on a cluster that is not ours: installs, since they add and remove CRDs"
-  for topic in clients tenants moves trouble rest confined; do
+  for topic in clients confined helm moves rest tenants trouble; do
     say "skipped on a cluster that is not ours: $topic, since it needs our node, processes or audit log"
     narrow+=(--skip "$topic::")
   done

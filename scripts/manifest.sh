@@ -20,7 +20,7 @@ kind: Namespace
 metadata:
   name: poolwright
 EOF
-  helm template poolwright "$root/charts/poolwright" --namespace poolwright --kube-version 1.34.0 |
+  helm template poolwright "$root/charts/poolwright" --namespace poolwright --kube-version 1.34.0 --skip-tests |
     sed -e '/^ *helm\.sh\//d' -e '/^# Source:/d' -e 's/managed-by: Helm/managed-by: manifest/'
 }
 

@@ -32,6 +32,10 @@ pub enum Error {
     Lease(#[from] LeaseManagerError),
     #[error("the election ended by itself")]
     Ended,
+    #[error("Lease {LEASE}: {0}")]
+    Read(kube::Error),
+    #[error("nobody leads: nobody has renewed Lease {LEASE} within {DURATION} s")]
+    Nobody,
 }
 
 /// How long this process may write: to the end of its Lease, as far as it has seen it renewed. A
@@ -128,6 +132,21 @@ impl Candidate {
         if let Ok(Err(error)) = self.task.await {
             tracing::warn!(%error, "the Lease was not released: another leads in {DURATION} s");
         }
+    }
+}
+
+/// The identity of who leads now.
+///
+/// # Errors
+/// [`Error::Nobody`], or the Lease cannot be read.
+pub async fn leader(client: Client, namespace: &str) -> Result<String, Error> {
+    let leases: Api<Lease> = Api::namespaced(client, namespace);
+    let lease = leases.get_opt(LEASE).await.map_err(Error::Read)?.ok_or(Error::Nobody)?;
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+    let holder = holder.unwrap_or_default();
+    match held_until(&lease, &holder) {
+        Some(until) if until > Timestamp::now() => Ok(holder),
+        _ => Err(Error::Nobody),
     }
 }
 

@@ -14,6 +14,7 @@ mod authority;
 mod build;
 mod census;
 mod certificate;
+mod check;
 mod controller;
 mod covers;
 mod dereference;
@@ -68,6 +69,9 @@ struct Args {
     /// Image of pooler pods whose PoolerCluster names none.
     #[arg(long, env = "POOLWRIGHT_IMAGE", default_value = "")]
     image: String,
+    /// Say whether PoolerClusters can be listed and who leads, and end.
+    #[arg(long)]
+    check: bool,
     /// Labels of the operator's own pods, as key=value,key=value: pods whose PoolerCluster wants a
     /// NetworkPolicy take settings from these alone. Empty: from all pods of its namespace.
     #[arg(long, env = "POOLWRIGHT_LABELS", default_value = "")]
@@ -90,6 +94,10 @@ async fn main() -> anyhow::Result<()> {
     // Another provider may be there already only if a library installed one: either will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = kube::Config::infer().await.context("find the cluster")?;
+    if args.check {
+        print!("{}", check::check(&Scope::of(&args.namespace), config).await?);
+        return Ok(());
+    }
     let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
     let (metrics, term) = (Arc::new(Metrics::default()), Term::default());
     let home = Home { namespace: config.default_namespace.clone(), labels: args.labels };

@@ -1,5 +1,5 @@
 //! The operator, installed once by its chart for all tests, or for one namespace and one test.
-//! The former is never removed: the cluster goes as a whole, and the chart's own test removes it.
+//! The former goes with the cluster; a test that removes it puts it back.
 
 use std::path::PathBuf;
 
@@ -27,13 +27,14 @@ impl Operator {
     pub async fn installed() -> Result<Operator> {
         static INSTALLED: OnceCell<()> = OnceCell::const_new();
         let operator = Operator { namespace: Namespace(NAME.to_owned()), name: NAME.to_owned() };
-        INSTALLED
-            .get_or_try_init(async || {
-                operator.namespace.apply(&manifest::namespace(NAME)).await?;
-                operator.install(&[]).await
-            })
-            .await?;
+        INSTALLED.get_or_try_init(async || operator.put_back().await).await?;
         Ok(operator)
+    }
+
+    /// Installs the one for all tests in its namespace.
+    pub async fn put_back(&self) -> Result<()> {
+        self.namespace.apply(&manifest::namespace(NAME)).await?;
+        self.install(&[]).await
     }
 
     /// One in this namespace that serves no other, without a right elsewhere.
@@ -61,6 +62,19 @@ impl Operator {
         let Operator { namespace: Namespace(namespace), name } = self;
         let arguments = ["uninstall", name, "--namespace", namespace, "--wait"];
         run("helm", &arguments, "").await.context("uninstall the chart").map(drop)
+    }
+
+    /// Names in the values the query that `helm test` sends, as NAME=VALUE,… below `test`.
+    pub async fn name_test(&self, values: &str) -> Result<()> {
+        let values = values.split(',').map(|it| format!("test.{it}")).collect::<Vec<_>>().join(",");
+        self.install(&["--reset-then-reuse-values", "--set", &values]).await
+    }
+
+    /// What `helm test` says; it prints what its pods say as errors.
+    pub async fn test(&self) -> Result<String> {
+        let Operator { namespace: Namespace(namespace), name } = self;
+        let test = format!("helm --namespace {namespace} test {name} --timeout 60s 2>&1");
+        run("sh", &["-c", &test], "").await
     }
 
     /// Ends its pods, until it is told to work again.

@@ -18,6 +18,7 @@ macro_rules! on_stage {
 mod clients;
 mod conditions;
 mod confined;
+mod helm;
 mod moves;
 mod rest;
 mod schema;
