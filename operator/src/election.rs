@@ -79,10 +79,10 @@ pub struct Candidate {
 impl Candidate {
     /// Stands for election in the operator's own namespace, as `identity`; `term` follows the
     /// Lease. The client does not repeat requests by itself: a Lease that is renewed late is worth
-    /// nothing.
+    /// nothing. Waits for an API server that does not answer.
     ///
     /// # Errors
-    /// If the Lease cannot be read or made.
+    /// If the Lease may not be read or made.
     pub async fn stand(mut config: Config, identity: &str, term: Term) -> Result<Candidate, Error> {
         let namespace = config.default_namespace.clone();
         config.default_retry = false;
@@ -90,13 +90,23 @@ impl Candidate {
         config.write_timeout = Some(PATIENCE);
         let client = Client::try_from(config)?;
         let leases = Api::namespaced(client.clone(), &namespace);
-        let manager = LeaseManagerBuilder::new(client, LEASE)
-            .with_namespace(namespace)
-            .with_identity(identity)
-            .with_duration(DURATION)
-            .with_grace(GRACE)
-            .build()
-            .await?;
+        let build = || {
+            LeaseManagerBuilder::new(client.clone(), LEASE)
+                .with_namespace(&namespace)
+                .with_identity(identity)
+                .with_duration(DURATION)
+                .with_grace(GRACE)
+                .build()
+        };
+        let manager = loop {
+            match build().await {
+                Err(error) if is_away(&error) => {
+                    tracing::warn!(%error, "waiting for the API server")
+                }
+                built => break built?,
+            }
+            sleep(LOOK_EVERY).await;
+        };
         let (leads, task) = manager.watch().await;
         let seen = Seen { identity: identity.to_owned(), leases, term };
         Ok(Candidate { seen, leads, task })
@@ -165,6 +175,15 @@ impl Seen {
         while self.holds().await {
             sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+/// Whether nobody answered, or only to say that they cannot.
+fn is_away(error: &LeaseManagerError) -> bool {
+    match error {
+        LeaseManagerError::KubeError(kube::Error::Api(status)) => status.code >= 500,
+        LeaseManagerError::KubeError(_) => true,
+        _ => false,
     }
 }
 

@@ -125,7 +125,10 @@ async fn operate(
 ) -> anyhow::Result<()> {
     let told_to_end = terminated()?.shared();
     tokio::spawn(controller::announce(scope.clone(), Arc::clone(&context)));
-    let mut candidate = election.await?;
+    let mut candidate = tokio::select! {
+        stood = election => stood?,
+        () = told_to_end.clone() => return Ok(()),
+    };
     tokio::select! {
         elected = candidate.elected() => elected?,
         () = told_to_end.clone() => {
