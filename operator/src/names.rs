@@ -14,7 +14,7 @@ pub const RESTARTED_AT: &str = "poolwright.dev/restartedAt";
 pub const UPGRADED_AT: &str = "poolwright.dev/upgradedAt";
 /// On a StatefulSet: what an operator brought to its template.
 pub const MADE_FROM: &str = "poolwright.dev/made-from";
-/// On a pod: the language of the settings that it reads; none is the first.
+/// On a pod: the language of the settings that it reads, where that is known.
 pub const LANGUAGE: &str = "poolwright.dev/settings-language";
 /// On a pod: the hash of the template that it was made from.
 pub const TEMPLATE_HASH: &str = "poolwright.dev/template-hash";

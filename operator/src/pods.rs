@@ -8,6 +8,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 use kube::ResourceExt;
+use poolwright_settings::language;
 
 use crate::names;
 
@@ -44,7 +45,8 @@ fn container_trouble(status: &ContainerStatus) -> Option<String> {
             Some(format!("{reason}: {said}"))
         }
         (_, Some(ended)) if status.restart_count > 0 => {
-            Some(format!("CrashLoopBackOff: it ended with exit code {}", ended.exit_code))
+            let reason = ended.reason.as_deref().unwrap_or("Error");
+            Some(format!("{reason}: its container ended with exit code {}", ended.exit_code))
         }
         _ => None,
     }
@@ -68,7 +70,8 @@ pub fn has_template(pod: &Pod, hash: &str) -> bool {
 
 /// The language of the settings that the pod reads.
 pub fn language(pod: &Pod) -> u32 {
-    pod.annotations().get(names::LANGUAGE).and_then(|text| text.parse().ok()).unwrap_or(1)
+    let told = pod.annotations().get(names::LANGUAGE).and_then(|text| text.parse().ok());
+    told.unwrap_or(language::OLDEST)
 }
 
 /// The uid of the StatefulSet that made the pod.
@@ -115,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_container_that_ends_again_and_again_is_told_with_its_exit_code() {
-        let ended = json!({"terminated": {"exitCode": 78}});
+        let ended = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
         let running = json!({"running": {}});
-        let expect = Some("CrashLoopBackOff: it ended with exit code 78");
+        let expect = Some("OOMKilled: its container ended with exit code 137");
         check(&json!({"restartCount": 1, "state": running, "lastState": ended}), expect);
         check(&json!({"restartCount": 1, "ready": true, "lastState": ended}), None);
     }

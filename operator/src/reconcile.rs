@@ -291,7 +291,7 @@ fn prepare(
     let begun = status::upgrading(&read.cluster);
     let Chosen { template, state } = upgrade::choose(&checked, kept, own, begun);
     let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
-    let language = template.made.read_by_all(&read.live);
+    let language = template.made.read_by_all(&checked, &read.live);
     let files = build::settings::next(&checked, &plan, &read.live, ahead, language)?;
     let prepared = Prepared {
         asked: checked.replicas,

@@ -27,7 +27,7 @@ pub struct Made {
     pub version: String,
     /// The image of pods whose PoolerCluster names none.
     pub image: String,
-    /// The language of the settings that the pods read.
+    /// The language of the settings that this image reads.
     #[serde(default = "language::oldest")]
     pub language: u32,
     /// The annotation by which the user last asked for an upgrade.
@@ -63,12 +63,10 @@ pub struct Chosen {
 impl Made {
     /// What this operator brings to the PoolerCluster of this name.
     pub fn own(cluster: &PoolerCluster, image: &str) -> Made {
-        // Nothing says what an image reads that the user chose.
-        let chosen = cluster.spec.image.is_some();
         Made {
             version: env!("CARGO_PKG_VERSION").into(),
             image: image.into(),
-            language: if chosen { language::OLDEST } else { language::LANGUAGE },
+            language: language::LANGUAGE,
             asked: cluster.annotations().get(names::UPGRADED_AT).cloned(),
             template: template::base(&cluster.name_any()),
         }
@@ -92,8 +90,15 @@ impl Made {
     }
 
     /// The language that all pods read: those that exist, and those that come.
-    pub fn read_by_all(&self, live: &Live) -> u32 {
-        live.pods.iter().map(pods::language).fold(self.language, u32::min)
+    pub fn read_by_all(&self, checked: &Validated, live: &Live) -> u32 {
+        let coming = self.language(checked).unwrap_or(language::OLDEST);
+        live.pods.iter().map(pods::language).fold(coming, u32::min).max(language::OLDEST)
+    }
+
+    /// The language of the settings that the pods read; nothing says what an image reads that the
+    /// user named.
+    pub fn language(&self, checked: &Validated) -> Option<u32> {
+        checked.image.is_none().then_some(self.language)
     }
 
     fn words(&self, checked: &Validated) -> String {
@@ -233,11 +238,14 @@ mod tests {
             pod.annotations_mut().insert(names::LANGUAGE.into(), number.into());
         };
         let made = Made { language: 3, ..testing::own() };
-        assert_eq!(made.read_by_all(&live), 1);
+        let checked = testing::validated();
+        assert_eq!(made.read_by_all(&checked, &live), 1);
         language(&mut live.pods[0], "3");
         language(&mut live.pods[1], "2");
-        assert_eq!(made.read_by_all(&live), 2);
-        assert_eq!(made.read_by_all(&Live::default()), 3);
+        assert_eq!(made.read_by_all(&checked, &live), 2);
+        assert_eq!(made.read_by_all(&checked, &Live::default()), 3);
+        let named = Validated { image: Some("mine:1".into()), ..checked };
+        assert_eq!(made.read_by_all(&named, &Live::default()), language::OLDEST);
     }
 
     #[test]

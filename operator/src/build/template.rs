@@ -62,8 +62,9 @@ pub fn template(checked: &Validated, made: &Made) -> Template {
     annotations.extend(restarted);
     let mut labels = checked.pods.labels.clone();
     labels.extend(names::labels(&checked.name));
-    let later = (made.language > 1).then(|| (names::LANGUAGE.into(), made.language.to_string()));
-    annotations.extend(later);
+    // The first version of pods had no such annotation.
+    let later = made.language(checked).filter(|language| *language > 1);
+    annotations.extend(later.map(|language| (names::LANGUAGE.into(), language.to_string())));
     let mut spec = PodTemplateSpec { metadata: None, spec: Some(pod(checked, made)) };
     let hash = hash::of(&(&annotations, &checked.pods.labels, &spec));
     annotations.insert(names::TEMPLATE_HASH.into(), hash.clone());

@@ -125,3 +125,19 @@ fn with_field(base: &str, list: &str, field: &str, value: &str) -> String {
     assert!(base.contains(&start), "{list}");
     base.replace(&start, &format!("{start}{}, ", nested(field, value)))
 }
+
+/// A pooler refuses what it does not know, and an operator may be newer than it is. If this fails,
+/// a setting of the first language is no longer what poolers of that time read: one that is new
+/// needs a later `since`, and [`LANGUAGE`](poolwright_settings::language::LANGUAGE) counts on.
+#[test]
+fn the_first_language_stays_as_its_poolers_read_it() {
+    let first = rows().into_iter().filter(|row| row.since == 1);
+    let found: String = first.map(|row| format!("{} {:?}\n", row.path, row.kind)).collect();
+    assert_eq!(found, include_str!("language-1.txt"));
+}
+
+#[test]
+fn the_newest_setting_is_of_the_language_that_is_written() {
+    let newest = rows().iter().map(|row| row.since).max();
+    assert_eq!(newest, Some(poolwright_settings::language::LANGUAGE));
+}
