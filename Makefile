@@ -37,6 +37,9 @@ manifest: ## write deploy/base, the install without Helm, from the chart
 docs: ## the Rust documentation, without a warning
 	@scripts/test.sh docs
 
+previous: ## build the version that tests of upgrades start from (once; kept as the parts are)
+	@scripts/previous.sh
+
 cluster: ## build the parts of the local cluster (once; kept in ~/.cache/poolwright)
 	@tests/cluster/parts.sh
 
@@ -61,4 +64,4 @@ bench-instructions: ## instructions of a transaction beside the recorded ones (R
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions

@@ -31,8 +31,13 @@ trap 'exit 130' INT TERM
 # The test program is built out here: in there is no way to a registry.
 tests=(cargo test --locked -p poolwright-tests --test cluster)
 "${tests[@]}" --no-run
-"$cluster/cluster.sh" up
+"$cluster/cluster.sh" up --nodes 2
 "$cluster/cluster.sh" load-image "$root/target/image/poolwright.tar"
+previous=$("$root/scripts/previous.sh" --path)
+if [[ -d $previous ]]; then
+  "$cluster/cluster.sh" load-image "$previous/poolwright.tar"
+  export POOLWRIGHT_PREVIOUS=$previous
+fi
 IMAGE=${IMAGE:-$(<"$root/target/image/name")}
 export IMAGE
 
@@ -49,7 +54,7 @@ status=0
 narrow=()
 if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
   say "skipped on a cluster that is not ours: installs, since they add and remove CRDs"
-  for topic in clients confined helm moves rest tenants trouble; do
+  for topic in clients confined helm moves outages rest tenants trouble upgrades; do
     say "skipped on a cluster that is not ours: $topic, since it needs our node, processes or audit log"
     narrow+=(--skip "$topic::")
   done

@@ -5,7 +5,8 @@
 //! In reading order: kubectl (`command`), waiting with a bound (`wait`), what is applied
 //! (`manifest`), a PostgreSQL that pods reach (`server`), the operator (`operator`), all of it
 //! for one test (`stage`), load with everything that judges it (`traffic`), counters of pods that
-//! come and go (`counters`), pgbench (`pgbench`), who wrote what (`audit`).
+//! come and go (`counters`), pgbench (`pgbench`), who wrote what (`audit`), processes that are
+//! stopped or ended (`processes`).
 
 pub mod audit;
 pub mod command;
@@ -13,6 +14,7 @@ pub mod counters;
 pub mod manifest;
 pub mod operator;
 pub mod pgbench;
+pub mod processes;
 pub mod server;
 pub mod stage;
 pub mod traffic;

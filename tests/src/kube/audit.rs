@@ -20,6 +20,8 @@ pub struct Mark {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Write {
     pub user: String,
+    /// The pod that the user's token belongs to, if it is a pod's.
+    pub pod: String,
     pub what: String,
 }
 
@@ -52,8 +54,9 @@ fn write(line: &str) -> Result<Write> {
     let [resource, sub, namespace, name] =
         ["resource", "subresource", "namespace", "name"].map(object);
     let resource = if sub.is_empty() { resource } else { format!("{resource}/{sub}") };
+    let pod = text(&event, "/user/extra/authentication.kubernetes.io~1pod-name/0").to_owned();
     let what = format!("{} {resource} {namespace}/{name}", text(&event, "/verb"));
-    Ok(Write { user: text(&event, "/user/username").to_owned(), what })
+    Ok(Write { user: text(&event, "/user/username").to_owned(), pod, what })
 }
 
 #[cfg(test)]
@@ -62,9 +65,11 @@ mod tests {
 
     #[test]
     fn a_line_tells_who_did_what_to_what() {
-        let line = r#"{"verb":"patch","user":{"username":"me"},"objectRef":{"resource":"pods",
+        let line = r#"{"verb":"patch","user":{"username":"me",
+            "extra":{"authentication.kubernetes.io/pod-name":["mine"]}},"objectRef":{"resource":"pods",
             "subresource":"status","namespace":"a","name":"b"}}"#;
-        let expected = Write { user: "me".into(), what: "patch pods/status a/b".into() };
+        let expected =
+            Write { user: "me".into(), pod: "mine".into(), what: "patch pods/status a/b".into() };
         assert_eq!(write(line).unwrap(), expected);
     }
 }

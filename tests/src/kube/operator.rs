@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::command::{Namespace, run, text};
@@ -47,12 +48,15 @@ impl Operator {
     }
 
     async fn install(&self, more: &[&str]) -> Result<()> {
-        let image = image()?;
+        self.install_version(&format!("{ROOT}/charts/poolwright"), &image()?, more).await
+    }
+
+    /// Installs this version over whichever is there.
+    pub async fn install_version(&self, chart: &str, image: &str, more: &[&str]) -> Result<()> {
         let (repository, tag) = image.rsplit_once(':').context("IMAGE: expected NAME:TAG")?;
         let image = format!("image.repository={repository},image.tag={tag}");
-        let chart = format!("{ROOT}/charts/poolwright");
         let Operator { namespace: Namespace(namespace), name } = self;
-        let arguments = ["upgrade", "--install", name, &chart, "--namespace", namespace];
+        let arguments = ["upgrade", "--install", name, chart, "--namespace", namespace];
         let wait = ["--set", &image, "--wait", "--timeout", "120s"];
         let all = [&arguments[..], &wait[..], more].concat();
         run("helm", &all, "").await.context("install the chart").map(drop)
@@ -62,6 +66,22 @@ impl Operator {
         let Operator { namespace: Namespace(namespace), name } = self;
         let arguments = ["uninstall", name, "--namespace", namespace, "--wait"];
         run("helm", &arguments, "").await.context("uninstall the chart").map(drop)
+    }
+
+    /// Goes back to an earlier revision of the release.
+    pub async fn roll_back(&self, revision: &str) -> Result<()> {
+        let Operator { namespace: Namespace(namespace), name } = self;
+        let arguments = ["rollback", name, revision, "--namespace", namespace, "--wait"];
+        run("helm", &arguments, "").await.map(drop)
+    }
+
+    /// The release's newest revision.
+    pub async fn revision(&self) -> Result<String> {
+        let Operator { namespace: Namespace(namespace), name } = self;
+        let list = ["--max", "1", "--output", "json"];
+        let arguments = [&["history", name, "--namespace", namespace][..], &list].concat();
+        let history: Value = serde_json::from_str(&run("helm", &arguments, "").await?)?;
+        Ok(history[0]["revision"].to_string())
     }
 
     /// Names in the values the query that `helm test` sends, as NAME=VALUE,… below `test`.
@@ -89,11 +109,23 @@ impl Operator {
 
     pub async fn work(&self) -> Result<()> {
         self.scale(1).await?;
+        self.all_ready().await
+    }
+
+    /// Waits until as many are ready as were asked for.
+    pub async fn all_ready(&self) -> Result<()> {
         let ready = format!("rollout status deployment/{} --timeout 90s", self.name);
         self.namespace.kubectl(&ready).await.map(drop)
     }
 
-    async fn scale(&self, replicas: u32) -> Result<()> {
+    /// The pod that holds the Lease: its name.
+    pub async fn leader(&self) -> Result<String> {
+        let lease = self.namespace.get("lease/poolwright-operator").await?;
+        Ok(text(&lease, "/spec/holderIdentity").to_owned())
+    }
+
+    /// Asks for so many; one of them leads.
+    pub async fn scale(&self, replicas: u32) -> Result<()> {
         let scale = format!("scale deployment/{} --replicas {replicas}", self.name);
         self.namespace.kubectl(&scale).await.map(drop)
     }

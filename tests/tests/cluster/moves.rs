@@ -17,20 +17,21 @@ on_stage! {
     a_single_pod_is_restarted_without_a_gap 50: restart_of_one;
     a_deleted_pod_fails_no_request 50: deleted_pod;
     a_killed_operator_is_missed_by_nobody 50: killed_operator;
+    rolls_and_scales_in_a_row_fail_no_request 50: rolls_and_scales;
 }
 
-const NAME: &str = "workspaces";
+pub(crate) const NAME: &str = "workspaces";
 
-async fn begin(stage: &Stage, replicas: u32) -> Result<Traffic> {
+pub(crate) async fn begin(stage: &Stage, replicas: u32) -> Result<Traffic> {
     stage.serve(NAME, json!({"spec": {"replicas": replicas}})).await?;
     load(stage).await
 }
 
-async fn load(stage: &Stage) -> Result<Traffic> {
+pub(crate) async fn load(stage: &Stage) -> Result<Traffic> {
     Traffic::start(stage, NAME, 40, Duration::from_millis(5)).await
 }
 
-async fn finish(traffic: Traffic, at_least: usize) -> Result<()> {
+pub(crate) async fn finish(traffic: Traffic, at_least: usize) -> Result<()> {
     traffic.goes_on().await?;
     let seen = traffic.stop().await?;
     ensure!(seen.pods >= at_least, "expected {at_least} pods to be seen, not {}", seen.pods);
@@ -39,7 +40,7 @@ async fn finish(traffic: Traffic, at_least: usize) -> Result<()> {
 }
 
 /// Scales through the scale subresource, as an autoscaler does, and waits for all of it.
-async fn scale(stage: &Stage, replicas: i64) -> Result<()> {
+pub(crate) async fn scale(stage: &Stage, replicas: i64) -> Result<()> {
     stage.namespace.kubectl(&format!("scale poolercluster/{NAME} --replicas {replicas}")).await?;
     eventually(
         &format!("{replicas} pods are ready, and no other is left"),
@@ -80,14 +81,14 @@ async fn clients_are_on_all_pods(stage: &Stage) -> Result<()> {
     .await
 }
 
-async fn restart(stage: &Stage) -> Result<()> {
-    let annotations = json!({"poolwright.dev/restartedAt": "2026-01-01T00:00:00Z"});
+pub(crate) async fn restart(stage: &Stage, at: &str) -> Result<()> {
+    let annotations = json!({"poolwright.dev/restartedAt": at});
     let change = json!({"metadata": {"annotations": annotations}});
     stage.namespace.patch(&format!("poolercluster/{NAME}"), &change).await.map(drop)
 }
 
 /// Waits until so many pods are ready and none of the old ones is left.
-async fn all_new(stage: &Stage, old: &[(String, i64)], replicas: usize) -> Result<()> {
+pub(crate) async fn all_new(stage: &Stage, old: &[(String, i64)], replicas: usize) -> Result<()> {
     let all = format!("pods --selector app.kubernetes.io/instance={NAME}");
     eventually("all pods are new", seconds(200), async || {
         let pods = stage.namespace.list(&all).await?;
@@ -105,7 +106,7 @@ async fn all_new(stage: &Stage, old: &[(String, i64)], replicas: usize) -> Resul
 async fn rolling_restart(stage: &Stage) -> Result<()> {
     let traffic = begin(stage, 3).await?;
     let old = stage.identities(NAME).await?;
-    restart(stage).await?;
+    restart(stage, "2026-01-01T00:00:00Z").await?;
     all_new(stage, &old, 3).await?;
     finish(traffic, 6).await
 }
@@ -113,9 +114,26 @@ async fn rolling_restart(stage: &Stage) -> Result<()> {
 async fn restart_of_one(stage: &Stage) -> Result<()> {
     let traffic = begin(stage, 1).await?;
     let old = stage.identities(NAME).await?;
-    restart(stage).await?;
+    restart(stage, "2026-01-01T00:00:00Z").await?;
     all_new(stage, &old, 1).await?;
     finish(traffic, 3).await
+}
+
+/// Each round rolls and scales at once; `POOLWRIGHT_ROUNDS` says how many, 2 by default.
+async fn rolls_and_scales(stage: &Stage) -> Result<()> {
+    let rounds = std::env::var("POOLWRIGHT_ROUNDS").map_or(Ok(2), |text| text.parse())?;
+    let traffic = begin(stage, 2).await?;
+    for round in 1..=rounds {
+        let (old, replicas) = (stage.identities(NAME).await?, 2 + round % 2);
+        restart(stage, &format!("round {round}")).await?;
+        stage
+            .namespace
+            .kubectl(&format!("scale poolercluster/{NAME} --replicas {replicas}"))
+            .await?;
+        all_new(stage, &old, replicas).await?;
+    }
+    println!("    {rounds} rolls and {rounds} scales");
+    finish(traffic, 2 + rounds).await
 }
 
 async fn deleted_pod(stage: &Stage) -> Result<()> {
@@ -137,7 +155,7 @@ async fn deleted_pod(stage: &Stage) -> Result<()> {
 async fn killed_operator(stage: &Stage) -> Result<()> {
     let traffic = begin(stage, 2).await?;
     let old = stage.identities(NAME).await?;
-    restart(stage).await?;
+    restart(stage, "2026-01-01T00:00:00Z").await?;
     eventually("the roll has begun", seconds(60), async || {
         let now = stage.identities(NAME).await?;
         Ok((now != old).then_some(()))

@@ -79,7 +79,17 @@ async fn follows_the_replicas(stage: &Stage) -> Result<()> {
     let selector = text(&scale, "/status/selector");
     let selected = stage.namespace.list(&format!("pods --selector {selector}")).await?;
     ensure!(selected.len() == 1, "{selector} selects {} pods", selected.len());
-    columns(stage).await
+    columns(stage).await?;
+
+    // An autoscaler's wish is taken, however large.
+    stage.namespace.kubectl(&format!("scale poolercluster/{NAME} --replicas 9")).await?;
+    let capped = stage.condition(NAME, "ReplicasAccepted", "False").await?;
+    ensure!(text(&capped, "/reason") == "Capped", "{capped}");
+    stage.ready(NAME).await?;
+    let scale = stage.namespace.get(&format!("poolercluster/{NAME} --subresource scale")).await?;
+    let both = ["/spec/replicas", "/status/replicas"].map(|it| number(&scale, it));
+    ensure!(both == [9, 3], "{scale}");
+    Ok(())
 }
 
 async fn columns(stage: &Stage) -> Result<()> {

@@ -14,6 +14,7 @@ use serde_json::json;
 on_stage! {
     a_broken_one_goes_on_and_so_do_the_others 50: broken_beside_another;
     what_it_refers_to_may_vanish_or_break 50: vanished_and_broken;
+    an_image_that_cannot_be_pulled_stops_the_roll 50: image_that_cannot_be_pulled;
 }
 
 async fn broken_beside_another(stage: &Stage) -> Result<()> {
@@ -100,4 +101,28 @@ async fn vanished_and_broken(stage: &Stage) -> Result<()> {
     let now = stage.namespace.get(&format!("configmap/{name}-settings")).await?;
     ensure!(now["data"] == settings["data"], "the settings were changed: {now}");
     Ok(())
+}
+
+async fn image_that_cannot_be_pulled(stage: &Stage) -> Result<()> {
+    stage.serve("workspaces", json!({"spec": {"replicas": 3}})).await?;
+    let old = stage.identities("workspaces").await?;
+    let traffic = Traffic::start(stage, "workspaces", 20, Duration::from_millis(5)).await?;
+    let image = |image: Option<&str>| json!({"spec": {"image": image}});
+    stage.namespace.patch("poolercluster/workspaces", &image(Some("none.invalid/a:1"))).await?;
+    let stalled = stage.condition("workspaces", "Stalled", "True").await?;
+    println!("    {}", text(&stalled, "/message"));
+    ensure!(text(&stalled, "/reason") == "PodFailing", "it says {stalled}");
+    for part in ["workspaces-2: ImagePullBackOff", "none.invalid/a:1", "1 of 3 pods"] {
+        ensure!(text(&stalled, "/message").contains(part), "no {part:?} in {stalled}");
+    }
+    traffic.goes_on().await?;
+    let now = stage.identities("workspaces").await?;
+    let left = now.iter().filter(|pod| old.contains(pod)).count();
+    ensure!(left == 2, "{left} of 3 pods were left alone");
+    stage.namespace.patch("poolercluster/workspaces", &image(None)).await?;
+    stage.ready("workspaces").await?;
+    let now = stage.identities("workspaces").await?;
+    ensure!(now.iter().filter(|pod| old.contains(pod)).count() == 2, "the roll went on");
+    traffic.goes_on().await?;
+    traffic.stop().await?.is_clean()
 }
