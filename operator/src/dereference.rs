@@ -42,13 +42,12 @@ pub struct Error {
     name: String,
     source: Box<kube::Error>,
     /// The PoolerCluster, where it was what it refers to that could not be read.
-    cluster: Option<Box<PoolerCluster>>,
+    pub cluster: Option<Box<PoolerCluster>>,
 }
 
 impl Error {
-    /// The right that was missing, and the PoolerCluster in which that can be said.
-    pub fn denied(&self) -> Option<(&PoolerCluster, Denied)> {
-        self.cluster.as_deref().zip(Denied::of(&self.source))
+    pub fn denied(&self) -> Option<Denied> {
+        Denied::of(&self.source)
     }
 }
 

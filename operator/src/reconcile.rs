@@ -144,6 +144,18 @@ pub enum Error {
     TooSlow,
 }
 
+impl Error {
+    /// The right that was missing, where no condition could say so.
+    fn denied(&self) -> Option<Denied> {
+        match self {
+            Error::Dereference(error) => error.denied(),
+            Error::Status(error) => error.denied(),
+            Error::Turn(error) => Denied::of(error),
+            _ => None,
+        }
+    }
+}
+
 /// What a reconcile came to, for the status.
 pub enum Outcome {
     /// The user wants nothing changed.
@@ -204,10 +216,7 @@ pub fn retry_later(cluster: Arc<PoolerCluster>, error: &Error, context: Arc<Cont
     context.metrics.failed();
     let wait = context.retries.failed(&cluster.uid().unwrap_or_default());
     let (name, namespace) = (cluster.name_any(), cluster.namespace());
-    let advice = match error {
-        Error::Status(error) => error.denied().map(|denied| denied.advice()),
-        _ => None,
-    };
+    let advice = error.denied().map(|denied| denied.advice());
     tracing::warn!(name, namespace, %error, advice, wait_ms = wait.as_millis(), "reconcile failed");
     Action::requeue(wait)
 }
@@ -268,7 +277,9 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
 
 /// A missing right is said where it was missed, and looked for again; all else is tried again.
 async fn unread(context: &Context, error: dereference::Error) -> Result<Action, Error> {
-    let Some((cluster, denied)) = error.denied() else { return Err(error.into()) };
+    let Some((cluster, denied)) = error.cluster.as_deref().zip(error.denied()) else {
+        return Err(error.into());
+    };
     context.reporter.report_unread(cluster, denied).await?;
     Ok(Action::requeue(jittered(BLOCKED)))
 }
