@@ -38,12 +38,14 @@ impl Operator {
         self.install(&[]).await
     }
 
-    /// One in this namespace that serves no other, without a right elsewhere.
-    pub async fn confined(namespace: &str) -> Result<Operator> {
+    /// One in this namespace that serves no other, with these values of the chart, as `name=JSON`.
+    pub async fn confined(namespace: &str, values: &[&str]) -> Result<Operator> {
         let name = "poolwright-confined".to_owned();
         let operator = Operator { namespace: Namespace(namespace.to_owned()), name };
         let watched = format!("watchNamespace={namespace}");
-        operator.install(&["--set", &watched, "--set", "crds.install=false"]).await?;
+        let ours = ["--set", &watched, "--set", "crds.install=false"];
+        let more = values.iter().flat_map(|value| ["--set-json", value]);
+        operator.install(&ours.into_iter().chain(more).collect::<Vec<_>>()).await?;
         Ok(operator)
     }
 

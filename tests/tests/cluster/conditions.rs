@@ -22,6 +22,12 @@ fn tenants(name: &str, key: &str) -> Value {
     json!({"databases": [{"name": "cloud_01", "tenants": tenants}]})
 }
 
+fn objects(version: &str, kind: &str, more: &Value) -> Value {
+    let mut selector = json!({"apiVersion": version, "kind": kind});
+    merge(&mut selector, more);
+    json!({"databases": [{"name": "cloud_01", "tenants": {"selector": selector}}]})
+}
+
 fn users(name: &str) -> Value {
     json!({"auth": {"users": [{"secretRef": {"name": name}}]}})
 }
@@ -52,6 +58,40 @@ fn cases() -> Vec<Case> {
             ],
         ),
         case(tenants("tenants", "negative"), "TenantsResolved", &["\"-1\"", "a whole number"]),
+        case(
+            objects("example.com/v1", "Workspace", &json!({})),
+            "TenantsResolved",
+            &["tenants.selector: found no kind Workspace in example.com/v1", "install its"],
+        ),
+        case(
+            objects("batch/v1", "Job", &json!({})),
+            "TenantsResolved",
+            &[
+                "the operator may not list and watch",
+                "- {apiGroups: [batch], resources: [jobs], verbs: [list, watch]}",
+                "tenantKinds: [{apiGroup: batch, resource: jobs}]",
+            ],
+        ),
+        case(
+            objects("v1", "Namespace", &json!({})),
+            "TenantsResolved",
+            &["tenants.selector.namespaces", "whose objects are in no namespace", "write All"],
+        ),
+        case(
+            objects("batch/v1", "Job", &json!({"namespaces": "All"})),
+            "TenantsResolved",
+            &["tenants.selector.namespaces", "tenantsInAllNamespaces: true"],
+        ),
+        case(
+            objects("authorization.k8s.io/v1", "SelfSubjectAccessReview", &json!({})),
+            "TenantsResolved",
+            &["does not let anybody watch", "count its objects into a ConfigMap"],
+        ),
+        case(
+            objects("v1", "ConfigMap", &json!({"labelSelector": {"matchLabels": {"a b": "c"}}})),
+            "TenantsResolved",
+            &["labelSelector.matchLabels[\"a b\"]", "the name of a label"],
+        ),
         case(
             users("none"),
             "CredentialsReady",
