@@ -61,7 +61,10 @@ bench: ## every cell beside PgBouncer, Odyssey and pgagroal: CELLS=simple-64, PO
 bench-instructions: ## instructions of a transaction beside the recorded ones (RECORD=1 writes them)
 	@scripts/setup.sh && benches/instructions.sh
 
+bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLUSTERS=100, REST=600
+	@scripts/build.sh && tests/cluster/image.sh && benches/operator.sh
+
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions bench-operator

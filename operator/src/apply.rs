@@ -36,6 +36,13 @@ impl Error {
         matches!(&*self.source, kube::Error::Api(status) if status.code == 409)
     }
 
+    /// Whether nothing more can be made, since the namespace is on its way out.
+    pub fn is_of_an_ending_namespace(&self) -> bool {
+        let kube::Error::Api(status) = &*self.source else { return false };
+        let causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403 && causes.into_iter().any(|it| it.reason == "NamespaceTerminating")
+    }
+
     pub fn denied(&self) -> Option<Denied> {
         Denied::of(&self.source)
     }
@@ -217,4 +224,24 @@ fn failed<K: Resource<DynamicType = ()>>(
     source: kube::Error,
 ) -> Error {
     Error { verb, kind: K::kind(&()).into_owned(), name: name.to_owned(), source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(cause: &str) -> Error {
+        let status = serde_json::json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no",
+            "details": {"causes": [{"reason": cause, "message": "it ends"}]},
+        });
+        let status = serde_json::from_value(status).unwrap();
+        failed::<Pod>("apply", "a", kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn an_ending_namespace_is_told_from_a_missing_right() {
+        assert!(refused("NamespaceTerminating").is_of_an_ending_namespace());
+        assert!(!refused("Other").is_of_an_ending_namespace());
+    }
 }

@@ -11,6 +11,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
+        coordination::v1::Lease,
         core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -26,9 +27,9 @@ use poolwright_crds::PoolerCluster;
 
 use crate::{
     census::Woken,
-    names, reconcile,
+    claim, names, reconcile,
     reconcile::Context,
-    references::{Kind, of_object, of_pod},
+    references::{Kind, of_namespace, of_object, of_pod},
     rights::Denied,
 };
 
@@ -118,8 +119,8 @@ fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
     let ours = || all().labels(&names::managed());
     let controller = Controller::new(scope.api(client), all())
         .with_config(controller::Config::default().concurrency(CONCURRENCY).debounce(DEBOUNCE));
-    let (configs, secrets) = (controller.store(), controller.store());
-    controller
+    let (configs, secrets, claimed) = (controller.store(), controller.store(), controller.store());
+    let controller = controller
         .owns(scope.metadata::<StatefulSet>(client), ours())
         .owns(scope.metadata::<Service>(client), ours())
         .owns(scope.metadata::<ServiceAccount>(client), ours())
@@ -131,7 +132,16 @@ fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
         })
         .watches(scope.metadata::<Secret>(client), all(), move |object| {
             of_object(Kind::Secret, &object.metadata, &secrets.state())
-        })
+        });
+    match scope {
+        Scope::One(_) => controller,
+        Scope::All => {
+            let claims = all().fields(&format!("metadata.name={}", claim::NAMESPACE_CLAIM));
+            controller.watches(scope.metadata::<Lease>(client), claims, move |claim| {
+                of_namespace(&claim.metadata, &claimed.state())
+            })
+        }
+    }
 }
 
 /// Says that the operator is ready, leading or standing by, once PoolerClusters can be listed:

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Pod, Secret},
+    apimachinery::pkg::apis::meta::v1::Condition,
     jiff::Timestamp,
 };
 use kube::{Api, Client, Resource, ResourceExt, api::ListParams, runtime::reflector::ObjectRef};
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     census::{Census, Count, Subject},
+    conflict,
     live::Live,
     names,
     references::{Kind, names_of},
@@ -28,6 +30,8 @@ const PARALLEL: usize = 8;
 pub struct Dereferenced {
     pub cluster: PoolerCluster,
     pub read_at: Timestamp,
+    /// What another install has said of it, taken out of its status.
+    pub conflict: Option<Condition>,
     pub secrets: BTreeMap<String, Option<Secret>>,
     pub config_maps: BTreeMap<String, Option<ConfigMap>>,
     /// Tenants that are objects, by database.
@@ -63,7 +67,7 @@ pub async fn dereference(
 ) -> Result<Option<Dereferenced>, Error> {
     let read = Reader { client, namespace };
     let found: Option<PoolerCluster> = read.one(name).await?;
-    let Some(cluster) = found.filter(|it| it.metadata.deletion_timestamp.is_none()) else {
+    let Some(mut cluster) = found.filter(|it| it.metadata.deletion_timestamp.is_none()) else {
         return Ok(None);
     };
     let counts = counts(census, &cluster).await;
@@ -74,8 +78,16 @@ pub async fn dereference(
     );
     match others {
         Ok((secrets, config_maps, live)) => {
-            let read_at = Timestamp::now();
-            Ok(Some(Dereferenced { cluster, read_at, secrets, config_maps, counts, live }))
+            let (read_at, conflict) = (Timestamp::now(), conflict::take(&mut cluster));
+            Ok(Some(Dereferenced {
+                cluster,
+                read_at,
+                conflict,
+                secrets,
+                config_maps,
+                counts,
+                live,
+            }))
         }
         Err(error) => Err(Error { cluster: Some(Box::new(cluster)), ..error }),
     }

@@ -1,5 +1,5 @@
 //! Who of several operators acts: the one that holds the Lease. The others stand by, with their
-//! process started and their image pulled. It knows nothing of what the leader does.
+//! process started and their image pulled. It knows nothing of what the holder does.
 
 use std::{
     sync::{
@@ -14,22 +14,44 @@ use kube::{Api, Client, Config};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
-const LEASE: &str = "poolwright-operator";
+use crate::home::Home;
+
 /// A leader that has not renewed the Lease for so long is replaced, in seconds.
 const DURATION: u64 = 15;
-/// It renews it so long before, in seconds; clocks may be apart by as much.
 const GRACE: u64 = 5;
 /// The longest that a request for the Lease may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Between two looks of a leader at its Lease.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What is stood for: a Lease.
+#[derive(Clone, Debug)]
+pub struct Office {
+    pub namespace: String,
+    pub lease: String,
+    /// A holder that has not renewed the Lease for so long is replaced, in seconds.
+    pub duration: u64,
+    /// It renews it so long before, in seconds; clocks may be apart by as much.
+    pub grace: u64,
+}
+
+impl Office {
+    /// To lead the operator's pods of one install.
+    pub fn leader(home: &Home) -> Office {
+        let (namespace, lease) = (home.namespace.clone(), home.install.clone());
+        Office { namespace, lease, duration: DURATION, grace: GRACE }
+    }
+
+    /// Between two looks of a holder at its Lease.
+    fn look_every(&self) -> Duration {
+        Duration::from_secs(self.duration) / 8
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("make a client for the Lease: {0}")]
     Client(#[from] kube::Error),
-    #[error("Lease {LEASE}: {0}")]
-    Lease(#[from] LeaseManagerError),
+    #[error("Lease {lease}: {source}")]
+    Lease { lease: String, source: LeaseManagerError },
     #[error("the election ended by itself")]
     Ended,
     #[error("Lease {LEASE}: {0}")]
@@ -64,6 +86,7 @@ impl Term {
 
 /// The Lease, seen by the candidate of this name.
 struct Seen {
+    office: Office,
     identity: String,
     leases: Api<Lease>,
     term: Term,
@@ -77,25 +100,30 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Stands for election in the operator's own namespace, as `identity`; `term` follows the
-    /// Lease. The client does not repeat requests by itself: a Lease that is renewed late is worth
-    /// nothing. Waits for an API server that does not answer.
+    /// Stands for election as `identity`; `term` follows the Lease. The client does not repeat
+    /// requests by itself: a Lease that is renewed late is worth nothing. Waits for an API server
+    /// that does not answer.
     ///
     /// # Errors
     /// If the Lease may not be read or made.
-    pub async fn stand(mut config: Config, identity: &str, term: Term) -> Result<Candidate, Error> {
-        let namespace = config.default_namespace.clone();
+    pub async fn stand(
+        mut config: Config,
+        office: Office,
+        identity: &str,
+        term: Term,
+    ) -> Result<Candidate, Error> {
         config.default_retry = false;
         (config.connect_timeout, config.read_timeout) = (Some(PATIENCE), Some(PATIENCE));
         config.write_timeout = Some(PATIENCE);
         let client = Client::try_from(config)?;
+        let Office { namespace, lease, duration, grace } = office.clone();
         let leases = Api::namespaced(client.clone(), &namespace);
         let build = || {
-            LeaseManagerBuilder::new(client.clone(), LEASE)
+            LeaseManagerBuilder::new(client.clone(), &lease)
                 .with_namespace(&namespace)
                 .with_identity(identity)
-                .with_duration(DURATION)
-                .with_grace(GRACE)
+                .with_duration(duration)
+                .with_grace(grace)
                 .build()
         };
         let manager = loop {
@@ -103,12 +131,12 @@ impl Candidate {
                 Err(error) if is_away(&error) => {
                     tracing::warn!(%error, "waiting for the API server")
                 }
-                built => break built?,
+                built => break built.map_err(|source| Error::Lease { lease, source })?,
             }
-            sleep(LOOK_EVERY).await;
+            sleep(office.look_every()).await;
         };
         let (leads, task) = manager.watch().await;
-        let seen = Seen { identity: identity.to_owned(), leases, term };
+        let seen = Seen { office, identity: identity.to_owned(), leases, term };
         Ok(Candidate { seen, leads, task })
     }
 
@@ -122,7 +150,7 @@ impl Candidate {
             if self.seen.holds().await {
                 return Ok(());
             }
-            sleep(LOOK_EVERY).await;
+            sleep(self.seen.office.look_every()).await;
         }
     }
 
@@ -142,6 +170,11 @@ impl Candidate {
         if let Ok(Err(error)) = self.task.await {
             tracing::warn!(%error, "the Lease was not released: another leads in {DURATION} s");
         }
+    }
+
+    /// Takes part no longer, and leaves the Lease as it is.
+    pub fn vanish(&self) {
+        self.task.abort();
     }
 }
 
@@ -163,17 +196,21 @@ pub async fn leader(client: Client, namespace: &str) -> Result<String, Error> {
 impl Seen {
     /// Whether the Lease is this candidate's, as far as it can be read.
     async fn holds(&self) -> bool {
-        match self.leases.get_opt(LEASE).await {
-            Ok(lease) => self.term.set(lease.and_then(|lease| held_until(&lease, &self.identity))),
+        let Seen { office, identity, leases, term } = self;
+        match leases.get_opt(&office.lease).await {
+            Ok(lease) => {
+                let duration = Duration::from_secs(office.duration);
+                term.set(lease.and_then(|lease| held_until(&lease, identity, duration)));
+            }
             Err(error) => tracing::warn!(%error, "the Lease cannot be read"),
         }
-        self.term.holds()
+        term.holds()
     }
 
     /// Until it is not.
     async fn expired(&self) {
         while self.holds().await {
-            sleep(LOOK_EVERY).await;
+            sleep(self.office.look_every()).await;
         }
     }
 }
@@ -188,11 +225,11 @@ fn is_away(error: &LeaseManagerError) -> bool {
 }
 
 /// `None`: somebody else's, or nobody's.
-fn held_until(lease: &Lease, identity: &str) -> Option<Timestamp> {
+fn held_until(lease: &Lease, identity: &str, duration: Duration) -> Option<Timestamp> {
     let spec = lease.spec.as_ref()?;
     let ours = spec.holder_identity.as_deref() == Some(identity);
     let renewed = spec.renew_time.as_ref().filter(|_| ours)?;
-    Some(renewed.0 + Duration::from_secs(DURATION))
+    Some(renewed.0 + duration)
 }
 
 #[cfg(test)]
@@ -226,7 +263,9 @@ mod tests {
             }),
             ..Lease::default()
         };
-        let until = testing::now() + Duration::from_secs(DURATION);
+        let duration = Duration::from_secs(DURATION);
+        let held_until = |lease: &Lease, identity| held_until(lease, identity, duration);
+        let until = testing::now() + duration;
         assert_eq!(held_until(&lease(Some("me"), true), "me"), Some(until));
         assert_eq!(held_until(&lease(Some("you"), true), "me"), None);
         assert_eq!(held_until(&lease(Some("me"), false), "me"), None);

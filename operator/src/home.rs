@@ -1,4 +1,5 @@
-//! Where the operator's own pods are, and by what labels others know them. It asks no cluster.
+//! Where the operator's own pods are, what their install is called, and by what labels others know
+//! them. It asks no cluster.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -6,6 +7,8 @@ use std::{collections::BTreeMap, str::FromStr};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Home {
     pub namespace: String,
+    /// The name of the install, unique in its namespace.
+    pub install: String,
     pub labels: Labels,
 }
 

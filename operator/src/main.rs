@@ -1,9 +1,10 @@
 //! The operator: PoolerClusters in, pooler pods out. It reads and writes Kubernetes objects
 //! and never dials Postgres.
 //!
-//! Reading order: [`election`] (who acts), [`controller`] (what wakes a reconcile),
-//! [`reconcile`] (the steps in their order), then the steps: [`dereference`], [`validate`],
-//! [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`build`], [`apply`], [`push`], [`status`].
+//! Reading order: [`election`] (who acts), [`claim`] (which install), [`controller`] (what wakes
+//! a reconcile), [`reconcile`] (the steps in their order), then the steps: [`dereference`],
+//! [`validate`], [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`build`], [`apply`], [`push`],
+//! [`status`].
 //! Only the first (with [`census`], which counts tenants), [`turns`], [`apply`] and [`status`]
 //! hold a client; [`push`] speaks to pods.
 
@@ -15,6 +16,8 @@ mod build;
 mod census;
 mod certificate;
 mod check;
+mod claim;
+mod conflict;
 mod controller;
 mod covers;
 mod dereference;
@@ -51,8 +54,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     census::{Census, Woken},
+    claim::Claim,
     controller::Scope,
-    election::{Candidate, Term},
+    election::{Candidate, Office, Term},
     home::{Home, Labels},
     metrics::Metrics,
     reconcile::Context,
@@ -79,6 +83,9 @@ struct Args {
     /// Let PoolerClusters count tenants over objects outside their own namespace.
     #[arg(long, env = "POOLWRIGHT_TENANTS_IN_ALL_NAMESPACES")]
     tenants_in_all_namespaces: bool,
+    /// Name of the install: all its pods have the same, and no other install of their namespace.
+    #[arg(long, env = "POOLWRIGHT_INSTALL", default_value = names::MANAGER)]
+    install: String,
     /// Name in the election of a leader; unique among the operator's pods.
     #[arg(long, env = "POOLWRIGHT_IDENTITY", default_value_t = host_and_process())]
     identity: String,
@@ -100,15 +107,16 @@ async fn main() -> anyhow::Result<()> {
     }
     let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
     let (metrics, term) = (Arc::new(Metrics::default()), Term::default());
-    let home = Home { namespace: config.default_namespace.clone(), labels: args.labels };
-    let scope = Scope::of(&args.namespace);
+    let (scope, namespace) = (Scope::of(&args.namespace), config.default_namespace.clone());
+    let home = Home { namespace, install: args.install, labels: args.labels };
+    let (claim, office) = (Claim::of(&scope, &home), Office::leader(&home));
     let turns = Turns::new(scope.api(&client));
     let (census, woken) = Census::new(client.clone(), args.tenants_in_all_namespaces);
     let (shared, until) = (Arc::clone(&metrics), term.clone());
-    let context = Context::new(client, args.image, home, shared, until, turns, census);
+    let context = Context::new(client, args.image, home, claim, shared, until, turns, census);
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
-    let election = Candidate::stand(config, &args.identity, term);
-    let operate = operate(scope, Arc::new(context), woken, election, &args.identity);
+    let election = Candidate::stand(config.clone(), office, &args.identity, term);
+    let operate = operate(scope, Arc::new(context), woken, election, config, &args.identity);
     tokio::select! {
         ended = operate => ended,
         failed = health => failed.context("serve health"),
@@ -121,6 +129,7 @@ async fn operate(
     context: Arc<Context>,
     woken: Woken,
     election: impl Future<Output = Result<Candidate, election::Error>>,
+    config: kube::Config,
     identity: &str,
 ) -> anyhow::Result<()> {
     let told_to_end = terminated()?.shared();
@@ -136,8 +145,19 @@ async fn operate(
             return Ok(());
         }
     }
+    let mut claim = context.claim.stake(config).await.context(context.claim.what())?;
+    tokio::select! {
+        granted = claim.granted() => granted?,
+        () = conflict::tell(&scope, Arc::clone(&context)) => (),
+        () = candidate.replaced() => anyhow::bail!("another operator leads: ending, to stand by"),
+        () = told_to_end.clone() => {
+            candidate.resign().await;
+            return Ok(());
+        }
+    }
+    context.claim.note_granted();
     context.metrics.set_leading();
-    tracing::info!(identity, "leading: serving PoolerClusters");
+    tracing::info!(identity, claim = context.claim.what(), "leading: serving PoolerClusters");
     let served = controller::run(scope, context, woken, told_to_end);
     tokio::select! {
         () = served => {
@@ -146,6 +166,7 @@ async fn operate(
         }
         // Whatever it was about to write is another's now.
         () = candidate.replaced() => anyhow::bail!("another operator leads: ending, to stand by"),
+        () = claim.lost() => anyhow::bail!("another install serves: ending, to stand by"),
     }
 }
 

@@ -1,6 +1,14 @@
 //! The operator's few counters, as Prometheus reads them. No label names an object.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+mod durations;
+mod process;
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use durations::Durations;
 
 #[derive(Default)]
 pub struct Metrics {
@@ -9,6 +17,7 @@ pub struct Metrics {
     reconciles: AtomicU64,
     failures: AtomicU64,
     writes: AtomicU64,
+    durations: Durations,
 }
 
 impl Metrics {
@@ -26,6 +35,11 @@ impl Metrics {
 
     pub fn reconciled(&self) {
         self.reconciles.fetch_add(1, Relaxed);
+    }
+
+    /// A reconcile ended, well or not.
+    pub fn took(&self, duration: Duration) {
+        self.durations.add(duration);
     }
 
     pub fn failed(&self) {
@@ -52,6 +66,7 @@ impl Metrics {
         let name = "poolwright_operator_leader";
         let help = "1 in the operator that acts, 0 in one that stands by.";
         let leader = format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {leading}\n");
-        rows.into_iter().map(row).chain([leader]).collect()
+        let durations = self.durations.text("poolwright_operator_reconcile_seconds");
+        rows.into_iter().map(row).chain([leader, durations, process::text()]).collect()
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kube::{Client, ResourceExt, runtime::controller::Action};
@@ -17,6 +17,8 @@ use crate::{
     build::{self, Objects},
     census::Census,
     certificate::Identity,
+    claim::{self, Claim},
+    conflict,
     dereference::{self, Dereferenced, dereference},
     election::Term,
     home::Home,
@@ -46,12 +48,15 @@ const BLOCKED: Duration = Duration::from_secs(30);
 const AT_ONCE: Duration = Duration::from_millis(200);
 /// And while a pod has not taken its settings over.
 const UNTOLD: Duration = Duration::from_secs(5);
+/// What goes on for long is looked at less often, since watches tell of what changes.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// What every reconcile shares.
 pub struct Context {
     pub client: Client,
     pub image: String,
     pub home: Home,
+    pub claim: Claim,
     pub metrics: Arc<Metrics>,
     pub census: Census,
     term: Term,
@@ -69,6 +74,7 @@ impl Context {
         client: Client,
         image: String,
         home: Home,
+        claim: Claim,
         metrics: Arc<Metrics>,
         term: Term,
         turns: Turns,
@@ -80,6 +86,7 @@ impl Context {
             client,
             image,
             home,
+            claim,
             metrics,
             census,
             term,
@@ -140,6 +147,8 @@ pub enum Error {
     Push(#[from] crate::push::Error),
     #[error("list PoolerClusters, to upgrade one at a time: {0}")]
     Turn(#[source] kube::Error),
+    #[error("the claim of the namespace: {0}")]
+    Claim(#[from] kube::Error),
     #[error("the reconcile took longer than {} s", LIMIT.as_secs())]
     TooSlow,
 }
@@ -196,6 +205,9 @@ pub async fn reconcile(
     let name = cluster.name_any();
     let namespace = cluster.namespace().unwrap_or_default();
     let steps = async {
+        if let Some(other) = context.claim.exempt(&context.client, &namespace).await? {
+            return leave_to(&other, &context, &cluster, &namespace).await;
+        }
         for _ in 1..TRIES {
             match steps(&context, &namespace, &name).await {
                 Err(Error::Apply(error)) if error.is_outdated() => {
@@ -206,9 +218,24 @@ pub async fn reconcile(
         }
         steps(&context, &namespace, &name).await
     };
-    let action = tokio::time::timeout(LIMIT, steps).await.map_err(|_| Error::TooSlow)??;
+    let start = Instant::now();
+    let ended = tokio::time::timeout(LIMIT, steps).await;
+    context.metrics.took(start.elapsed());
+    let action = ended.map_err(|_| Error::TooSlow)??;
     context.retries.succeeded(&cluster.uid().unwrap_or_default());
     Ok(action)
+}
+
+/// Another install has claimed the namespace.
+async fn leave_to(
+    other: &str,
+    context: &Context,
+    cluster: &PoolerCluster,
+    namespace: &str,
+) -> Result<Action, Error> {
+    let lease = format!("Lease {namespace}/{}", claim::NAMESPACE_CLAIM);
+    conflict::say(context, cluster, other, &lease).await?;
+    Ok(Action::requeue(jittered(BLOCKED)))
 }
 
 /// Waits longer after each failure in a row of this PoolerCluster.
@@ -230,6 +257,9 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         }
         Err(error) => return unread(context, error).await,
     };
+    if let Some(said) = &read.conflict {
+        conflict::withdraw(context, &read.cluster, said).await?;
+    }
     if read.cluster.spec.reconcile == Reconcile::Paused {
         context.reporter.report(&read, &Outcome::Paused).await?;
         return Ok(Action::requeue(jittered(AT_REST)));
@@ -261,6 +291,10 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
                     (Outcome::Applied(plan, Box::new(prepared), applied, told), None)
                 }
                 Err(error) if error.is_outdated() => return Err(error.into()),
+                Err(error) if error.is_of_an_ending_namespace() => {
+                    tracing::info!(name, namespace, "nothing is done in a namespace that ends");
+                    return Ok(Action::requeue(jittered(BLOCKED)));
+                }
                 Err(error) => match error.denied() {
                     Some(denied) => (Outcome::Denied(denied, told), None),
                     None => (Outcome::Failed(error.to_string(), told), Some(error)),
@@ -272,7 +306,8 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     if has_no_turn(&outcome) {
         context.turns.give_back(namespace, name).await;
     }
-    failure.map_or_else(|| Ok(Action::requeue(jittered(next_look(&outcome)))), |it| Err(it.into()))
+    let next = next_look(&outcome, unready_for(&read));
+    failure.map_or_else(|| Ok(Action::requeue(jittered(next))), |it| Err(it.into()))
 }
 
 /// A missing right is said where it was missed, and looked for again; all else is tried again.
@@ -341,14 +376,15 @@ fn last_shares(cluster: &PoolerCluster) -> u32 {
     sizing.and_then(|sizing| u32::try_from(sizing.shares).ok()).unwrap_or(0)
 }
 
-fn next_look(outcome: &Outcome) -> Duration {
+fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
+    let patiently = |at_first: Duration| (unready_for / 2).clamp(at_first, LONGEST);
     match outcome {
         Outcome::Applied(_, prepared, ..) if prepared.upgrade == State::Turn => AT_ONCE,
         Outcome::Applied(_, _, _, told) if told.applied < told.pods || told.is_awaited => UNTOLD,
         Outcome::Applied(_, prepared, ..) if waits(prepared) => UNDER_WAY,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
-        Outcome::Applied(..) | Outcome::Failed(..) => UNDER_WAY,
-        Outcome::Blocked(_) | Outcome::Denied(..) => BLOCKED,
+        Outcome::Applied(..) | Outcome::Failed(..) => patiently(UNDER_WAY),
+        Outcome::Blocked(_) | Outcome::Denied(..) => patiently(BLOCKED),
         Outcome::Paused => AT_REST,
     }
 }
@@ -363,6 +399,15 @@ fn has_no_turn(outcome: &Outcome) -> bool {
     matches!(prepared.upgrade, State::Current | State::Available { .. })
 }
 
+/// How long the PoolerCluster has been said not to be ready.
+fn unready_for(read: &Dereferenced) -> Duration {
+    let conditions = read.cluster.status.iter().flat_map(|status| &status.conditions);
+    let unready = conditions.filter(|it| it.type_ == "Ready" && it.status == "False");
+    let since = unready.map(|it| it.last_transition_time.0).next();
+    let waited = since.map(|since| read.read_at.duration_since(since));
+    waited.and_then(|waited| waited.try_into().ok()).unwrap_or_default()
+}
+
 impl From<Problems> for Blocked {
     fn from(problems: Problems) -> Blocked {
         Blocked::Problems(problems)
@@ -371,6 +416,8 @@ impl From<Problems> for Blocked {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::testing;
 
@@ -390,6 +437,23 @@ mod tests {
             prepare(&read, "poolwright:1", &testing::home(), 0).unwrap();
         assert_eq!((prepared.asked, prepared.wanted), (7, 3));
         assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(3));
+    }
+
+    #[test]
+    fn what_is_not_ready_for_long_is_looked_at_less_often() {
+        let mut read = testing::dereferenced();
+        let blocked = Outcome::Blocked(Problems::default().into());
+        assert_eq!(next_look(&blocked, unready_for(&read)), BLOCKED);
+        for (minutes, expect) in [(0, BLOCKED), (4, Duration::from_secs(120)), (60, LONGEST)] {
+            let before = testing::now() - Duration::from_secs(60 * minutes);
+            let verdict = json!({
+                "type": "Ready", "status": "False", "reason": "Scaling", "message": "",
+                "lastTransitionTime": before.to_string(),
+            });
+            let status = json!({"conditions": [verdict]});
+            read.cluster.status = Some(serde_json::from_value(status).unwrap());
+            assert_eq!(next_look(&blocked, unready_for(&read)), expect);
+        }
     }
 
     #[test]

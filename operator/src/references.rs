@@ -33,6 +33,12 @@ pub fn of_object(kind: Kind, object: &ObjectMeta, all: &[Arc<PoolerCluster>]) ->
     owned.chain(refer.map(|cluster| ObjectRef::from_obj(&**cluster))).collect()
 }
 
+/// All PoolerClusters in the namespace of this object.
+pub fn of_namespace(object: &ObjectMeta, all: &[Arc<PoolerCluster>]) -> Found {
+    let here = all.iter().filter(|it| it.namespace().as_deref() == Some(namespace(object)));
+    here.map(|cluster| ObjectRef::from_obj(&**cluster)).collect()
+}
+
 /// The names of the objects of one kind that a spec refers to.
 pub fn names_of(spec: &PoolerClusterSpec, kind: Kind) -> Vec<&str> {
     match kind {

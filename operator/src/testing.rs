@@ -59,6 +59,7 @@ pub fn dereferenced() -> Dereferenced {
     let mut read = Dereferenced {
         cluster: cluster(),
         read_at: now(),
+        conflict: None,
         secrets: BTreeMap::new(),
         config_maps: BTreeMap::new(),
         counts: BTreeMap::new(),
@@ -102,7 +103,8 @@ pub fn secret(users: &[(&str, &[u8])]) -> Secret {
 
 pub fn home() -> Home {
     let labels = "app.kubernetes.io/name=poolwright,app.kubernetes.io/component=operator";
-    Home { namespace: "poolwright".into(), labels: labels.parse().unwrap() }
+    let (namespace, install) = ("poolwright".into(), "poolwright".into());
+    Home { namespace, install, labels: labels.parse().unwrap() }
 }
 
 /// Clients from pods, namespaces and addresses; metrics from one namespace.

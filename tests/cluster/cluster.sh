@@ -4,6 +4,9 @@
 # network. See README.md beside this file.
 #
 #   cluster.sh [--name NAME] up [--nodes 1|2]    start it, or add the second node
+#       [--without CONTROLLER]      without one of Kubernetes' own controllers
+#       [--audit-reads NAMESPACE]   the audit log also holds what the service
+#                                   accounts of this namespace read
 #   cluster.sh [--name NAME] down                end it and remove every trace
 #   cluster.sh [--name NAME] status              what runs
 #   cluster.sh [--name NAME] shell               the line that enters it
@@ -17,7 +20,7 @@ for file in say packages settings process ranges space cgroups identity images c
   source "$here/lib/$file.sh"
 done
 
-usage() { sed -n '6,12s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+usage() { sed -n '6,15s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
 
 nodes() { (cd "$state/ns" 2>/dev/null && ls -d net[0-9]) 2>/dev/null | tr -dc '0-9\n'; }
 
@@ -89,7 +92,16 @@ second_node() {
 
 up() {
   local count=1
-  if [[ ${1:-} == --nodes ]]; then count=${2:-}; fi
+  while (($#)); do
+    [[ $# -ge 2 ]] || usage
+    case $1 in
+      --nodes) count=$2 ;;
+      --without) without=$2 ;;
+      --audit-reads) audit_reads=$2 ;;
+      *) usage ;;
+    esac
+    shift 2
+  done
   [[ $count == [12] ]] || fail "--nodes '$count' is not valid" "expected: 1 or 2"
   require_root up
   lock

@@ -53,7 +53,7 @@ fn rule(port: i32, from: Vec<NetworkPolicyPeer>) -> NetworkPolicyIngressRule {
 }
 
 fn operator(home: &Home) -> NetworkPolicyPeer {
-    let Home { namespace, labels: Labels(labels) } = home;
+    let Home { namespace, install: _, labels: Labels(labels) } = home;
     NetworkPolicyPeer {
         namespace_selector: Some(selector([(NAMESPACE.to_owned(), namespace.clone())].into())),
         pod_selector: Some(selector(labels.clone())),

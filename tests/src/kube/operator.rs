@@ -157,9 +157,14 @@ impl Operator {
 
     /// Reconciles since its start.
     pub async fn reconciles(&self) -> Result<f64> {
-        let (_, address) = self.pod().await?;
-        let (_, body) = http_get(&address, 8080, "/metrics").await?;
+        let body = self.metrics().await?;
         Ok(sum_of_metric(&body, "poolwright_operator_reconciles_total", ""))
+    }
+
+    /// What its pod says of itself now.
+    pub async fn metrics(&self) -> Result<String> {
+        let (_, address) = self.pod().await?;
+        Ok(http_get(&address, 8080, "/metrics").await?.1)
     }
 
     pub async fn log(&self) -> Result<String> {

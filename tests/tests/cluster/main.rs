@@ -15,10 +15,12 @@ macro_rules! on_stage {
     )* };
 }
 
+mod certificates;
 mod clients;
 mod conditions;
 mod confined;
 mod helm;
+mod installs;
 mod moves;
 mod outages;
 mod rest;
