@@ -27,6 +27,7 @@ const GRACE: u64 = 15;
 
 /// What this install claims, and how it is known to others.
 pub struct Claim {
+    pub home: Home,
     /// Namespace and name of the install.
     pub install: String,
     /// Where the Lease is.
@@ -41,13 +42,13 @@ pub struct Claim {
 pub struct Held(Candidate);
 
 impl Claim {
-    pub fn of(scope: &Scope, home: &Home) -> Claim {
+    pub fn of(scope: &Scope, home: Home) -> Claim {
         let (namespace, lease) = match scope {
             Scope::All => (EVERYWHERE.to_owned(), CLUSTER_CLAIM),
             Scope::One(namespace) => (namespace.clone(), NAMESPACE_CLAIM),
         };
         let install = format!("{}/{}", home.namespace, home.install);
-        Claim { install, namespace, lease, since: OnceLock::new() }
+        Claim { home, install, namespace, lease, since: OnceLock::new() }
     }
 
     /// Takes part in the claim, for this install; see [`Held::granted`].
@@ -171,9 +172,9 @@ mod tests {
     fn each_scope_has_its_claim() {
         let home =
             Home { namespace: "tools".into(), install: "poolwright".into(), ..Home::default() };
-        let all = Claim::of(&Scope::All, &home);
+        let all = Claim::of(&Scope::All, home.clone());
         assert_eq!(all.what(), "Lease default/poolwright-cluster-claim");
-        let one = Claim::of(&Scope::One("apps".into()), &home);
+        let one = Claim::of(&Scope::One("apps".into()), home);
         assert_eq!(one.what(), "Lease apps/poolwright-claim");
         assert_eq!(one.install, "tools/poolwright");
     }

@@ -109,11 +109,12 @@ async fn main() -> anyhow::Result<()> {
     let (metrics, term) = (Arc::new(Metrics::default()), Term::default());
     let (scope, namespace) = (Scope::of(&args.namespace), config.default_namespace.clone());
     let home = Home { namespace, install: args.install, labels: args.labels };
-    let (claim, office) = (Claim::of(&scope, &home), Office::leader(&home));
+    let office = Office::leader(&home);
+    let claim = Claim::of(&scope, home);
     let turns = Turns::new(scope.api(&client));
     let (census, woken) = Census::new(client.clone(), args.tenants_in_all_namespaces);
     let (shared, until) = (Arc::clone(&metrics), term.clone());
-    let context = Context::new(client, args.image, home, claim, shared, until, turns, census);
+    let context = Context::new(client, args.image, claim, shared, until, turns, census);
     let health = health::serve(args.health_address, metrics).await.context("serve health")?;
     let election = Candidate::stand(config.clone(), office, &args.identity, term);
     let operate = operate(scope, Arc::new(context), woken, election, config, &args.identity);

@@ -55,7 +55,6 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub struct Context {
     pub client: Client,
     pub image: String,
-    pub home: Home,
     pub claim: Claim,
     pub metrics: Arc<Metrics>,
     pub census: Census,
@@ -73,7 +72,6 @@ impl Context {
     pub fn new(
         client: Client,
         image: String,
-        home: Home,
         claim: Claim,
         metrics: Arc<Metrics>,
         term: Term,
@@ -85,7 +83,6 @@ impl Context {
         Context {
             client,
             image,
-            home,
             claim,
             metrics,
             census,
@@ -267,7 +264,7 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     let Context { client, metrics, term, .. } = context;
     let writer = Writer { client, namespace, metrics, term };
     let uid = read.cluster.uid().unwrap_or_default();
-    let prepared = prepare(&read, &context.image, &context.home, context.ahead(&uid));
+    let prepared = prepare(&read, &context.image, &context.claim.home, context.ahead(&uid));
     let (outcome, failure) = match prepared {
         Err(blocked) => (Outcome::Blocked(blocked), None),
         Ok((checked, plan, mut prepared, objects)) => {
