@@ -39,7 +39,7 @@ async fn play(stage: &Stage) -> Result<()> {
     install(stage, THIRD).await?;
 
     let mark = Mark::now()?;
-    changed_by(stage, 1, SECOND).await?;
+    changed_by(stage, 4, SECOND).await?;
     let writes = mark.since()?;
     only_conditions(stage, &writes, &Operator::user())?;
     only_conditions(stage, &writes, &user(THIRD))?;
@@ -49,7 +49,7 @@ async fn play(stage: &Stage) -> Result<()> {
     served_by(stage, THIRD, 300).await?;
     println!("    another install took over: {:.0} s", start.elapsed().as_secs_f64());
     let mark = Mark::now()?;
-    changed_by(stage, 2, THIRD).await?;
+    changed_by(stage, 12, THIRD).await?;
     only_conditions(stage, &mark.since()?, &Operator::user())?;
 
     uninstall(THIRD).await?;
@@ -59,7 +59,7 @@ async fn play(stage: &Stage) -> Result<()> {
     })
     .await?;
     let mark = Mark::now()?;
-    change(stage, 3).await?;
+    change(stage, 18).await?;
     ensure!(wrote(&mark.since()?, &Operator::user(), "patch configmaps "), "nobody serves");
     Ok(())
 }
