@@ -54,10 +54,10 @@ pub enum Error {
     Lease { lease: String, source: LeaseManagerError },
     #[error("the election ended by itself")]
     Ended,
-    #[error("Lease {LEASE}: {0}")]
-    Read(kube::Error),
-    #[error("nobody leads: nobody has renewed Lease {LEASE} within {DURATION} s")]
-    Nobody,
+    #[error("Lease {lease}: {source}")]
+    Read { lease: String, source: kube::Error },
+    #[error("nobody leads: nobody has renewed Lease {0} within {DURATION} s")]
+    Nobody(String),
 }
 
 /// How long this process may write: to the end of its Lease, as far as it has seen it renewed. A
@@ -178,18 +178,21 @@ impl Candidate {
     }
 }
 
-/// The identity of who leads now.
+/// The identity of who leads this install now.
 ///
 /// # Errors
 /// [`Error::Nobody`], or the Lease cannot be read.
-pub async fn leader(client: Client, namespace: &str) -> Result<String, Error> {
-    let leases: Api<Lease> = Api::namespaced(client, namespace);
-    let lease = leases.get_opt(LEASE).await.map_err(Error::Read)?.ok_or(Error::Nobody)?;
-    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
-    let holder = holder.unwrap_or_default();
-    match held_until(&lease, &holder) {
-        Some(until) if until > Timestamp::now() => Ok(holder),
-        _ => Err(Error::Nobody),
+pub async fn leader(client: Client, home: &Home) -> Result<String, Error> {
+    let Office { namespace, lease: name, duration, grace: _ } = Office::leader(home);
+    let leases: Api<Lease> = Api::namespaced(client, &namespace);
+    let found = leases.get_opt(&name).await;
+    let found = found.map_err(|source| Error::Read { lease: name.clone(), source })?;
+    let duration = Duration::from_secs(duration);
+    let holder = found.as_ref().and_then(|lease| lease.spec.as_ref()?.holder_identity.clone());
+    let until = found.zip(holder.as_ref()).and_then(|(it, who)| held_until(&it, who, duration));
+    match holder.filter(|_| until.is_some_and(|until| until > Timestamp::now())) {
+        Some(holder) => Ok(holder),
+        None => Err(Error::Nobody(name)),
     }
 }
 

@@ -101,14 +101,14 @@ async fn main() -> anyhow::Result<()> {
     // Another provider may be there already only if a library installed one: either will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = kube::Config::infer().await.context("find the cluster")?;
+    let (scope, namespace) = (Scope::of(&args.namespace), config.default_namespace.clone());
+    let home = Home { namespace, install: args.install, labels: args.labels };
     if args.check {
-        print!("{}", check::check(&Scope::of(&args.namespace), config).await?);
+        print!("{}", check::check(&scope, &home, config).await?);
         return Ok(());
     }
     let client = kube::Client::try_from(config.clone()).context("reach the cluster")?;
     let (metrics, term) = (Arc::new(Metrics::default()), Term::default());
-    let (scope, namespace) = (Scope::of(&args.namespace), config.default_namespace.clone());
-    let home = Home { namespace, install: args.install, labels: args.labels };
     let office = Office::leader(&home);
     let claim = Claim::of(&scope, home);
     let turns = Turns::new(scope.api(&client));
