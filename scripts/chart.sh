@@ -43,15 +43,15 @@ refuses() {
 
 helm version --short
 helm lint --strict "$chart"
-renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment Role RoleBinding ServiceAccount"
-renders "CustomResourceDefinition Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set watchNamespace=apps
-renders "ClusterRole ClusterRoleBinding Deployment Role RoleBinding ServiceAccount" --set crds.install=false
+renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment Role Role RoleBinding RoleBinding ServiceAccount"
+renders "CustomResourceDefinition Deployment Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount" --set watchNamespace=apps
+renders "ClusterRole ClusterRoleBinding Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set crds.install=false
 kinds='tenantKinds[0].apiGroup=example.com,tenantKinds[0].resource=workspaces'
-renders "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding Deployment Role RoleBinding ServiceAccount" --set "crds.install=false,$kinds"
-renders "Deployment Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,$kinds"
-renders "ClusterRole ClusterRoleBinding Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,tenantsInAllNamespaces=true,$kinds"
+renders "ClusterRole ClusterRole ClusterRoleBinding ClusterRoleBinding Deployment Role Role RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,$kinds"
+renders "Deployment Role Role Role Role RoleBinding RoleBinding RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,$kinds"
+renders "ClusterRole ClusterRoleBinding Deployment Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,tenantsInAllNamespaces=true,$kinds"
 renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
-renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment NetworkPolicy Role RoleBinding ServiceAccount" --set networkPolicy.enabled=true
+renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment NetworkPolicy Role Role RoleBinding RoleBinding ServiceAccount" --set networkPolicy.enabled=true
 tests_by poolwright-operator
 tests_by poolwright-pooler --set test.poolerCluster=app,test.database=app,test.user=alice,test.secret=users
 refuses --set test.poolerCluster=app,test.database=app,test.user=alice
