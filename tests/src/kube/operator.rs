@@ -122,7 +122,7 @@ impl Operator {
 
     /// The pod that holds the Lease: its name.
     pub async fn leader(&self) -> Result<String> {
-        let lease = self.namespace.get("lease/poolwright-operator").await?;
+        let lease = self.namespace.get(&format!("lease/{}", self.name)).await?;
         Ok(text(&lease, "/spec/holderIdentity").to_owned())
     }
 
