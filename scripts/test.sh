@@ -57,7 +57,7 @@ shipped() {
   part cluster-check limited 300 tests/cluster/check.sh
   part image tests/cluster/image.sh
   part chart scripts/chart.sh
-  if passed image; then part cluster limited 1800 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
+  if passed image; then part cluster limited 2700 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
 }
 
 # Of the binary that ships, so after its build.
