@@ -15,7 +15,11 @@ use std::{
 use futures::channel::mpsc;
 use kube::{Client, core::Selector, runtime::reflector::ObjectRef};
 use poolwright_crds::PoolerCluster;
-use tokio::{sync::watch as signal, task::JoinHandle};
+use tokio::{
+    sync::watch as signal,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
 
 pub use self::subject::{Count, Place, Subject, Uncounted};
 use self::{tally::Tally, watch::Watch};
@@ -24,7 +28,8 @@ use self::{tally::Tally, watch::Watch};
 const WATCHES: usize = 1000;
 /// Kinds that one PoolerCluster may count.
 const KINDS: usize = 8;
-/// The longest that a first list is waited for.
+/// The longest that a first list is waited for, by whoever needs it: one that takes longer holds
+/// up nobody else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Who = ObjectRef<PoolerCluster>;
@@ -42,9 +47,16 @@ pub struct Census {
 /// A place that is watched, for whom, and what each of them was told last.
 struct Watched {
     tally: Arc<Mutex<Tally>>,
-    settled: signal::Receiver<bool>,
+    first: First,
     told: HashMap<Who, Vec<(Selector, Count)>>,
     task: JoinHandle<()>,
+}
+
+/// Whether something is known already, and until when that is waited for.
+#[derive(Clone)]
+struct First {
+    settled: signal::Receiver<bool>,
+    until: Instant,
 }
 
 impl Drop for Watched {
@@ -62,14 +74,10 @@ impl Census {
     /// How many objects there are of each subject. Begins to watch them, and no longer watches
     /// what else the PoolerCluster counted. Waits a while for what was not watched before.
     pub async fn count(&self, who: &Who, subjects: &[Subject]) -> Vec<Count> {
-        let settled = self.watch(who, subjects);
-        let all = async {
-            for mut it in settled {
-                drop(it.wait_for(|settled| *settled).await);
-            }
-        };
-        // What is not known in time is answered so.
-        let _ = tokio::time::timeout(PATIENCE, all).await;
+        for First { mut settled, until } in self.watch(who, subjects) {
+            // What is not known in time is answered so.
+            drop(timeout_at(until, settled.wait_for(|settled| *settled)).await);
+        }
         self.tell(who, subjects)
     }
 
@@ -83,12 +91,12 @@ impl Census {
         watches.retain(|_, watched| !watched.told.is_empty());
     }
 
-    fn watch(&self, who: &Who, subjects: &[Subject]) -> Vec<signal::Receiver<bool>> {
+    fn watch(&self, who: &Who, subjects: &[Subject]) -> Vec<First> {
         let mut watches = lock(&self.watches);
         for watched in watches.values_mut() {
             watched.told.remove(who);
         }
-        let mut settled = Vec::new();
+        let mut firsts = Vec::new();
         for (place, names) in places(subjects.iter().filter(|it| self.may(it, subjects).is_ok())) {
             let known = watches.get(place).is_some_and(|it| lock(&it.tally).keeps(&names));
             if !known && (watches.contains_key(place) || watches.len() < WATCHES) {
@@ -97,11 +105,11 @@ impl Census {
             }
             if let Some(watched) = watches.get_mut(place) {
                 watched.told.insert(who.clone(), Vec::new());
-                settled.push(watched.settled.clone());
+                firsts.push(watched.first.clone());
             }
         }
         watches.retain(|_, watched| !watched.told.is_empty());
-        settled
+        firsts
     }
 
     /// The counts as they are now, noted as told.
@@ -148,7 +156,8 @@ impl Census {
         };
         let (client, place) = (self.client.clone(), place.clone());
         let watch = Watch { client, place, tally: Arc::clone(&tally) };
-        Watched { tally, settled, told, task: tokio::spawn(watch.keep(tell)) }
+        let first = First { settled, until: Instant::now() + PATIENCE };
+        Watched { tally, first, told, task: tokio::spawn(watch.keep(tell)) }
     }
 }
 

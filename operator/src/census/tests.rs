@@ -71,7 +71,8 @@ async fn only_whose_count_has_changed_is_woken() {
     let told = [told("knows", Err(Uncounted::NotServed)), told("does-not", Ok(3))];
     let (_, settled) = signal::channel(true);
     let (tally, task) = (Arc::new(Mutex::new(tally)), tokio::spawn(async {}));
-    let watched = Watched { tally, settled, told: told.into(), task };
+    let first = First { settled, until: Instant::now() };
+    let watched = Watched { tally, first, told: told.into(), task };
     lock(&census.watches).insert(place.clone(), watched);
     wake(&Arc::downgrade(&census.watches), &place, &census.wakes);
     drop(census);
