@@ -76,9 +76,10 @@ pub async fn dereference(
         read.each(names_of(&cluster.spec, Kind::ConfigMap)),
         read.live(name),
     );
+    let conflict = conflict::take(&mut cluster);
     match others {
         Ok((secrets, config_maps, live)) => {
-            let (read_at, conflict) = (Timestamp::now(), conflict::take(&mut cluster));
+            let read_at = Timestamp::now();
             Ok(Some(Dereferenced {
                 cluster,
                 read_at,

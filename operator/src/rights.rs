@@ -11,13 +11,17 @@ use serde::{Deserialize, Serialize};
 pub struct Rule {
     pub api_groups: Vec<String>,
     pub resources: Vec<String>,
+    /// None: whatever their names.
+    #[serde(default)]
+    pub resource_names: Vec<String>,
     pub verbs: Vec<String>,
 }
 
 impl Rule {
     pub fn new(group: &str, resource: &str, verbs: &[&str]) -> Rule {
         let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
-        Rule { api_groups: vec![group.to_owned()], resources: vec![resource.to_owned()], verbs }
+        let (api_groups, resources) = (vec![group.to_owned()], vec![resource.to_owned()]);
+        Rule { api_groups, resources, resource_names: Vec::new(), verbs }
     }
 }
 
@@ -28,9 +32,13 @@ impl fmt::Display for Rule {
             let quoted = |word: &String| if word.is_empty() { "\"\"".into() } else { word.clone() };
             words.iter().map(quoted).collect::<Vec<_>>().join(", ")
         };
-        let Rule { api_groups, resources, verbs } = self;
+        let Rule { api_groups, resources, resource_names, verbs } = self;
         let [groups, resources, verbs] = [list(api_groups), list(resources), list(verbs)];
-        write!(out, "- {{apiGroups: [{groups}], resources: [{resources}], verbs: [{verbs}]}}")
+        write!(out, "- {{apiGroups: [{groups}], resources: [{resources}], ")?;
+        if !resource_names.is_empty() {
+            write!(out, "resourceNames: [{}], ", list(resource_names))?;
+        }
+        write!(out, "verbs: [{verbs}]}}")
     }
 }
 
@@ -75,12 +83,16 @@ impl Denied {
     /// The rule that is missing: as the operator is shipped with it, or for this verb alone.
     fn rule(&self) -> Rule {
         let Denied { verb, group, resource, namespace: _ } = self;
-        let verbs = shipped().into_iter().find(|rule| {
-            let Rule { api_groups, resources, verbs } = rule;
+        let ours = shipped().into_iter().find(|rule| {
+            let Rule { api_groups, resources, verbs, .. } = rule;
             api_groups.contains(group) && resources.contains(resource) && verbs.contains(verb)
         });
-        let verbs = verbs.map_or_else(|| vec![verb.clone()], |rule| rule.verbs);
-        Rule { verbs, ..Rule::new(group, resource, &[]) }
+        let alone = Rule::new(group, resource, &[verb]);
+        ours.map_or(alone.clone(), |Rule { resource_names, verbs, .. }| Rule {
+            resource_names,
+            verbs,
+            ..alone
+        })
     }
 }
 
@@ -151,6 +163,16 @@ mod tests {
             ),
             "the operator may not list workspaces of the API group example.com in the whole cluster",
             "- {apiGroups: [example.com], resources: [workspaces], verbs: [list]}",
+        );
+        check(
+            &format!(
+                "leases.coordination.k8s.io \"poolwright-claim\" is forbidden: {who} cannot get \
+                 resource \"leases\" in API group \"coordination.k8s.io\" in the namespace \"apps\""
+            ),
+            "the operator may not get leases of the API group coordination.k8s.io in the namespace \
+             apps",
+            "- {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: \
+             [poolwright-claim], verbs: [get, list, watch]}",
         );
     }
 
