@@ -54,7 +54,7 @@ status=0
 narrow=()
 if [[ -n ${POOLWRIGHT_CONTEXT:-} ]]; then
   say "skipped on a cluster that is not ours: installs, since they add and remove CRDs"
-  for topic in clients confined helm moves outages rest tenants trouble upgrades; do
+  for topic in clients confined deletion helm moves outages rest tenants trouble upgrades; do
     say "skipped on a cluster that is not ours: $topic, since it needs our node, processes or audit log"
     narrow+=(--skip "$topic::")
   done

@@ -60,20 +60,20 @@ impl Stage {
         let name = name.to_owned();
         let (server, done) = (None, false);
         let mut stage = Stage { namespace, operator, server, name, start, done, _turn: turn };
-        stage.make_namespace().await?;
         if budget > 0 {
             let folder = state()?.join("tests").join(&stage.name);
             stage.server = Some(Server::start(&folder, budget).await?);
         }
-        stage.namespace.apply(&manifest::users(USERS, &stage.accounts())).await?;
+        stage.make_namespace().await?;
         Ok(stage)
     }
 
-    /// A new one: what an earlier run on the same cluster left goes first.
-    async fn make_namespace(&self) -> Result<()> {
+    /// A new one with its users: what an earlier run on the same cluster left goes first.
+    pub async fn make_namespace(&self) -> Result<()> {
         let gone = format!("delete namespace {} --ignore-not-found --timeout 120s", self.name);
         self.namespace.kubectl(&gone).await?;
-        self.namespace.apply(&manifest::namespace(&self.name)).await.map(drop)
+        self.namespace.apply(&manifest::namespace(&self.name)).await?;
+        self.namespace.apply(&manifest::users(USERS, &self.accounts())).await.map(drop)
     }
 
     /// The PostgreSQL of this test.

@@ -30,6 +30,6 @@ pub async fn eventually<T>(
     }
 }
 
-pub fn seconds(number: u64) -> Duration {
+pub const fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }

@@ -19,6 +19,7 @@ mod certificates;
 mod clients;
 mod conditions;
 mod confined;
+mod deletion;
 mod helm;
 mod installs;
 mod moves;

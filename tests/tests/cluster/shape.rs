@@ -1,18 +1,17 @@
-//! What a PoolerCluster looks like in Kubernetes: safe pods, a scale subresource, columns; and
-//! that nothing of it stays.
+//! What a PoolerCluster looks like in Kubernetes: safe pods, a scale subresource, columns, a
+//! NetworkPolicy.
 
 use anyhow::{Context, Result, ensure};
 use poolwright_tests::kube::command::{number, text};
 use poolwright_tests::kube::stage::Stage;
 use poolwright_tests::kube::wait::{eventually, seconds};
-use serde_json::{Value, json};
+use serde_json::json;
 
 on_stage! {
     pods_run_with_no_rights 0: pods_without_rights;
     disruption_budgets_and_scales_follow_the_replicas 0: follows_the_replicas;
     a_network_policy_is_there_as_long_as_it_is_asked_for 0: network_policy;
     a_paused_pooler_cluster_is_left_alone 0: left_alone;
-    a_deleted_pooler_cluster_leaves_nothing 0: leaves_nothing;
 }
 
 const NAME: &str = "workspaces";
@@ -148,32 +147,5 @@ async fn left_alone(stage: &Stage) -> Result<()> {
     stage.namespace.patch(&format!("poolercluster/{NAME}"), &change("active")).await?;
     stage.ready(NAME).await?;
     ensure!(stage.pods(NAME).await?.len() == 2, "it was not scaled");
-    Ok(())
-}
-
-async fn leaves_nothing(stage: &Stage) -> Result<()> {
-    stage.serve(NAME, json!({})).await?;
-    let kinds = "all,configmaps,secrets,serviceaccounts,poddisruptionbudgets,endpointslices";
-    let labelled = format!("{kinds} --selector app.kubernetes.io/instance={NAME}");
-    let names = async || {
-        let all = stage.namespace.list(&labelled).await?;
-        let name = |it: &Value| format!("{}/{}", text(it, "/kind"), text(it, "/metadata/name"));
-        anyhow::Ok(all.iter().map(name).collect::<Vec<_>>())
-    };
-    let owned = names().await?;
-    println!("    {}", owned.join(" "));
-    for name in
-        ["StatefulSet/workspaces", "Secret/workspaces-credentials", "Service/workspaces-pods"]
-    {
-        ensure!(owned.iter().any(|it| it == name), "{name} is not among {owned:?}");
-    }
-    stage.namespace.kubectl(&format!("delete poolercluster {NAME}")).await?;
-    eventually("all that it owned is gone", seconds(90), async || {
-        let left = names().await?;
-        ensure!(left.is_empty(), "left: {left:?}");
-        Ok(Some(()))
-    })
-    .await?;
-    stage.namespace.get("secret/users").await.context("the user's own Secret stays")?;
     Ok(())
 }
