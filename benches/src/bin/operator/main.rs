@@ -5,7 +5,7 @@
 mod histogram;
 mod report;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -204,7 +204,7 @@ async fn answered(clusters: usize) -> Result<()> {
     let all = namespace(0);
     let what = format!("{clusters} PoolerClusters are answered");
     eventually(&what, seconds(PATIENCE), async || {
-        sleep(Duration::from_secs(2)).await;
+        sleep(seconds(5)).await;
         let list = all.list("poolerclusters --all-namespaces").await?;
         let done = list.iter().filter(|cluster| is_answered(cluster)).count();
         ensure!(done == clusters, "{done} are");
