@@ -48,7 +48,7 @@ start_apiserver() {
     --service-account-signing-key-file "$pki/service-accounts.key" \
     --kubelet-client-certificate "$pki/apiserver-to-kubelet.crt" \
     --kubelet-client-key "$pki/apiserver-to-kubelet.key" --kubelet-preferred-address-types InternalIP \
-    --audit-log-path "$state/audit.log" --audit-policy-file "$state/etc/audit-policy.yaml" --audit-log-mode blocking
+    --audit-log-path "$state/audit.log" --audit-log-maxsize 4096 --audit-policy-file "$state/etc/audit-policy.yaml" --audit-log-mode blocking
 }
 
 start_controllers() {
