@@ -156,7 +156,7 @@ impl Error {
         match self {
             Error::Dereference(error) => error.denied(),
             Error::Status(error) => error.denied(),
-            Error::Turn(error) => Denied::of(error),
+            Error::Turn(error) | Error::Claim(error) => Denied::of(error),
             _ => None,
         }
     }
