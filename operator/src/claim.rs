@@ -4,7 +4,7 @@
 //! An install for one namespace claims that namespace. An install for all claims the cluster, and
 //! leaves alone each namespace that another has claimed: who was put there was put there on purpose.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{Api, Client, Config};
@@ -33,8 +33,6 @@ pub struct Claim {
     /// Where the Lease is.
     namespace: String,
     lease: &'static str,
-    /// Since when the claim is held.
-    since: OnceLock<Timestamp>,
 }
 
 /// Holds the claim as long as it lives, and does not give it back: the same install comes again, or
@@ -48,7 +46,7 @@ impl Claim {
             Scope::One(namespace) => (namespace.clone(), NAMESPACE_CLAIM),
         };
         let install = format!("{}/{}", home.namespace, home.install);
-        Claim { home, install, namespace, lease, since: OnceLock::new() }
+        Claim { home, install, namespace, lease }
     }
 
     /// Takes part in the claim, for this install; see [`Held::granted`].
@@ -103,15 +101,6 @@ impl Claim {
         let lease = leases.get_opt(lease).await?;
         let holder = lease.and_then(|lease| holder(&lease, Timestamp::now()));
         Ok(holder.filter(|holder| *holder != self.install))
-    }
-
-    pub fn note_granted(&self) {
-        let _ = self.since.set(Timestamp::now());
-    }
-
-    /// Since when this process serves; for ever, if it does not.
-    pub fn since(&self) -> Timestamp {
-        self.since.get().copied().unwrap_or(Timestamp::MIN)
     }
 }
 

@@ -23,8 +23,7 @@ const MANAGER: &str = "poolwright-conflict";
 const REASON: &str = "ServedByAnother";
 /// Looked at again though nothing was seen to change.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// Who serves removes what was said before it came, or so long ago; an install that is still there
-/// says it again.
+/// Who serves removes what was said so long ago; an install that is still there says it again.
 const STALE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Says it of every PoolerCluster of the scope while this is waited for.
@@ -68,7 +67,7 @@ pub async fn say(
     write(context, cluster, json!({"conditions": [condition]})).await
 }
 
-/// Removes what an install said that is gone, or that did not serve then and does now.
+/// Removes what an install said that is gone, and what names another than the one that serves.
 ///
 /// # Errors
 /// What the API server refused or did not answer.
@@ -77,7 +76,7 @@ pub async fn withdraw(
     cluster: &PoolerCluster,
     said: &Condition,
 ) -> Result<(), kube::Error> {
-    if !is_stale(said, context.claim.since(), Timestamp::now()) {
+    if !is_stale(said, &context.claim.install, Timestamp::now()) {
         return Ok(());
     }
     write(context, cluster, json!({})).await
@@ -94,9 +93,9 @@ fn said(cluster: &PoolerCluster) -> Option<&Condition> {
     cluster.status.as_ref()?.conditions.iter().find(|it| it.type_ == CONFLICT)
 }
 
-fn is_stale(said: &Condition, since: Timestamp, now: Timestamp) -> bool {
-    let at = said.last_transition_time.0;
-    at < since || at + STALE < now
+fn is_stale(said: &Condition, install: &str, now: Timestamp) -> bool {
+    let names_us = said.message.starts_with(&format!("install {install} serves "));
+    !names_us || said.last_transition_time.0 + STALE < now
 }
 
 /// All that have not got the claim say the same, or each would correct the other.
@@ -140,12 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_one_served_or_long_ago_is_stale() {
+    fn what_names_another_or_was_said_long_ago_is_stale() {
         let now = testing::now() + SignedDuration::from_mins(30);
-        let since = testing::now() + SignedDuration::from_mins(5);
-        assert!(is_stale(&said_at(4), since, now));
-        assert!(is_stale(&said_at(19), since, now));
-        assert!(!is_stale(&said_at(21), since, now));
+        assert!(is_stale(&said_at(29), "c/d", now));
+        assert!(is_stale(&said_at(19), "a/b", now));
+        assert!(!is_stale(&said_at(21), "a/b", now));
     }
 
     #[test]

@@ -156,7 +156,6 @@ async fn operate(
             return Ok(());
         }
     }
-    context.claim.note_granted();
     context.metrics.set_leading();
     tracing::info!(identity, claim = context.claim.what(), "leading: serving PoolerClusters");
     let served = controller::run(scope, context, woken, told_to_end);
