@@ -23,11 +23,6 @@ fn numbers(rule: &str, message: &str) -> Rule {
     Rule::new(rule).message(message).reason(Reason::FieldValueInvalid)
 }
 
-/// A change that a living object does not allow.
-fn transition(rule: &str, message: &str) -> Rule {
-    Rule::new(rule).message(message).reason(Reason::FieldValueForbidden)
-}
-
 /// The value itself, in quotes.
 const TEXT: &str = r#"'"' + self + '"'"#;
 
@@ -47,22 +42,6 @@ pub fn connections_per_pod() -> Rule {
          connection: raise the budget or lower maxReplicas",
     )
     .field_path(".server.budget")
-}
-
-pub fn max_replicas_never_rises() -> Rule {
-    transition(
-        "self <= oldSelf",
-        "expected at most what it was: pods that run hold shares cut for the old number. To raise \
-         maxReplicas, delete the PoolerCluster and create it anew",
-    )
-}
-
-pub fn budget_never_falls() -> Rule {
-    transition(
-        "self.maxConnections - self.reserve >= oldSelf.maxConnections - oldSelf.reserve",
-        "expected maxConnections - reserve to be at least what it was: pods that run may hold all \
-         of it. To lower the budget, delete the PoolerCluster and create it anew",
-    )
 }
 
 pub fn ratio() -> Rule {

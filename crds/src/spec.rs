@@ -52,11 +52,10 @@ pub struct PoolerClusterSpec {
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,
 
-    /// Pods that may ever run at once. The budget is cut into as many equal parts, so that it
-    /// holds in every roll and scale. It cannot be raised later.
+    /// Pods that may ever run at once. A pod begins with an equal part of the budget, cut for so many,
+    /// and may hold that whatever becomes of the operator; while fewer run, each gets more.
     #[serde(default = "defaults::max_replicas")]
     #[schemars(range(min = 1, max = 100))]
-    #[x_kube(validation = rules::max_replicas_never_rises())]
     pub max_replicas: i32,
 
     /// `paused`: the operator changes nothing, whatever is changed here, until this is `active`
@@ -217,7 +216,6 @@ pub struct CaSecretRef {
 }
 
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = rules::budget_never_falls())]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
     /// The server's max_connections.

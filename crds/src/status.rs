@@ -47,10 +47,13 @@ pub struct SizingStatus {
     pub budget: i64,
     /// Connections that the pods share.
     pub granted: i64,
-    /// Parts into which the grant is cut: the pods that may exist.
+    /// Parts into which the floor is cut: the pods that may ever exist.
     pub shares: i64,
-    /// Connections that one pod may hold.
+    /// Connections that each pod may hold now.
     pub per_pod: i64,
+    /// Connections that a pod begins with, and may hold with no operator.
+    #[serde(default)]
+    pub floor: i64,
     /// Granted and budget in one: 50/103.
     pub granted_of_budget: String,
     /// The sum with its numbers.

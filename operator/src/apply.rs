@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -138,6 +138,48 @@ impl Writer<'_> {
             applied = self.patch(&name, &parameters, &Patch::Merge(&desired)).await;
         }
         applied.map_err(|source| failed::<K>("apply", &name, source))
+    }
+
+    /// Stores an object over the one that was read, or where none was found, and nowhere else.
+    ///
+    /// # Errors
+    /// Another one is stored by now, or the API server refused or did not answer.
+    pub async fn store<K>(&self, mut desired: K, live: Option<&K>) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let name = desired.name_any();
+        let stored = match live {
+            Some(live) => {
+                desired.meta_mut().resource_version = live.resource_version();
+                let parameters = PatchParams::apply(names::MANAGER).force();
+                self.patch(&name, &parameters, &Patch::Apply(&desired)).await
+            }
+            None => self.create(&desired).await,
+        };
+        stored.map_err(|source| failed::<K>("store", &name, source))
+    }
+
+    async fn create<K>(&self, desired: &K) -> Result<K, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        self.term.check()?;
+        self.metrics.wrote();
+        let manager = Some(names::MANAGER.to_owned());
+        let parameters = PostParams { field_manager: manager, ..PostParams::default() };
+        let done = self.api::<K>().create(&parameters, desired).await;
+        let (name, done_well) = (desired.name_any(), done.is_ok());
+        tracing::info!(kind = %K::kind(&()), namespace = self.namespace, name, done_well, "created");
+        done
     }
 
     async fn patch<K>(

@@ -64,26 +64,36 @@ impl Objects {
     }
 }
 
-/// Builds all objects; `replicas` is what the StatefulSet shall have now, `wanted` what was
-/// asked for.
+/// How many pods there shall be.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// What was asked for.
+    pub wanted: u32,
+    /// What the StatefulSet shall have now.
+    pub replicas: u32,
+    /// The ledger's fence.
+    pub fence: u64,
+}
+
+/// Builds all objects.
 pub fn objects(
     checked: &Validated,
     files: Files,
     template: Template,
     home: &Home,
-    replicas: u32,
-    wanted: u32,
+    extent: Extent,
 ) -> Objects {
+    let Extent { wanted, replicas, fence } = extent;
     let policy = checked.network_policy.as_ref();
     Objects {
         service_account: accounts::service_account(checked),
-        settings: settings::config_map(checked, files.settings),
+        settings: settings::config_map(checked, files.settings, fence),
         credentials: credentials::secret(checked, files.users),
         client_service: services::client(checked),
         headless_service: services::headless(checked),
         disruption_budget: (wanted > 1).then(|| budgets::disruption_budget(checked)),
         network_policy: policy.map(|it| policies::network_policy(checked, it, home)),
-        stateful_set: stateful_set::stateful_set(checked, template, replicas),
+        stateful_set: stateful_set::stateful_set(checked, template, replicas, fence),
         totals: files.totals,
     }
 }
@@ -102,7 +112,8 @@ mod tests {
     fn made(checked: &Validated, live: &Live, ahead: u64, replicas: u32) -> Objects {
         let plan = size(checked, live, 0).unwrap();
         let files = settings::next(checked, &plan, live, ahead, 1).unwrap();
-        objects(checked, files, made_by_us(checked), &testing::home(), replicas, replicas)
+        let extent = Extent { wanted: replicas, replicas, fence: 1 };
+        objects(checked, files, made_by_us(checked), &testing::home(), extent)
     }
 
     fn built(checked: &Validated, replicas: u32) -> Objects {

@@ -2,7 +2,7 @@
 //! decides nothing about a PoolerCluster itself.
 //!
 //! Owned and referenced objects are watched by their metadata only, so that no Secret's
-//! content is held here.
+//! content is held here; pods as a whole, since how they ended is in their status.
 
 use std::{sync::Arc, time::Duration};
 
@@ -79,7 +79,7 @@ pub async fn run(
     woken: Woken,
     told_to_end: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let controller = watched(&scope, &context.client);
+    let controller = watched(&scope, &context);
     let cleaning = clean(controller.store(), Arc::clone(&context));
     let serving = controller
         .reconcile_on(woken)
@@ -114,7 +114,8 @@ async fn clean(living: Store<PoolerCluster>, context: Arc<Context>) {
     }
 }
 
-fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
+fn watched(scope: &Scope, context: &Context) -> Controller<PoolerCluster> {
+    let (client, departures) = (&context.client, Arc::clone(&context.departures));
     let all = watcher::Config::default;
     let ours = || all().labels(&names::managed());
     let controller = Controller::new(scope.api(client), all())
@@ -126,7 +127,10 @@ fn watched(scope: &Scope, client: &Client) -> Controller<PoolerCluster> {
         .owns(scope.metadata::<ServiceAccount>(client), ours())
         .owns(scope.metadata::<PodDisruptionBudget>(client), ours())
         .owns(scope.metadata::<NetworkPolicy>(client), ours())
-        .watches(scope.metadata::<Pod>(client), ours(), |pod| of_pod(&pod.metadata))
+        .watches(scope.api::<Pod>(client), ours(), move |pod| {
+            departures.note(&pod);
+            of_pod(&pod.metadata)
+        })
         .watches(scope.metadata::<ConfigMap>(client), all(), move |object| {
             of_object(Kind::ConfigMap, &object.metadata, &configs.state())
         })

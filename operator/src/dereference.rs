@@ -143,10 +143,11 @@ impl Reader<'_> {
         stream::iter(names).map(read).buffer_unordered(PARALLEL).try_collect().await
     }
 
-    /// The StatefulSet is read before the pods: once it has caught up, its controller makes
-    /// no pod that this list could miss.
+    /// The ledger is read before all that it is changed by. The StatefulSet is read before the pods:
+    /// once it has caught up, its controller makes no pod that this list could miss.
     async fn live(&self, name: &str) -> Result<Live, Error> {
         let objects = Live {
+            ledger: self.one(&names::ledger(name)).await?,
             service_account: self.one(&names::service_account(name)).await?,
             settings: self.one(&names::settings(name)).await?,
             credentials: self.one(&names::credentials(name)).await?,

@@ -13,7 +13,7 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 use poolwright_crds::PoolerCluster;
 
-use crate::pods;
+use crate::{names, pods};
 
 /// The objects that stand where the PoolerCluster's own would, and its pods.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Live {
     pub disruption_budget: Option<PodDisruptionBudget>,
     pub network_policy: Option<NetworkPolicy>,
     pub stateful_set: Option<StatefulSet>,
+    /// Nobody's: it outlives the PoolerCluster.
+    pub ledger: Option<ConfigMap>,
     pub pods: Vec<Pod>,
 }
 
@@ -45,7 +47,7 @@ impl Live {
     pub fn obstacle(&self, uid: &str) -> Option<Obstacle> {
         let objects = self.objects();
         let foreign = objects.into_iter().filter_map(|(kind, object)| not_ours(kind, object, uid));
-        foreign.chain(self.former_pod()).next()
+        foreign.chain(self.foreign_ledger()).chain(self.former_pod()).next()
     }
 
     fn objects(&self) -> Vec<(&'static str, &ObjectMeta)> {
@@ -60,6 +62,7 @@ impl Live {
             disruption_budget,
             network_policy,
             stateful_set,
+            ledger: _,
             pods: _,
         } = self;
         let all = [
@@ -75,6 +78,13 @@ impl Live {
             ("NetworkPolicy", network_policy.as_ref().map(|it| &it.metadata)),
         ];
         all.into_iter().filter_map(|(kind, meta)| meta.map(|meta| (kind, meta))).collect()
+    }
+
+    fn foreign_ledger(&self) -> Option<Obstacle> {
+        let ledger = self.ledger.as_ref()?;
+        let manager = ledger.labels().get(names::MANAGED_BY);
+        let is_ours = manager.is_some_and(|it| it == names::MANAGER);
+        (!is_ours).then(|| foreign("ConfigMap", &ledger.name_any()))
     }
 
     /// A pod that no StatefulSet of ours made may hold connections that nobody counts.
@@ -104,10 +114,14 @@ fn not_ours(kind: &str, object: &ObjectMeta, uid: &str) -> Option<Obstacle> {
              deleted"
         )));
     }
-    Some(Obstacle::Foreign(format!(
+    Some(foreign(kind, name))
+}
+
+fn foreign(kind: &str, name: &str) -> Obstacle {
+    Obstacle::Foreign(format!(
         "{kind} {name} exists and is not this PoolerCluster's: delete it, or name the \
          PoolerCluster differently"
-    )))
+    ))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 
 mod apply;
 mod authority;
+mod books;
 mod build;
 mod census;
 mod certificate;
@@ -20,8 +21,10 @@ mod claim;
 mod conflict;
 mod controller;
 mod covers;
+mod departures;
 mod dereference;
 mod election;
+mod grants;
 mod hash;
 mod health;
 mod home;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt;
+
 pub const MANAGER: &str = "poolwright-operator";
 pub const NAME: &str = "app.kubernetes.io/name";
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
@@ -23,6 +25,8 @@ pub const APPLIED_HASH: &str = "poolwright.dev/applied-hash";
 /// On a PoolerCluster: another value changes the authority of its control channel. On the Secret
 /// with the authority: the value that was answered.
 pub const CHANGE_AUTHORITY: &str = "poolwright.dev/changeAuthority";
+/// On what a floor or a number of pods comes into force by: the ledger's fence when it was applied.
+pub const LEDGER_FENCE: &str = "poolwright.dev/ledger-fence";
 /// On the Secret with the authority, RFC 3339: when leaves are renewed, when the authority is
 /// changed, and when a change began that goes on.
 pub const RENEW_AT: &str = "poolwright.dev/renew-at";
@@ -49,6 +53,17 @@ pub fn control(cluster: &str) -> String {
 /// The Secret with the authority of the control channel, which no pod mounts.
 pub fn authority(cluster: &str) -> String {
     format!("{cluster}-authority")
+}
+
+/// The ConfigMap that says what each pod may hold.
+pub fn ledger(cluster: &str) -> String {
+    format!("{cluster}-ledger")
+}
+
+/// The ledger's fence that an object was applied with; 0: before there was one.
+pub fn fence(object: &impl ResourceExt) -> u64 {
+    let fence = object.annotations().get(LEDGER_FENCE);
+    fence.and_then(|fence| fence.parse().ok()).unwrap_or(0)
 }
 
 /// What the pods are called in their certificate: only they answer to it.

@@ -58,6 +58,16 @@ pub fn address(pod: &Pod, port: i32) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::try_from(port).ok()?))
 }
 
+pub fn has_address(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some())
+}
+
+/// Whether the pod's process has ended for good.
+pub fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 /// Whether the pod was told to end.
 pub fn is_ending(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()

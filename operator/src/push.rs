@@ -15,6 +15,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig,
     pki_types::{CertificateDer, ServerName},
 };
+use serde::de::DeserializeOwned;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
@@ -27,7 +28,7 @@ use crate::{
 /// How long a pod may take to take settings over and say so.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest answer, in bytes.
-const LONGEST: usize = 256 * 1024;
+const LONGEST: usize = 2 * 1024 * 1024;
 
 /// What the ready pods said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,15 +111,37 @@ impl Channel {
 
     /// The answer, and whether the pod showed its newest certificate.
     async fn ask(&self, pod: &Pod, body: &Bytes) -> io::Result<(Answer, bool)> {
+        let reply = self.request(pod, PATIENCE, Method::PUT, SETTINGS, body.clone()).await?;
+        Ok((reply.read()?, reply.is_current))
+    }
+
+    /// Asks a pod for anything.
+    ///
+    /// # Errors
+    /// The pod does not answer, or one of the two certificates is not accepted.
+    pub async fn request(
+        &self,
+        pod: &Pod,
+        patience: Duration,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> io::Result<Reply> {
         let address = pods::address(pod, template::CONTROL_PORT)
             .ok_or_else(|| io::Error::other("it has no address yet"))?;
-        let answer = timeout(PATIENCE, self.put(address, body.clone())).await;
-        answer.unwrap_or_else(|_| {
-            Err(io::Error::other(format!("no answer within {} s", PATIENCE.as_secs())))
+        let reply = timeout(patience, self.exchange(address, method, path, body)).await;
+        reply.unwrap_or_else(|_| {
+            Err(io::Error::other(format!("no answer within {} s", patience.as_secs())))
         })
     }
 
-    async fn put(&self, address: SocketAddr, body: Bytes) -> io::Result<(Answer, bool)> {
+    async fn exchange(
+        &self,
+        address: SocketAddr,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> io::Result<Reply> {
         let tcp = TcpStream::connect(address).await?;
         let tls = self.connector.connect(self.name.clone(), tcp).await?;
         let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -126,8 +149,8 @@ impl Channel {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(tls)).await.map_err(io::Error::other)?;
         let request = Request::builder()
-            .method(Method::PUT)
-            .uri(SETTINGS)
+            .method(method)
+            .uri(path)
             .header(header::HOST, "pooler")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
@@ -137,19 +160,40 @@ impl Channel {
             let status = response.status();
             let body = Limited::new(response.into_body(), LONGEST);
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            read(status, &body)
+            Ok(Reply { status, body, is_current })
         };
         // A pod that refuses our certificate says so only now, and to the connection.
         match join(connection, reply).await {
-            (_, Ok(answer)) => Ok((answer, is_current)),
+            (_, Ok(reply)) => Ok(reply),
             (Err(ended), Err(_)) => Err(io::Error::other(ended)),
             (Ok(()), Err(error)) => Err(error),
         }
     }
 }
 
+/// What a pod answered.
+pub struct Reply {
+    pub status: StatusCode,
+    body: Bytes,
+    /// Whether the pod showed its newest certificate.
+    is_current: bool,
+}
+
+impl Reply {
+    /// The body, read as JSON.
+    ///
+    /// # Errors
+    /// It is another.
+    pub fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
+        serde_json::from_slice(&self.body).map_err(|_| {
+            let text = String::from_utf8_lossy(&self.body[..self.body.len().min(200)]);
+            io::Error::other(format!("answered {} {text:?}", self.status))
+        })
+    }
+}
+
 /// The same words as long as it is the same: they stand in the status.
-fn in_short(error: &io::Error) -> String {
+pub fn in_short(error: &io::Error) -> String {
     let accepted = "its certificate is not accepted";
     match tls_error(error) {
         Some(rustls::Error::InvalidCertificate(
@@ -183,13 +227,6 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
         next = wrapped.map(|it| it as &(dyn error::Error + 'static)).or_else(|| error.source());
     }
     None
-}
-
-fn read(status: StatusCode, body: &[u8]) -> io::Result<Answer> {
-    serde_json::from_slice(body).map_err(|_| {
-        let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-        io::Error::other(format!("answered {status} {text:?}"))
-    })
 }
 
 impl Told {

@@ -8,17 +8,19 @@ use std::{
 };
 
 use kube::{Client, ResourceExt, runtime::controller::Action};
-use poolwright_budget::Plan;
+use poolwright_budget::{Ledger, Plan};
 use poolwright_crds::{PoolerCluster, Reconcile};
 
 use crate::{
     apply::{self, Applied, Writer},
     authority::{Certificates, certificates},
-    build::{self, Objects},
+    books::{self, Books, Wish},
+    build::{self, Extent, Objects, Template},
     census::Census,
     certificate::Identity,
     claim::{self, Claim},
     conflict,
+    departures::Departures,
     dereference::{self, Dereferenced, dereference},
     election::Term,
     home::Home,
@@ -44,9 +46,11 @@ const TRIES: u32 = 3;
 const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
 const BLOCKED: Duration = Duration::from_secs(30);
-/// Once it was said that an upgrade begins.
+/// Once it was said that an upgrade begins, or written down what pods shall hold.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// And while a pod has not taken its settings over.
+/// While pods come to what they were granted.
+const SOON: Duration = Duration::from_secs(1);
+/// And while a pod has not taken its settings over, or something else takes its time.
 const UNTOLD: Duration = Duration::from_secs(5);
 /// What goes on for long is looked at less often, since watches tell of what changes.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -58,6 +62,7 @@ pub struct Context {
     pub claim: Claim,
     pub metrics: Arc<Metrics>,
     pub census: Census,
+    pub departures: Arc<Departures>,
     term: Term,
     turns: Turns,
     retries: Retries,
@@ -86,6 +91,7 @@ impl Context {
             claim,
             metrics,
             census,
+            departures: Arc::default(),
             term,
             turns,
             retries,
@@ -188,10 +194,35 @@ pub struct Prepared {
     /// Pods that shall run: no more than maxReplicas.
     pub wanted: u32,
     pub roll: Roll,
+    pub shares: Shares,
     pub upgrade: State,
     /// The version whose template the pods have, and their image.
     pub version: String,
     pub image: String,
+}
+
+/// How far the pods' shares are from what they shall be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Connections with which a pod begins.
+    pub floor: u32,
+    /// Connections that every pod may hold.
+    pub per_pod: u32,
+    /// Why fewer pods may run for now than shall.
+    pub held_back: Option<String>,
+    pub progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    #[default]
+    Settled,
+    /// Something was written down that is to be acted on.
+    Moved,
+    /// Pods have yet to close connections beyond what they were granted.
+    Awaited,
+    /// Something takes its time: a pod's start, a volume, the proof that a process is gone.
+    Lagging,
 }
 
 pub async fn reconcile(
@@ -261,43 +292,15 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         context.reporter.report(&read, &Outcome::Paused).await?;
         return Ok(Action::requeue(jittered(AT_REST)));
     }
-    let Context { client, metrics, term, .. } = context;
-    let writer = Writer { client, namespace, metrics, term };
-    let uid = read.cluster.uid().unwrap_or_default();
-    let prepared = prepare(&read, &context.image, &context.claim.home, context.ahead(&uid));
-    let (outcome, failure) = match prepared {
+    let (outcome, failure) = match prepare(&read, &context.image) {
         Err(blocked) => (Outcome::Blocked(blocked), None),
-        Ok((checked, plan, mut prepared, objects)) => {
-            context.take_turn(&read.cluster, &mut prepared.upgrade).await?;
-            let shown = context.shown(&uid);
-            let (certificates, channel) = channel(&checked, &read, shown.as_deref())?;
-            let mut told = None;
-            let applied = async {
-                apply::volumes(&writer, &certificates, &objects, &read.live).await?;
-                let mut now = channel.push(&read.live.pods, &objects.push()).await;
-                now.is_awaited = certificates.is_changing;
-                context.note_ahead(uid.clone(), now.ahead);
-                context.note_shown(uid, current(&certificates, &now, &read.live));
-                told = Some(now);
-                let delete = prepared.roll.delete.as_ref();
-                apply::apply(&writer, objects, &read.live, delete).await
-            };
-            match applied.await {
-                Ok(applied) => {
-                    let told = told.unwrap_or_default();
-                    (Outcome::Applied(plan, Box::new(prepared), applied, told), None)
-                }
-                Err(error) if error.is_outdated() => return Err(error.into()),
-                Err(error) if error.is_of_an_ending_namespace() => {
-                    tracing::info!(name, namespace, "nothing is done in a namespace that ends");
-                    return Ok(Action::requeue(jittered(BLOCKED)));
-                }
-                Err(error) => match error.denied() {
-                    Some(denied) => (Outcome::Denied(denied, told), None),
-                    None => (Outcome::Failed(error.to_string(), told), Some(error)),
-                },
+        Ok(ready) => match act(context, &read, ready).await? {
+            Some(done) => done,
+            None => {
+                tracing::info!(name, namespace, "nothing is done in a namespace that ends");
+                return Ok(Action::requeue(jittered(BLOCKED)));
             }
-        }
+        },
     };
     context.reporter.report(&read, &outcome).await?;
     if has_no_turn(&outcome) {
@@ -305,6 +308,73 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
     }
     let next = next_look(&outcome, unready_for(&read));
     failure.map_or_else(|| Ok(Action::requeue(jittered(next))), |it| Err(it.into()))
+}
+
+/// What was planned, carried out as far as that goes. `None`: the namespace ends.
+async fn act(
+    context: &Context,
+    read: &Dereferenced,
+    ready: Ready,
+) -> Result<Option<(Outcome, Option<apply::Error>)>, Error> {
+    let Ready { checked, plan, template, mut prepared } = ready;
+    context.take_turn(&read.cluster, &mut prepared.upgrade).await?;
+    let uid = read.cluster.uid().unwrap_or_default();
+    let shown = context.shown(&uid);
+    let (certificates, channel) = channel(&checked, read, shown.as_deref())?;
+    let Context { client, metrics, term, .. } = context;
+    let writer = Writer { client, namespace: &checked.namespace, metrics, term };
+    let mut told = None;
+    let carried_out = async {
+        let mut books = Books::open(&read.live, wish(&plan, &prepared.roll))?;
+        books.survey(&channel, &context.departures).await;
+        books.post(&writer, &checked).await?;
+        let around = (&context.claim.home, context.ahead(&uid));
+        let ready = (&checked, &plan, template);
+        let objects = objects(read, ready, &prepared, &books.ledger(), around)?;
+        apply::volumes(&writer, &certificates, &objects, &read.live).await?;
+        let mut now = channel.push(&read.live.pods, &objects.push()).await;
+        now.is_awaited = certificates.is_changing;
+        context.note_ahead(uid.clone(), now.ahead);
+        context.note_shown(uid.clone(), current(&certificates, &now, &read.live));
+        told = Some(now);
+        let delete = prepared.roll.delete.as_ref();
+        let applied = apply::apply(&writer, objects, &read.live, delete).await?;
+        books.grant(&channel).await;
+        let has_moved = books.post(&writer, &checked).await?;
+        prepared.shares = books.shares(has_moved);
+        Ok(applied)
+    };
+    match carried_out.await {
+        Ok(applied) => {
+            let told = told.unwrap_or_default();
+            Ok(Some((Outcome::Applied(plan, Box::new(prepared), applied, told), None)))
+        }
+        Err(Stop::Problems(problems)) => Ok(Some((Outcome::Blocked(problems.into()), None))),
+        Err(Stop::Apply(error)) if error.is_outdated() => Err(error.into()),
+        Err(Stop::Apply(error)) if error.is_of_an_ending_namespace() => Ok(None),
+        Err(Stop::Apply(error)) => Ok(Some(match error.denied() {
+            Some(denied) => (Outcome::Denied(denied, told), None),
+            None => (Outcome::Failed(error.to_string(), told), Some(error)),
+        })),
+    }
+}
+
+/// What ends the acting early.
+enum Stop {
+    Problems(Problems),
+    Apply(apply::Error),
+}
+
+impl From<Problems> for Stop {
+    fn from(problems: Problems) -> Stop {
+        Stop::Problems(problems)
+    }
+}
+
+impl From<apply::Error> for Stop {
+    fn from(error: apply::Error) -> Stop {
+        Stop::Apply(error)
+    }
 }
 
 /// A missing right is said where it was missed, and looked for again; all else is tried again.
@@ -316,26 +386,27 @@ async fn unread(context: &Context, error: dereference::Error) -> Result<Action, 
     Ok(Action::requeue(jittered(BLOCKED)))
 }
 
-/// The pure part: from what was read to what shall be.
-fn prepare(
-    read: &Dereferenced,
-    image: &str,
-    home: &Home,
-    ahead: u64,
-) -> Result<(Validated, Plan, Prepared, Objects), Blocked> {
+/// What is planned and can be carried out.
+struct Ready {
+    checked: Validated,
+    plan: Plan,
+    template: Template,
+    prepared: Prepared,
+}
+
+/// The first pure part: from what was read to what the pods shall be.
+fn prepare(read: &Dereferenced, image: &str) -> Result<Ready, Blocked> {
     let uid = read.cluster.uid().unwrap_or_default();
     if let Some(obstacle) = read.live.obstacle(&uid) {
         return Err(Blocked::Obstacle(obstacle));
     }
     let checked = validate(read, image)?;
-    let plan = size(&checked, &read.live, last_shares(&read.cluster))?;
+    let plan = size(&checked, &read.live, books::coming(&read.live)?)?;
     let wanted = checked.replicas.min(checked.max_replicas);
     let (own, kept) = (Made::own(&read.cluster, image), Made::kept(&read.live, &checked.name));
     let begun = status::upgrading(&read.cluster);
     let Chosen { template, state } = upgrade::choose(&checked, kept, own, begun);
     let roll = roll::plan(&read.live, &template.hash, wanted, checked.max_replicas);
-    let language = template.made.read_by_all(&checked, &read.live);
-    let files = build::settings::next(&checked, &plan, &read.live, ahead, language)?;
     let prepared = Prepared {
         asked: checked.replicas,
         wanted,
@@ -343,9 +414,34 @@ fn prepare(
         version: template.made.version.clone(),
         image: template.made.image(&checked).to_owned(),
         roll,
+        shares: Shares::default(),
     };
-    let objects = build::objects(&checked, files, template, home, prepared.roll.replicas, wanted);
-    Ok((checked, plan, prepared, objects))
+    Ok(Ready { checked, plan, template, prepared })
+}
+
+fn wish(plan: &Plan, roll: &Roll) -> Wish {
+    Wish { total: plan.granted, floor: plan.per_pod, replicas: roll.replicas }
+}
+
+/// The second: from the ledger to what shall be applied. No pod begins with more than that allows,
+/// and no more pods run.
+fn objects(
+    read: &Dereferenced,
+    ready: (&Validated, &Plan, Template),
+    prepared: &Prepared,
+    ledger: &Ledger,
+    (home, ahead): (&Home, u64),
+) -> Result<Objects, Problems> {
+    let (checked, plan, template) = ready;
+    let plan = Plan { per_pod: plan.per_pod.min(ledger.floor), ..plan.clone() };
+    let language = template.made.read_by_all(checked, &read.live);
+    let files = build::settings::next(checked, &plan, &read.live, ahead, language)?;
+    let extent = Extent {
+        wanted: prepared.wanted,
+        replicas: prepared.roll.replicas.min(ledger.replicas),
+        fence: ledger.fence,
+    };
+    Ok(build::objects(checked, files, template, home, extent))
 }
 
 /// The certificates of the control channel as they shall be, and the way to the pods.
@@ -368,16 +464,16 @@ fn current(certificates: &Certificates, told: &Told, live: &Live) -> Option<Stri
     is_last.then(|| Identity::of(&certificates.control).certificate)
 }
 
-fn last_shares(cluster: &PoolerCluster) -> u32 {
-    let sizing = cluster.status.as_ref().and_then(|status| status.sizing.as_ref());
-    sizing.and_then(|sizing| u32::try_from(sizing.shares).ok()).unwrap_or(0)
-}
-
 fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
     let patiently = |at_first: Duration| (unready_for / 2).clamp(at_first, LONGEST);
     match outcome {
         Outcome::Applied(_, prepared, ..) if prepared.upgrade == State::Turn => AT_ONCE,
         Outcome::Applied(_, _, _, told) if told.applied < told.pods || told.is_awaited => UNTOLD,
+        Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Moved => AT_ONCE,
+        Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Awaited => SOON,
+        Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Lagging => {
+            patiently(UNTOLD)
+        }
         Outcome::Applied(_, prepared, ..) if waits(prepared) => UNDER_WAY,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
         Outcome::Applied(..) | Outcome::Failed(..) => patiently(UNDER_WAY),
@@ -418,10 +514,18 @@ mod tests {
     use super::*;
     use crate::testing;
 
+    fn built(read: &Dereferenced) -> (Plan, Prepared, Objects) {
+        let Ready { checked, plan, template, prepared } = prepare(read, "poolwright:1").unwrap();
+        let Wish { floor, replicas, .. } = wish(&plan, &prepared.roll);
+        let ledger = Ledger { floor, replicas, ..Ledger::default() };
+        let (ready, around) = ((&checked, &plan, template), (&testing::home(), 0));
+        let objects = objects(read, ready, &prepared, &ledger, around).unwrap();
+        (plan, prepared, objects)
+    }
+
     #[test]
     fn a_first_look_prepares_every_object() {
-        let (_, plan, prepared, objects) =
-            prepare(&testing::dereferenced(), "poolwright:1", &testing::home(), 0).unwrap();
+        let (plan, prepared, objects) = built(&testing::dereferenced());
         assert_eq!((plan.per_pod, prepared.asked, prepared.wanted), (16, 2, 2));
         assert!(objects.disruption_budget.is_some());
     }
@@ -430,10 +534,23 @@ mod tests {
     fn replicas_beyond_the_maximum_are_capped() {
         let mut read = testing::dereferenced();
         read.cluster.spec.replicas = 7;
-        let (_, _, prepared, objects) =
-            prepare(&read, "poolwright:1", &testing::home(), 0).unwrap();
+        let (_, prepared, objects) = built(&read);
         assert_eq!((prepared.asked, prepared.wanted), (7, 3));
         assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(3));
+    }
+
+    #[test]
+    fn the_ledger_holds_pods_and_their_floor_back() {
+        let read = testing::dereferenced();
+        let Ready { checked, plan, template, prepared } = prepare(&read, "poolwright:1").unwrap();
+        let ledger = Ledger { floor: 9, replicas: 1, fence: 4, ..Ledger::default() };
+        let (ready, around) = ((&checked, &plan, template), (&testing::home(), 0));
+        let objects = objects(&read, ready, &prepared, &ledger, around).unwrap();
+        let fences = (names::fence(&objects.stateful_set), names::fence(&objects.settings));
+        assert_eq!(fences, (4, 4));
+        assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(1));
+        let settings = &objects.settings.data.unwrap()["settings.yaml"];
+        assert_eq!(poolwright_settings::server_caps(settings)["main"], 9);
     }
 
     #[test]
@@ -457,9 +574,6 @@ mod tests {
     fn a_missing_secret_writes_nothing() {
         let mut read = testing::dereferenced();
         read.secrets.insert("ws-users".into(), None);
-        assert!(matches!(
-            prepare(&read, "poolwright:1", &testing::home(), 0),
-            Err(Blocked::Problems(_))
-        ));
+        assert!(matches!(prepare(&read, "poolwright:1"), Err(Blocked::Problems(_))));
     }
 }

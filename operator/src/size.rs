@@ -1,6 +1,5 @@
 //! Third step: tenants and budget to the connections of one pod. It sums and never reads.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
 use poolwright_budget::{Demand, Plan};
 use poolwright_settings::Problem;
 
@@ -14,10 +13,10 @@ use crate::{
 ///
 /// # Errors
 /// If the budget has fewer connections than pods exist.
-pub fn size(checked: &Validated, live: &Live, last: u32) -> Result<Plan, Problems> {
+pub fn size(checked: &Validated, live: &Live, coming: u32) -> Result<Plan, Problems> {
     let demand = |tenants| Demand::of(tenants, checked.ratio, checked.bounds);
     let demands: Vec<_> = checked.databases.iter().map(|it| demand(it.tenants)).collect();
-    let shares = shares(checked.max_replicas, live, last);
+    let shares = shares(checked.max_replicas, live, coming);
     poolwright_budget::plan(checked.budget, shares, checked.ratio, &demands).map_err(|error| {
         let found = format!("{} connections for {} pods", error.budget, error.shares);
         let remedy = "wait until pods have ended, raise the budget or lower maxReplicas";
@@ -30,19 +29,11 @@ pub fn size(checked: &Validated, live: &Live, last: u32) -> Result<Plan, Problem
     })
 }
 
-/// How many pods may hold connections at once. After maxReplicas was lowered, the pods
-/// beyond it count until they are gone and none can come: until the StatefulSet's controller
-/// has seen the lower number. `last` is the number that was used before.
-fn shares(max_replicas: u32, live: &Live, last: u32) -> u32 {
+/// How many pods may hold connections at once. After maxReplicas was lowered, the pods beyond it
+/// count until they are gone and none can come: `coming` ordinals may have a pod at any moment.
+fn shares(max_replicas: u32, live: &Live, coming: u32) -> u32 {
     let existing = live.pods.iter().filter_map(pods::ordinal).map(|ordinal| ordinal + 1).max();
-    let coming = live.stateful_set.as_ref().map_or(0, |set| coming(set, last));
     max_replicas.max(existing.unwrap_or(0)).max(coming)
-}
-
-fn coming(set: &StatefulSet, last: u32) -> u32 {
-    let asked = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let asked = u32::try_from(asked).unwrap_or(0);
-    if pods::has_caught_up(set) { asked } else { asked.max(last) }
 }
 
 #[cfg(test)]
@@ -51,8 +42,8 @@ mod tests {
     use crate::testing;
 
     #[track_caller]
-    fn check(max: u32, live: &Live, last: u32, expect: u32) {
-        assert_eq!(shares(max, live, last), expect);
+    fn check(max: u32, live: &Live, coming: u32, expect: u32) {
+        assert_eq!(shares(max, live, coming), expect);
     }
 
     #[test]
@@ -65,22 +56,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_beyond_a_lowered_maximum_counts_until_it_is_gone() {
+    fn a_pod_beyond_a_lowered_maximum_counts_until_it_is_gone_and_cannot_come() {
         let mut live = testing::live(&[("workspaces-0", "h", true), ("workspaces-2", "h", true)]);
-        testing::set_replicas(&mut live, 2);
-        check(2, &live, 3, 3);
+        check(2, &live, 2, 3);
         live.pods.pop();
-        check(2, &live, 3, 2);
-    }
-
-    #[test]
-    fn a_stateful_set_that_has_not_caught_up_may_still_make_the_old_number() {
-        let mut live = testing::live(&[("workspaces-0", "h", true)]);
-        testing::set_replicas(&mut live, 1);
-        live.stateful_set.as_mut().unwrap().metadata.generation = Some(9);
+        check(2, &live, 2, 2);
         check(2, &live, 3, 3);
-        testing::catch_up(&mut live);
-        check(2, &live, 3, 2);
     }
 
     #[test]

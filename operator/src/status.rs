@@ -22,7 +22,7 @@ use crate::{
     election::Term,
     metrics::Metrics,
     names, pods,
-    reconcile::{Outcome, Prepared},
+    reconcile::{Outcome, Prepared, Shares},
     rights::Denied,
 };
 
@@ -174,15 +174,17 @@ fn count(number: usize) -> i32 {
 }
 
 fn sized(outcome: &Outcome) -> Option<SizingStatus> {
-    let Outcome::Applied(plan, ..) = outcome else { return None };
-    let Plan { tenants, wanted, budget, granted, shares, per_pod, databases: _, formula } = plan;
+    let Outcome::Applied(plan, prepared, ..) = outcome else { return None };
+    let Plan { tenants, wanted, budget, granted, shares, per_pod: _, databases: _, formula } = plan;
+    let Shares { floor, per_pod, .. } = prepared.shares;
     Some(SizingStatus {
         tenants: i64::try_from(*tenants).unwrap_or(i64::MAX),
         wanted: i64::try_from(*wanted).unwrap_or(i64::MAX),
         budget: i64::from(*budget),
         granted: i64::from(*granted),
         shares: i64::from(*shares),
-        per_pod: i64::from(*per_pod),
+        per_pod: i64::from(per_pod),
+        floor: i64::from(floor),
         granted_of_budget: format!("{granted}/{budget}"),
         formula: formula.clone(),
     })

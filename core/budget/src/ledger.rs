@@ -60,12 +60,6 @@ impl Ledger {
         Some((entry.epoch, entry.granted?))
     }
 
-    /// Whether every process has acknowledged its grant and the number of pods is as asked for.
-    pub fn is_settled(&self, replicas: u32) -> bool {
-        let acknowledged = |it: &Entry| !it.ended && it.granted == Some(it.held);
-        self.replicas == replicas && self.entries.iter().all(acknowledged)
-    }
-
     pub(crate) fn live(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|it| !it.ended)
     }

@@ -21,6 +21,17 @@ pub fn owned(checked: &Validated, name: String) -> ObjectMeta {
     }
 }
 
+/// The same for one that stays when the PoolerCluster goes.
+pub fn unowned(checked: &Validated, name: String) -> ObjectMeta {
+    ObjectMeta { owner_references: None, ..owned(checked, name) }
+}
+
+/// The same with the ledger's fence that it is built from.
+pub fn fenced(checked: &Validated, name: String, fence: u64) -> ObjectMeta {
+    let annotations = [(names::LEDGER_FENCE.to_owned(), fence.to_string())].into();
+    ObjectMeta { annotations: Some(annotations), ..owned(checked, name) }
+}
+
 /// The object with the hash of its content noted, so that a field that is no longer built
 /// is noticed.
 pub fn hashed<K: ResourceExt + Serialize>(object: K) -> K {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What the settings call the one server.
-const SERVER: &str = "main";
+pub const SERVER: &str = "main";
 
 /// The texts of both files.
 pub struct Files {
@@ -76,9 +76,9 @@ fn totals(checked: &Validated, plan: &Plan) -> Totals {
     }
 }
 
-pub fn config_map(checked: &Validated, settings: String) -> ConfigMap {
+pub fn config_map(checked: &Validated, settings: String, fence: u64) -> ConfigMap {
     metadata::hashed(ConfigMap {
-        metadata: metadata::owned(checked, names::settings(&checked.name)),
+        metadata: metadata::fenced(checked, names::settings(&checked.name), fence),
         data: Some([(template::SETTINGS_FILE.to_owned(), settings)].into()),
         ..ConfigMap::default()
     })

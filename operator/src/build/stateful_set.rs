@@ -11,7 +11,12 @@ use crate::{names, validate::Validated};
 /// Old templates that are kept; nothing rolls back by them.
 const REVISIONS: i32 = 3;
 
-pub fn stateful_set(checked: &Validated, template: Template, replicas: u32) -> StatefulSet {
+pub fn stateful_set(
+    checked: &Validated,
+    template: Template,
+    replicas: u32,
+    fence: u64,
+) -> StatefulSet {
     let selector = LabelSelector {
         match_labels: Some(names::selector(&checked.name)),
         ..LabelSelector::default()
@@ -30,7 +35,7 @@ pub fn stateful_set(checked: &Validated, template: Template, replicas: u32) -> S
         template: template.spec,
         ..StatefulSetSpec::default()
     };
-    let mut metadata = metadata::owned(checked, checked.name.clone());
-    metadata.annotations = Some([(names::MADE_FROM.to_owned(), made_from)].into());
+    let mut metadata = metadata::fenced(checked, checked.name.clone(), fence);
+    metadata.annotations.get_or_insert_default().insert(names::MADE_FROM.to_owned(), made_from);
     metadata::hashed(StatefulSet { metadata, spec: Some(spec), ..StatefulSet::default() })
 }

@@ -57,7 +57,9 @@ async fn ask(
     let name = names::server_name("workspaces", "apps");
     let channel = Channel::new(operator, name, &newest.certificate).unwrap();
     let address = pod(pods).await;
-    channel.put(address, Bytes::from_static(b"{}")).await
+    let body = Bytes::from_static(b"{}");
+    let reply = channel.exchange(address, Method::PUT, SETTINGS, body).await?;
+    Ok((reply.read()?, reply.is_current))
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::{
     apply::Applied,
     live::{Live, Obstacle},
     push::Told,
-    reconcile::{Blocked, Prepared},
+    reconcile::{Blocked, Prepared, Shares},
     rights::Denied,
     roll::{Phase, Roll},
     size::size,
@@ -28,6 +28,7 @@ fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
         upgrade: State::Current,
         version: "0.1.0".into(),
         image: "poolwright:1".into(),
+        shares: Shares { floor: plan.per_pod, per_pod: plan.per_pod, ..Shares::default() },
     };
     Outcome::Applied(plan, Box::new(prepared), applied, told)
 }

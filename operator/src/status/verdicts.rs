@@ -54,10 +54,14 @@ pub fn paused() -> Verdict {
 }
 
 fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
-    let Prepared { asked, wanted, roll, upgrade, version, image: _ } = prepared;
+    let Prepared { asked, wanted, roll, upgrade, version, image: _, shares } = prepared;
+    let mut progress = progress(&roll.phase, *wanted);
+    if let Some(held_back) = &shares.held_back {
+        progress.2 += &format!("; {held_back}");
+    }
     let mut verdicts = match &roll.trouble {
-        Some(trouble) => stopped(trouble, &progress(&roll.phase, *wanted).2),
-        None => going(progress(&roll.phase, *wanted)),
+        Some(trouble) => stopped(trouble, &progress.2),
+        None => going(progress),
     };
     verdicts.extend([
         budget(plan),

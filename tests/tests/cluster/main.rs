@@ -15,6 +15,7 @@ macro_rules! on_stage {
     )* };
 }
 
+mod budget;
 mod certificates;
 mod clients;
 mod conditions;

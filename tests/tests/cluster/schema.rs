@@ -1,13 +1,11 @@
 //! What the API server refuses by the schema, with a message that says what to do.
 
 use anyhow::{Context, Result, bail, ensure};
-use poolwright_tests::kube::manifest::merge;
 use poolwright_tests::kube::stage::Stage;
 use serde_json::{Value, json};
 
 on_stage! {
     bad_values_are_refused_at_apply 0: each_bad_value;
-    changes_that_the_budget_could_not_bear_are_refused 0: each_bad_change;
 }
 
 async fn refused(stage: &Stage, manifest: &Value, says: &[&str]) -> Result<()> {
@@ -112,34 +110,5 @@ async fn each_bad_value(stage: &Stage) -> Result<()> {
         let bad = stage.cluster("bad", json!({ "spec": spec }))?;
         refused(stage, &bad, says).await.with_context(|| format!("{spec}"))?;
     }
-    Ok(())
-}
-
-async fn each_bad_change(stage: &Stage) -> Result<()> {
-    let good = stage.cluster("good", json!({"spec": {"replicas": 0}}))?;
-    stage.namespace.apply(&good).await?;
-    let changes: [(Value, &[&str]); 3] = [
-        (
-            json!({"maxReplicas": 4}),
-            &["spec.maxReplicas", "at most what it was", "delete the PoolerCluster"],
-        ),
-        (
-            json!({"server": {"budget": {"maxConnections": 54}}}),
-            &["spec.server.budget", "at least what it was"],
-        ),
-        (
-            json!({"server": {"budget": {"reserve": 6}}}),
-            &["spec.server.budget", "at least what it was"],
-        ),
-    ];
-    for (spec, says) in changes {
-        let mut changed = good.clone();
-        merge(&mut changed, &json!({ "spec": spec }));
-        refused(stage, &changed, says).await.with_context(|| format!("{spec}"))?;
-    }
-    let mut larger = good;
-    let budget = json!({"maxConnections": 60, "reserve": 5});
-    merge(&mut larger, &json!({"spec": {"maxReplicas": 2, "server": {"budget": budget}}}));
-    stage.namespace.apply(&larger).await.context("the other way round")?;
     Ok(())
 }

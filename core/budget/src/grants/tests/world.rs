@@ -361,7 +361,9 @@ impl World {
         assert_eq!(self.processes.len(), wanted as usize, "{self:#?}");
         assert_eq!(ledger.floor, total / max, "{self:#?}");
         assert!(self.processes.iter().all(|it| it.cap == total / wanted), "{self:#?}");
-        assert!(ledger.is_settled(wanted), "{self:#?}");
+        assert_eq!(ledger.replicas, wanted, "{self:#?}");
+        let acknowledged = |it: &Entry| !it.ended && it.granted == Some(it.held);
+        assert!(ledger.entries.iter().all(acknowledged), "{self:#?}");
     }
 }
 
@@ -392,7 +394,7 @@ fn wish() -> impl Strategy<Value = Wish> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn no_order_of_events_opens_more_than_the_total(
@@ -492,7 +494,7 @@ fn a_leader_that_stopped_before_it_wrote_a_higher_floor_writes_none_later() {
     start.pause_where(|it| matches!(it, Operator::StoredLedger(it) if it.ledger.floor == 4));
     start.wish = Wish { replicas: 2, ..wish };
     let steps = [&LEADERS[..], &PROCESSES, &[Step::Die(0)]].concat();
-    check_orders(start, &steps, 16);
+    check_orders(start, &steps, 14);
 }
 
 #[test]

@@ -1,0 +1,266 @@
+//! The ledger of a PoolerCluster: what each of its pods may hold. It is read with everything else,
+//! planned on with what the pods report, and stored before anything follows from it. The sums are
+//! `poolwright_budget`'s.
+//!
+//! It belongs to no owner: connections may outlive a PoolerCluster, and the next one of that name
+//! counts them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::ResourceExt;
+use poolwright_budget::{
+    Entry, Ledger,
+    grants::{self, File, Report, Set, View},
+};
+use poolwright_settings::{
+    Problem,
+    control::{self, Sight},
+};
+
+use crate::{
+    apply::{self, Writer},
+    build::{metadata, settings::SERVER},
+    departures::Departures,
+    grants::{Channel, Said},
+    live::Live,
+    names, pods,
+    reconcile::{Progress, Shares},
+    validate::{Problems, Validated},
+};
+
+const KEY: &str = "ledger.yaml";
+
+/// What the pods shall hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// All of them together.
+    pub total: u32,
+    /// One of them, at its start.
+    pub floor: u32,
+    /// Pods that shall run.
+    pub replicas: u32,
+}
+
+/// The ledger, open for changes.
+pub struct Books<'a> {
+    live: &'a Live,
+    wish: Wish,
+    /// As it is stored.
+    stored: Option<(ConfigMap, Ledger)>,
+    said: BTreeMap<String, Said>,
+    /// What the server shows, if it was looked at, and whose connections it shows.
+    sight: Option<Sight>,
+    gone: BTreeSet<String>,
+}
+
+impl<'a> Books<'a> {
+    /// # Errors
+    /// What stands in the ledger's ConfigMap is no ledger.
+    pub fn open(live: &'a Live, wish: Wish) -> Result<Books<'a>, Problems> {
+        let stored = match &live.ledger {
+            None => None,
+            Some(object) => Some((object.clone(), read(object).map_err(Problems::of_spec)?)),
+        };
+        let (said, gone) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Books { live, wish, stored, said, sight: None, gone })
+    }
+
+    /// As it is stored, or as if nothing were.
+    pub fn ledger(&self) -> Ledger {
+        self.stored.as_ref().map(|(_, ledger)| ledger.clone()).unwrap_or_default()
+    }
+
+    /// Has all pods report, and one of them look at the server where somebody may have left
+    /// connections there.
+    pub async fn survey(&mut self, channel: &Channel, departures: &Departures) {
+        let missing = self.missing();
+        let look = !missing.is_empty() || self.ledger().entries.iter().any(|it| it.ended);
+        self.said = channel.reports(&self.live.pods, look).await;
+        let sights = self.said.values().filter_map(|said| Some(server(said)?.1));
+        self.sight = sights.filter_map(|it| it.sight.clone()).next();
+        let missing: Vec<_> = missing.iter().map(String::as_str).collect();
+        self.gone = departures.ended(&missing, self.is_quiet(), Instant::now());
+    }
+
+    /// Tells the pods what was granted, as far as they do not know.
+    pub async fn grant(&mut self, channel: &Channel) {
+        let ledger = self.ledger();
+        let news = |pod: &Pod| {
+            let uid = pod.uid()?;
+            let (process, _) = server(self.said.get(&uid)?)?;
+            let (epoch, connections) = ledger.grant(&uid, &process.process)?;
+            let servers = [(SERVER.to_owned(), connections)].into();
+            let process = process.process.clone();
+            Some(control::Grants { process, epoch, servers })
+        };
+        let news: Vec<_> = self.live.pods.iter().map(|pod| (pod, news(pod))).collect();
+        for (uid, said) in channel.grant(&news).await {
+            self.said.insert(uid, said);
+        }
+    }
+
+    /// Plans with what was seen last, and stores that; whether anything changed.
+    ///
+    /// # Errors
+    /// It could not be stored, perhaps since somebody else has stored another.
+    pub async fn post(
+        &mut self,
+        writer: &Writer<'_>,
+        checked: &Validated,
+    ) -> Result<bool, apply::Error> {
+        let next = self.next();
+        let last = self.stored.as_ref();
+        if last.is_some_and(|(_, ledger)| *ledger == next) {
+            return Ok(false);
+        }
+        let stored = writer.store(object(checked, &next), last.map(|(object, _)| object)).await?;
+        self.stored = Some((stored, next));
+        Ok(true)
+    }
+
+    /// How far the pods are; `has_moved`: the last plan has changed something.
+    pub fn shares(&self, has_moved: bool) -> Shares {
+        let ledger = self.ledger();
+        let Wish { total, floor, replicas } = self.wish;
+        let is_over = |it: &Entry| it.granted.is_some_and(|to| it.held > to.max(ledger.floor));
+        let is_unsure = |it: &Entry| {
+            let knows_grants = it.process.as_ref().is_none_or(|process| !process.is_empty());
+            it.ended || (knows_grants && it.granted != Some(it.held))
+        };
+        let progress = match () {
+            () if has_moved => Progress::Moved,
+            () if ledger.entries.iter().any(|it| !it.ended && is_over(it)) => Progress::Awaited,
+            () if ledger.entries.iter().any(is_unsure)
+                || ledger.replicas != replicas
+                || ledger.floor != floor
+                || !self.missing().is_empty() =>
+            {
+                Progress::Lagging
+            }
+            () => Progress::Settled,
+        };
+        let held_back = (ledger.replicas < replicas).then(|| {
+            let held = ledger.held();
+            format!(
+                "{} pods until there is room for the next one: of {total} connections {held} may \
+                 be open",
+                ledger.replicas
+            )
+        });
+        let granted = ledger.entries.iter().filter(|it| !it.ended).filter_map(|it| it.granted);
+        let per_pod = granted.min().unwrap_or(ledger.floor);
+        Shares { floor: ledger.floor, per_pod, held_back, progress }
+    }
+
+    fn next(&self) -> Ledger {
+        let file = self.live.settings.as_ref().and_then(|settings| {
+            Some(File { floor: floor(settings)?, fence: names::fence(settings) })
+        });
+        let before = file.map_or(self.wish.total, |file| file.floor);
+        let pods: Vec<_> = self.live.pods.iter().filter_map(|pod| self.pod(pod, before)).collect();
+        let view = View {
+            total: self.wish.total,
+            floor: self.wish.floor,
+            replicas: self.wish.replicas,
+            set: self.live.stateful_set.as_ref().map(|set| Set {
+                replicas: replicas(set),
+                fence: names::fence(set),
+                caught_up: pods::has_caught_up(set),
+            }),
+            file,
+            pods: &pods,
+            gone: &self.gone,
+            quiet: self.is_quiet(),
+        };
+        grants::next(self.stored.as_ref().map(|(_, ledger)| ledger), &view)
+    }
+
+    /// A pod that knows of no grants holds what the file says.
+    fn pod(&self, pod: &Pod, file: u32) -> Option<grants::Pod> {
+        let (uid, ordinal) = (pod.uid()?, pods::ordinal(pod)?);
+        let report = self.said.get(&uid).map(|said| match server(said) {
+            Some((report, server)) => Report {
+                process: report.process.clone(),
+                epoch: report.epoch,
+                cap: server.max,
+                open: server.open,
+                floor: server.floor,
+            },
+            None => Report { process: String::new(), epoch: 0, cap: file, open: 0, floor: file },
+        });
+        Some(grants::Pod { uid, ordinal, ended: pods::has_ended(pod), report })
+    }
+
+    /// Pods that the ledger has and the cluster does not.
+    fn missing(&self) -> Vec<String> {
+        let exists = |uid: &str| self.live.pods.iter().any(|pod| pod.uid().as_deref() == Some(uid));
+        let entries = self.ledger().entries.into_iter().filter(|it| !it.ended);
+        entries.map(|it| it.pod).filter(|uid| !exists(uid)).collect()
+    }
+
+    /// The server shows no connection that no pod knows, and all pods have said what they know.
+    fn is_quiet(&self) -> bool {
+        let Some(sight) = &self.sight else { return false };
+        let mut known: BTreeSet<i32> = BTreeSet::new();
+        for pod in self.live.pods.iter().filter(|pod| !pods::has_ended(pod)) {
+            let said = pod.uid().and_then(|uid| self.said.get(&uid)).and_then(server);
+            let Some((_, server)) = said else { return false };
+            known.extend(&server.backends);
+        }
+        sight.backends.iter().all(|it| known.contains(it))
+    }
+}
+
+/// Ordinals below this one may get a pod at any moment.
+///
+/// # Errors
+/// As [`Books::open`].
+pub fn coming(live: &Live) -> Result<u32, Problems> {
+    let ledger = live.ledger.as_ref().map(read).transpose().map_err(Problems::of_spec)?;
+    Ok(ledger.map_or(0, |ledger| ledger.replicas))
+}
+
+/// The only server's part of what a pod said.
+fn server(said: &Said) -> Option<(&control::Report, &control::ServerReport)> {
+    let Said::Report(report) = said else { return None };
+    Some((report, report.servers.get(SERVER)?))
+}
+
+fn replicas(set: &k8s_openapi::api::apps::v1::StatefulSet) -> u32 {
+    let asked = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    u32::try_from(asked).unwrap_or(0)
+}
+
+fn floor(settings: &ConfigMap) -> Option<u32> {
+    let text = settings.data.as_ref()?.get(crate::build::template::SETTINGS_FILE)?;
+    poolwright_settings::server_caps(text).get(SERVER).copied()
+}
+
+fn read(object: &ConfigMap) -> Result<Ledger, Problem> {
+    let text = object.data.as_ref().and_then(|data| data.get(KEY)).map_or("", String::as_str);
+    serde_yaml::from_str(text).map_err(|error| {
+        Problem::new(
+            format!("ConfigMap {}, key {KEY}", object.name_any()),
+            format!("a text that is no ledger ({error})"),
+            "what the operator wrote",
+            "put it back, or delete the ConfigMap: then pods that do not answer count as if each \
+             held all connections",
+        )
+    })
+}
+
+fn object(checked: &Validated, ledger: &Ledger) -> ConfigMap {
+    let text = serde_yaml::to_string(ledger).unwrap_or_default();
+    ConfigMap {
+        metadata: metadata::unowned(checked, names::ledger(&checked.name)),
+        data: Some([(KEY.to_owned(), text)].into()),
+        ..ConfigMap::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! What is read from the cluster and from pods, and what comes of it.
+
+use poolwright_settings::control::ServerReport;
+
+use super::*;
+use crate::{build::template, testing};
+
+const WISH: Wish = Wish { total: 50, floor: 16, replicas: 2 };
+
+fn two_pods() -> Live {
+    let mut live = testing::live(&[("workspaces-0", "h", true), ("workspaces-1", "h", true)]);
+    for (number, pod) in live.pods.iter_mut().enumerate() {
+        pod.metadata.uid = Some(format!("u{number}"));
+    }
+    let text = "servers: [{name: main, maxConnections: 16}]";
+    let data = Some([(template::SETTINGS_FILE.to_owned(), text.to_owned())].into());
+    live.settings = Some(ConfigMap { data, ..ConfigMap::default() });
+    live
+}
+
+fn report(max: u32, backends: &[i32], seen: Option<&[i32]>) -> Said {
+    let sight = seen.map(|seen| Sight { backends: seen.into(), ..Sight::default() });
+    let (open, backends) = (max, backends.into());
+    let server = ServerReport { max, open, floor: 16, backends, sight };
+    let servers = [(SERVER.to_owned(), server)].into();
+    Said::Report(Box::new(control::Report { process: "p".into(), servers, ..Default::default() }))
+}
+
+fn said(books: &mut Books<'_>, said: [Option<Said>; 2]) {
+    let pods = said.into_iter().enumerate();
+    books.said = pods.filter_map(|(number, it)| Some((format!("u{number}"), it?))).collect();
+    let sights = books.said.values().filter_map(|said| Some(server(said)?.1));
+    books.sight = sights.filter_map(|it| it.sight.clone()).next();
+}
+
+#[test]
+fn pods_share_what_there_is() {
+    let live = two_pods();
+    let mut books = Books::open(&live, WISH).unwrap();
+    said(&mut books, [Some(report(16, &[], None)), Some(report(16, &[], None))]);
+    let ledger = books.next();
+    assert_eq!(ledger.entries.iter().map(|it| it.granted).collect::<Vec<_>>(), [Some(25); 2]);
+    let stored = object(&testing::validated(), &ledger);
+    assert_eq!(read(&stored).unwrap(), ledger);
+    assert_eq!(stored.metadata.owner_references, None);
+}
+
+#[test]
+fn a_pod_of_a_version_that_knows_no_grants_keeps_what_its_file_says() {
+    let live = two_pods();
+    let mut books = Books::open(&live, WISH).unwrap();
+    said(&mut books, [Some(report(16, &[], None)), Some(Said::KnowsNone)]);
+    let ledger = books.next();
+    let held: Vec<_> = ledger.entries.iter().map(|it| (it.granted, it.held)).collect();
+    assert_eq!(held, [(Some(25), 25), (None, 16)]);
+}
+
+#[test]
+fn the_server_is_quiet_when_every_pod_has_said_whose_its_connections_are() {
+    let live = two_pods();
+    let mut books = Books::open(&live, WISH).unwrap();
+    let mut check = |first: Option<Said>, second: Option<Said>, expect: bool| {
+        said(&mut books, [first, second]);
+        assert_eq!(books.is_quiet(), expect, "{:?}", books.said);
+    };
+    let looked = || Some(report(2, &[1, 2], Some(&[1, 2, 3])));
+    check(looked(), Some(report(1, &[3], None)), true);
+    check(looked(), Some(report(1, &[4], None)), false);
+    check(looked(), None, false);
+    check(looked(), Some(Said::KnowsNone), false);
+    check(Some(report(2, &[1, 2], None)), Some(report(1, &[3], None)), false);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_named() {
+    let data = Some([(KEY.to_owned(), "nonsense".to_owned())].into());
+    let mut live = two_pods();
+    let mut ledger = ConfigMap { data, ..ConfigMap::default() };
+    ledger.metadata.name = Some("workspaces-ledger".into());
+    live.ledger = Some(ledger);
+    let problems = Books::open(&live, WISH).err().expect("it is no ledger");
+    let text = problems.spec[0].to_string();
+    assert!(text.contains("ConfigMap workspaces-ledger, key ledger.yaml"), "{text}");
+    assert_eq!(
+        live.obstacle("u1").map(|it| matches!(it, crate::live::Obstacle::Foreign(_))),
+        Some(true)
+    );
+}
+
+#[test]
+fn what_is_awaited_is_told_apart() {
+    let live = two_pods();
+    let mut books = Books::open(&live, WISH).unwrap();
+    said(&mut books, [Some(report(16, &[], None)), Some(report(16, &[], None))]);
+    let settled = books.next();
+    let progress = |ledger: Ledger, wish| {
+        let stored = Some((ConfigMap::default(), ledger));
+        let books = Books { stored, wish, ..Books::open(&live, wish).unwrap() };
+        (books.shares(true).progress, books.shares(false).progress)
+    };
+    assert_eq!(progress(settled.clone(), WISH), (Progress::Moved, Progress::Settled));
+    let mut ended = settled.clone();
+    ended.entries[0].ended = true;
+    assert_eq!(progress(ended, WISH).1, Progress::Lagging);
+    let mut busy = settled.clone();
+    busy.entries[0].held = 50;
+    assert_eq!(progress(busy, WISH).1, Progress::Awaited);
+    let lower = Wish { floor: 9, ..WISH };
+    assert_eq!(progress(settled.clone(), lower).1, Progress::Lagging, "volumes are not there yet");
+    let more = Wish { replicas: 3, ..WISH };
+    assert_eq!(progress(settled.clone(), more).1, Progress::Lagging);
+    let stored = Some((ConfigMap::default(), settled));
+    let held_back = Books { stored, wish: more, ..Books::open(&live, more).unwrap() }.shares(false);
+    let text = held_back.held_back.expect("a third pod waits");
+    assert_eq!(
+        text,
+        "2 pods until there is room for the next one: of 50 connections 50 may be open"
+    );
+}

@@ -1,0 +1,109 @@
+//! What each pod may hold follows the pods that there are, and changes of mind about them: all of it
+//! under load, and never more connections than the server can give.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use poolwright_tests::kube::command::{number, text};
+use poolwright_tests::kube::counters;
+use poolwright_tests::kube::processes;
+use poolwright_tests::kube::stage::Stage;
+use poolwright_tests::kube::traffic::Traffic;
+use poolwright_tests::kube::wait::{eventually, seconds};
+use serde_json::json;
+
+on_stage! {
+    pods_share_what_there_is_and_shrink_before_another_comes 50: shares_follow_pods;
+    maxreplicas_and_the_budget_change_under_load 50: changes_of_mind;
+    a_pooler_that_was_killed_begins_with_its_floor 50: killed_pooler;
+}
+
+const NAME: &str = "workspaces";
+const MAX: &str = "poolwright_server_connections_max";
+
+async fn load(stage: &Stage) -> Result<Traffic> {
+    Traffic::start(stage, NAME, 40, Duration::from_millis(5)).await
+}
+
+/// Waits until each of so many ready pods may hold so many connections; how long that took.
+async fn each_may_hold(stage: &Stage, pods: usize, connections: f64) -> Result<Duration> {
+    let begun = Instant::now();
+    let what = format!("each of {pods} pods may hold {connections}");
+    eventually(&what, seconds(240), async || {
+        let mut held = Vec::new();
+        for pod in stage.pods(NAME).await? {
+            held.push(counters::read(text(&pod, "/status/podIP"), MAX).await?);
+        }
+        ensure!(held == vec![connections; pods], "they may hold {held:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    stage.ready(NAME).await?;
+    let took = begun.elapsed();
+    println!("    {what}: {:.1} s", took.as_secs_f64());
+    Ok(took)
+}
+
+async fn scale(stage: &Stage, replicas: u32) -> Result<()> {
+    let command = format!("scale poolercluster/{NAME} --replicas {replicas}");
+    stage.namespace.kubectl(&command).await.map(drop)
+}
+
+async fn change(stage: &Stage, spec: serde_json::Value) -> Result<()> {
+    let changes = json!({ "spec": spec });
+    stage.namespace.patch(&format!("poolercluster/{NAME}"), &changes).await.map(drop)
+}
+
+async fn shares_follow_pods(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 1, "maxReplicas": 3}})).await?;
+    each_may_hold(stage, 1, 50.0).await?;
+    let traffic = load(stage).await?;
+    scale(stage, 3).await?;
+    each_may_hold(stage, 3, 16.0).await?;
+    traffic.goes_on().await?;
+    scale(stage, 2).await?;
+    each_may_hold(stage, 2, 25.0).await?;
+    let sizing = stage.pooler_cluster(NAME).await?;
+    let told = ["floor", "perPod"].map(|it| number(&sizing, &format!("/status/sizing/{it}")));
+    ensure!(told == [16, 25], "the status says {told:?}");
+    traffic.goes_on().await?;
+    traffic.stop().await?.is_clean()
+}
+
+async fn changes_of_mind(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 2, "maxReplicas": 2}})).await?;
+    each_may_hold(stage, 2, 25.0).await?;
+    let traffic = load(stage).await?;
+    // The volumes of the pods that run have to say less before another pod may start.
+    change(stage, json!({"maxReplicas": 4, "replicas": 3})).await?;
+    each_may_hold(stage, 3, 16.0).await?;
+    let budget = &stage.server().spec()["budget"];
+    let reserve = budget["reserve"].as_i64().unwrap_or_default() + 10;
+    change(stage, json!({"server": {"budget": {"reserve": reserve}}})).await?;
+    each_may_hold(stage, 3, 13.0).await?;
+    let sql = "SELECT count(*) FROM pg_stat_activity JOIN pg_roles ON rolname = usename \
+               WHERE NOT rolsuper";
+    eventually("no more than 40 connections are open", seconds(30), async || {
+        let open: u32 = stage.server().psql("postgres", sql).await?.trim().parse()?;
+        Ok((open <= 40).then_some(()))
+    })
+    .await?;
+    traffic.goes_on().await?;
+    traffic.stop().await?.is_clean()
+}
+
+/// It comes back with its floor, and gets more when the server was seen to have nothing of the one
+/// before it.
+async fn killed_pooler(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 2, "maxReplicas": 3}})).await?;
+    each_may_hold(stage, 2, 25.0).await?;
+    let uid = text(&stage.pods(NAME).await?[0], "/metadata/uid").to_owned();
+    processes::signal(processes::of_pod(&uid, "poolwright-pool")?, "KILL")?;
+    eventually("the pooler was started again", seconds(60), async || {
+        let restarts = stage.identities(NAME).await?.iter().map(|(_, count)| count).sum::<i64>();
+        Ok((restarts == 1).then_some(()))
+    })
+    .await?;
+    each_may_hold(stage, 2, 25.0).await?;
+    stage.server().refused_nobody()
+}
