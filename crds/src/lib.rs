@@ -26,4 +26,4 @@ pub use spec::{
     Endpoints, PerDatabase, PerTenant, PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile,
     SecretRef, Server, Sizing, Tenants, Tls, TlsMode, Upgrade, UserSource,
 };
-pub use status::{PoolerClusterStatus, SizingStatus};
+pub use status::{PoolerClusterStatus, ServerStatus, SizingStatus};

@@ -37,7 +37,8 @@ pub fn name() -> Rule {
 
 pub fn connections_per_pod() -> Rule {
     numbers(
-        "self.server.budget.maxConnections - self.server.budget.reserve >= self.maxReplicas",
+        "!has(self.server.budget.maxConnections) || \
+         self.server.budget.maxConnections - self.server.budget.reserve >= self.maxReplicas",
         "expected maxConnections - reserve to be at least maxReplicas, so that each pod has a \
          connection: raise the budget or lower maxReplicas",
     )

@@ -218,9 +218,11 @@ pub struct CaSecretRef {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
-    /// The server's max_connections.
+    /// The server's max_connections. Left out: what the pods see there, without what Postgres reserves
+    /// for superusers; until one has seen it, each pod holds one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100000))]
-    pub max_connections: i32,
+    pub max_connections: Option<i32>,
     /// Connections that are kept for others: superusers, migrations, backups. What is left is
     /// the budget.
     #[serde(default = "defaults::budget_reserve")]

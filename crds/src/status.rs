@@ -32,6 +32,9 @@ pub struct PoolerClusterStatus {
     /// The image that they are made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The server, as a pod saw it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerStatus>,
     /// How the sizes came about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizing: Option<SizingStatus>,
@@ -58,6 +61,19 @@ pub struct SizingStatus {
     pub granted_of_budget: String,
     /// The sum with its numbers.
     pub formula: String,
+}
+
+/// A server's settings, by PostgreSQL's names.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStatus {
+    pub max_connections: i64,
+    pub superuser_reserved_connections: i64,
+    /// 0 before PostgreSQL 16.
+    pub reserved_connections: i64,
+    /// Its `server_version_num`: 170004.
+    pub version: i64,
+    pub in_recovery: bool,
 }
 
 fn conditions(_: &mut SchemaGenerator) -> Schema {

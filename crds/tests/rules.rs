@@ -223,6 +223,11 @@ fn the_budget_and_max_replicas_of_a_living_object_may_go_either_way() {
 }
 
 #[test]
+fn the_servers_connections_need_not_be_known() {
+    accepted(&with("/spec/server/budget", json!({"reserve": 3})), None);
+}
+
+#[test]
 fn an_autoscaler_may_write_any_replicas() {
     accepted(&with("/spec/replicas", json!(1000)), Some(&good()));
 }

@@ -16,6 +16,7 @@ use poolwright_budget::{
     Entry, Ledger,
     grants::{self, File, Report, Set, View},
 };
+use poolwright_crds::ServerStatus;
 use poolwright_settings::{
     Problem,
     control::{self, Sight},
@@ -74,16 +75,28 @@ impl<'a> Books<'a> {
         self.stored.as_ref().map(|(_, ledger)| ledger.clone()).unwrap_or_default()
     }
 
-    /// Has all pods report, and one of them look at the server where somebody may have left
-    /// connections there.
-    pub async fn survey(&mut self, channel: &Channel, departures: &Departures) {
+    /// Has all pods report, and one of them look at the server where that is `wanted`, or somebody
+    /// may have left connections there.
+    pub async fn survey(&mut self, channel: &Channel, wanted: bool, departures: &Departures) {
         let missing = self.missing();
-        let look = !missing.is_empty() || self.ledger().entries.iter().any(|it| it.ended);
+        let look = wanted || !missing.is_empty() || self.ledger().entries.iter().any(|it| it.ended);
         self.said = channel.reports(&self.live.pods, look).await;
         let sights = self.said.values().filter_map(|said| Some(server(said)?.1));
         self.sight = sights.filter_map(|it| it.sight.clone()).next();
         let missing: Vec<_> = missing.iter().map(String::as_str).collect();
         self.gone = departures.ended(&missing, self.is_quiet(), Instant::now());
+    }
+
+    /// The server, if a pod has just looked at it.
+    pub fn server(&self) -> Option<ServerStatus> {
+        let sight = self.sight.as_ref()?;
+        Some(ServerStatus {
+            max_connections: sight.max_connections.into(),
+            superuser_reserved_connections: sight.superuser_reserved_connections.into(),
+            reserved_connections: sight.reserved_connections.into(),
+            version: sight.version.into(),
+            in_recovery: sight.in_recovery,
+        })
     }
 
     /// Tells the pods what was granted, as far as they do not know.

@@ -9,7 +9,7 @@ use std::{
 
 use kube::{Client, ResourceExt, runtime::controller::Action};
 use poolwright_budget::{Ledger, Plan};
-use poolwright_crds::{PoolerCluster, Reconcile};
+use poolwright_crds::{PoolerCluster, Reconcile, ServerStatus};
 
 use crate::{
     apply::{self, Applied, Writer},
@@ -55,6 +55,9 @@ const UNTOLD: Duration = Duration::from_secs(5);
 /// What goes on for long is looked at less often, since watches tell of what changes.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// A server whose size is not declared is looked at once in this time at most.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// What every reconcile shares.
 pub struct Context {
     pub client: Client,
@@ -70,6 +73,8 @@ pub struct Context {
     ahead: Mutex<HashMap<String, u64>>,
     /// The certificate that every pod showed while an authority changes, in PEM, by uid.
     shown: Mutex<HashMap<String, String>>,
+    /// When a server was looked at, by uid.
+    looked: Mutex<HashMap<String, Instant>>,
     reporter: status::Reporter,
 }
 
@@ -97,6 +102,7 @@ impl Context {
             retries,
             ahead,
             shown,
+            looked: Mutex::default(),
             reporter,
         }
     }
@@ -121,6 +127,18 @@ impl Context {
             Some(generation) => drop(ahead.insert(uid, generation)),
             None => drop(ahead.remove(&uid)),
         }
+    }
+
+    /// Whether the server of a PoolerCluster was not looked at lately.
+    fn may_look(&self, uid: &str) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        looked.retain(|_, since| now.duration_since(*since) < LOOK_EVERY);
+        !looked.contains_key(uid)
+    }
+
+    fn note_look(&self, uid: String) {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, Instant::now());
     }
 
     fn shown(&self, uid: &str) -> Option<String> {
@@ -195,6 +213,10 @@ pub struct Prepared {
     pub wanted: u32,
     pub roll: Roll,
     pub shares: Shares,
+    /// The server as it was seen; `None`: never, or nobody needs to know.
+    pub server: Option<ServerStatus>,
+    /// Whether the budget waits for the server to be seen.
+    pub asks_server: bool,
     pub upgrade: State,
     /// The version whose template the pods have, and their image.
     pub version: String,
@@ -326,7 +348,12 @@ async fn act(
     let mut told = None;
     let carried_out = async {
         let mut books = Books::open(&read.live, wish(&plan, &prepared.roll))?;
-        books.survey(&channel, &context.departures).await;
+        let look = checked.asks_server && context.may_look(&uid);
+        books.survey(&channel, look, &context.departures).await;
+        if let Some(server) = books.server() {
+            context.note_look(uid.clone());
+            prepared.server = Some(server);
+        }
         books.post(&writer, &checked).await?;
         let around = (&context.claim.home, context.ahead(&uid));
         let ready = (&checked, &plan, template);
@@ -415,6 +442,8 @@ fn prepare(read: &Dereferenced, image: &str) -> Result<Ready, Blocked> {
         image: template.made.image(&checked).to_owned(),
         roll,
         shares: Shares::default(),
+        server: read.cluster.status.as_ref().and_then(|status| status.server),
+        asks_server: checked.asks_server,
     };
     Ok(Ready { checked, plan, template, prepared })
 }
@@ -473,6 +502,9 @@ fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
         Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Awaited => SOON,
         Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Lagging => {
             patiently(UNTOLD)
+        }
+        Outcome::Applied(_, prepared, ..) if prepared.asks_server && prepared.server.is_none() => {
+            UNTOLD
         }
         Outcome::Applied(_, prepared, ..) if waits(prepared) => UNDER_WAY,
         Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,

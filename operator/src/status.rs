@@ -14,7 +14,7 @@ use kube::{
     runtime::events::Recorder,
 };
 use poolwright_budget::Plan;
-use poolwright_crds::{PoolerCluster, PoolerClusterStatus, SizingStatus};
+use poolwright_crds::{PoolerCluster, PoolerClusterStatus, ServerStatus, SizingStatus};
 use serde_json::json;
 
 use crate::{
@@ -142,6 +142,7 @@ fn compute(
         selector: names::selector_text(&cluster.name_any()),
         version: made(outcome, |it| &it.version).or(last.version),
         image: made(outcome, |it| &it.image).or(last.image),
+        server: seen(outcome).or(last.server),
         sizing: sized(outcome).or(last.sizing),
     }
 }
@@ -171,6 +172,11 @@ fn wanted(cluster: &PoolerCluster) -> i32 {
 
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn seen(outcome: &Outcome) -> Option<ServerStatus> {
+    let Outcome::Applied(_, prepared, ..) = outcome else { return None };
+    prepared.server
 }
 
 fn sized(outcome: &Outcome) -> Option<SizingStatus> {

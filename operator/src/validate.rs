@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
 use poolwright_crds::{
-    NetworkPolicy, Pods, PoolMode, PoolerClusterSpec, Service, TlsMode, Upgrade,
+    NetworkPolicy, Pods, PoolMode, PoolerCluster, PoolerClusterSpec, Service, TlsMode, Upgrade,
 };
 use poolwright_settings::{Problem, Span};
 
@@ -43,6 +43,8 @@ pub struct Validated {
     pub ca: Option<Vec<u8>>,
     /// Connections that the server can give.
     pub budget: u32,
+    /// The budget is as pods see the server.
+    pub asks_server: bool,
     pub ratio: Ratio,
     pub bounds: Bounds,
     pub pool: Pool,
@@ -130,7 +132,8 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         host,
         port,
         tls: spec.server.tls.mode,
-        budget: budget(spec, found),
+        asks_server: spec.server.budget.max_connections.is_none(),
+        budget: budget(&read.cluster, found),
         ratio: ratio(spec, found),
         bounds: bounds(spec, found),
         pool: pool(spec, found),
@@ -181,15 +184,27 @@ fn writer(text: &str, found: &mut Vec<Problem>) -> (String, u16) {
     (host.trim_matches(['[', ']']).to_owned(), port)
 }
 
-fn budget(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> u32 {
-    let budget = &spec.server.budget;
-    let left = whole(budget.max_connections.saturating_sub(budget.reserve));
-    let pods = spec.max_replicas;
+/// What the server can give, as the user says or pods saw; one connection for each pod until then.
+fn budget(cluster: &PoolerCluster, found: &mut Vec<Problem>) -> u32 {
+    let (pods, budget) = (cluster.spec.max_replicas, &cluster.spec.server.budget);
+    let seen = cluster.status.as_ref().and_then(|status| status.server);
+    let (sum, left) = match (budget.max_connections, seen) {
+        (Some(most), _) => {
+            let sum = format!("{most} - {}", budget.reserve);
+            (sum, i64::from(most) - i64::from(budget.reserve))
+        }
+        (None, Some(seen)) => {
+            let reserved = seen.superuser_reserved_connections + seen.reserved_connections;
+            let sum = format!("{} - {reserved} - {}", seen.max_connections, budget.reserve);
+            (sum, seen.max_connections - reserved - i64::from(budget.reserve))
+        }
+        (None, None) => return whole(pods).max(1),
+    };
+    let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
     if left < whole(pods).max(1) {
-        let sum = format!("{} - {} = {left}", budget.max_connections, budget.reserve);
         let expected = format!("at least one connection for each of maxReplicas {pods} pods");
         let remedy = "raise the budget or lower maxReplicas";
-        found.push(Problem::new("spec.server.budget", sum, expected, remedy));
+        found.push(Problem::new("spec.server.budget", format!("{sum} = {left}"), expected, remedy));
     }
     left
 }
@@ -246,7 +261,7 @@ fn duration(path: &str, text: &str, found: &mut Vec<Problem>) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use poolwright_crds::Tenants;
+    use poolwright_crds::{PoolerClusterStatus, ServerStatus, Tenants};
 
     use super::*;
     use crate::{census::Uncounted, testing};
@@ -278,6 +293,26 @@ mod tests {
         assert_eq!(tenants.collect::<Vec<_>>(), [("cloud_01", 10), ("cloud_02", 10)]);
         assert_eq!(checked.users.len(), 2);
         assert_eq!(checked.image, None);
+    }
+
+    #[test]
+    fn a_budget_that_is_not_declared_is_what_pods_saw() {
+        let mut read = testing::dereferenced();
+        read.cluster.spec.server.budget.max_connections = None;
+        let checked = validate(&read, "poolwright:1").unwrap();
+        assert_eq!((checked.budget, checked.asks_server), (3, true), "one for each of 3 pods");
+        let server = ServerStatus {
+            max_connections: 100,
+            superuser_reserved_connections: 3,
+            reserved_connections: 5,
+            ..ServerStatus::default()
+        };
+        let status = PoolerClusterStatus { server: Some(server), ..PoolerClusterStatus::default() };
+        read.cluster.status = Some(status);
+        assert_eq!(validate(&read, "poolwright:1").unwrap().budget, 100 - 8 - 22);
+        read.cluster.spec.server.budget.reserve = 90;
+        let problems = validate(&read, "poolwright:1").unwrap_err();
+        says(&problems.spec, "spec.server.budget: found 100 - 8 - 90 = 2");
     }
 
     #[test]

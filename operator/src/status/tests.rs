@@ -29,6 +29,8 @@ fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
         version: "0.1.0".into(),
         image: "poolwright:1".into(),
         shares: Shares { floor: plan.per_pod, per_pod: plan.per_pod, ..Shares::default() },
+        server: None,
+        asks_server: checked.asks_server,
     };
     Outcome::Applied(plan, Box::new(prepared), applied, told)
 }
@@ -44,6 +46,13 @@ fn told(rejected: &[&str], silent: &[&str]) -> Outcome {
 
 fn settled() -> Outcome {
     applied_with(&testing::validated(), Phase::Settled, 2)
+}
+
+#[test]
+fn a_budget_that_nobody_has_seen_yet_is_unknown() {
+    let checked = Validated { asks_server: true, ..testing::validated() };
+    let outcome = applied_with(&checked, Phase::Settled, 2);
+    check(&after(None, &outcome, 1), &[("BudgetSatisfied", "Unknown", "ServerNotSeen")]);
 }
 
 fn missing_secret() -> Outcome {

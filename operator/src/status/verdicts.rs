@@ -54,7 +54,7 @@ pub fn paused() -> Verdict {
 }
 
 fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
-    let Prepared { asked, wanted, roll, upgrade, version, image: _, shares } = prepared;
+    let Prepared { asked, wanted, roll, upgrade, version, image: _, shares, .. } = prepared;
     let mut progress = progress(&roll.phase, *wanted);
     if let Some(held_back) = &shares.held_back {
         progress.2 += &format!("; {held_back}");
@@ -64,7 +64,7 @@ fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
         None => going(progress),
     };
     verdicts.extend([
-        budget(plan),
+        budget(plan, prepared),
         Verdict::new(TENANTS, true, "Counted", format!("{} tenants", plan.tenants)),
         Verdict::new(CREDENTIALS, true, "Found", ""),
         replicas(*asked, *wanted),
@@ -144,7 +144,11 @@ fn progress(phase: &Phase, wanted: u32) -> (bool, &'static str, String) {
     }
 }
 
-fn budget(plan: &Plan) -> Verdict {
+fn budget(plan: &Plan, prepared: &Prepared) -> Verdict {
+    if prepared.asks_server && prepared.server.is_none() {
+        let message = "no pod has seen the server yet: until then each holds one connection";
+        return unknown(BUDGET, "ServerNotSeen", message);
+    }
     match plan.missing() {
         0 => Verdict::new(BUDGET, true, "WithinBudget", plan.formula.clone()),
         missing => {
@@ -276,6 +280,7 @@ fn known(reason: &str) -> &'static str {
     let all = [
         "WithinBudget",
         "OverBudget",
+        "ServerNotSeen",
         "Counted",
         "Counting",
         "TenantsUnknown",

@@ -15,6 +15,7 @@ use serde_json::json;
 on_stage! {
     pods_share_what_there_is_and_shrink_before_another_comes 50: shares_follow_pods;
     maxreplicas_and_the_budget_change_under_load 50: changes_of_mind;
+    a_budget_that_is_not_declared_is_what_pods_see 50: undeclared;
     a_pooler_that_was_killed_begins_with_its_floor 50: killed_pooler;
 }
 
@@ -90,6 +91,21 @@ async fn changes_of_mind(stage: &Stage) -> Result<()> {
     .await?;
     traffic.goes_on().await?;
     traffic.stop().await?.is_clean()
+}
+
+async fn undeclared(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 2, "maxReplicas": 2}})).await?;
+    each_may_hold(stage, 2, 25.0).await?;
+    // Of the reserve, Postgres keeps all but one connection itself.
+    change(stage, json!({"server": {"budget": {"maxConnections": null, "reserve": 11}}})).await?;
+    each_may_hold(stage, 2, 20.0).await?;
+    let declared = &stage.server().spec()["budget"];
+    let seen = stage.pooler_cluster(NAME).await?;
+    let most = number(&seen, "/status/server/maxConnections");
+    ensure!(declared["maxConnections"] == most, "{declared} and {}", seen["status"]["server"]);
+    let satisfied = stage.condition(NAME, "BudgetSatisfied", "False").await?;
+    println!("    {}", text(&satisfied, "/message"));
+    Ok(())
 }
 
 /// It comes back with its floor, and gets more when the server was seen to have nothing of the one
