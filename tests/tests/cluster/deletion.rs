@@ -22,10 +22,14 @@ const DRAIN: u64 = 5;
 /// Five times what a pod may take at the utmost: its drain and half a minute beyond.
 const LIMIT: Duration = seconds(5 * (DRAIN + 30));
 
-/// What stays in a namespace when a PoolerCluster has gone: what Kubernetes puts into each, and the
-/// user's own.
-const THE_USERS: [&str; 3] =
-    ["configmap/kube-root-ca.crt", "secret/users", "serviceaccount/default"];
+/// What stays in a namespace when a PoolerCluster has gone: what Kubernetes puts into each, the
+/// ledger, which the next one of that name counts on, and the user's own.
+const THE_USERS: [&str; 4] = [
+    "configmap/kube-root-ca.crt",
+    "configmap/workspaces-ledger",
+    "secret/users",
+    "serviceaccount/default",
+];
 /// What an operator leaves in its own namespace: the Lease of its elections, which no manifest names.
 const THE_OPERATORS: [&str; 3] = [
     "configmap/kube-root-ca.crt",
