@@ -3,10 +3,10 @@
 //!
 //! Reading order: [`election`] (who acts), [`claim`] (which install), [`controller`] (what wakes
 //! a reconcile), [`reconcile`] (the steps in their order), then the steps: [`dereference`],
-//! [`validate`], [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`build`], [`apply`], [`push`],
-//! [`status`].
+//! [`validate`], [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`books`] (with [`grants`] and
+//! [`departures`]), [`build`], [`apply`], [`push`], [`status`].
 //! Only the first (with [`census`], which counts tenants), [`turns`], [`apply`] and [`status`]
-//! hold a client; [`push`] speaks to pods.
+//! hold a client; [`push`] and [`grants`] speak to pods.
 
 #![forbid(unsafe_code)]
 
