@@ -29,7 +29,6 @@ use crate::{
     grants::{Channel, Said},
     live::Live,
     names, pods,
-    reconcile::{Progress, Shares},
     validate::{Problems, Validated},
 };
 
@@ -44,6 +43,30 @@ pub struct Wish {
     pub floor: u32,
     /// Pods that shall run.
     pub replicas: u32,
+}
+
+/// How far the pods' shares are from what they shall be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// Connections with which a pod begins.
+    pub floor: u32,
+    /// Connections that every pod may hold.
+    pub per_pod: u32,
+    /// Why fewer pods may run for now than shall.
+    pub held_back: Option<String>,
+    pub progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    #[default]
+    Settled,
+    /// Something was written down that is to be acted on.
+    Moved,
+    /// Pods have yet to close connections beyond what they were granted.
+    Awaited,
+    /// Something takes its time: a pod's start, a volume, the proof that a process is gone.
+    Lagging,
 }
 
 /// The ledger, open for changes.

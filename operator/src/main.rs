@@ -2,7 +2,7 @@
 //! and never dials Postgres.
 //!
 //! Reading order: [`election`] (who acts), [`claim`] (which install), [`controller`] (what wakes
-//! a reconcile), [`reconcile`] (the steps in their order), then the steps: [`dereference`],
+//! a reconcile), [`reconcile`] (the steps in their order; with [`outcome`] and [`memory`]), then the steps: [`dereference`],
 //! [`validate`], [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`books`] (with [`grants`] and
 //! [`departures`]), [`build`], [`apply`], [`push`], [`status`].
 //! Only the first (with [`census`], which counts tenants), [`turns`], [`apply`] and [`status`]
@@ -29,8 +29,10 @@ mod hash;
 mod health;
 mod home;
 mod live;
+mod memory;
 mod metrics;
 mod names;
+mod outcome;
 mod pods;
 mod push;
 mod reconcile;

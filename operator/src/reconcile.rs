@@ -2,19 +2,18 @@
 //! PoolerCluster that cannot be served is said so, and what runs for it goes on unchanged.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use kube::{Client, ResourceExt, runtime::controller::Action};
 use poolwright_budget::{Ledger, Plan};
-use poolwright_crds::{PoolerCluster, Reconcile, ServerStatus};
+use poolwright_crds::{PoolerCluster, Reconcile};
 
 use crate::{
-    apply::{self, Applied, Writer},
+    apply::{self, Writer},
     authority::{Certificates, certificates},
-    books::{self, Books, Wish},
+    books::{self, Books, Shares, Wish},
     build::{self, Extent, Objects, Template},
     census::Census,
     certificate::Identity,
@@ -24,13 +23,16 @@ use crate::{
     dereference::{self, Dereferenced, dereference},
     election::Term,
     home::Home,
-    live::{Live, Obstacle},
+    live::Live,
+    memory::Memory,
     metrics::Metrics,
-    names, pods,
+    names,
+    outcome::{AT_REST, BLOCKED, Blocked, Outcome, Prepared, has_no_turn, next_look, unready_for},
+    pods,
     push::{Channel, Told},
     retry::{Retries, jittered},
     rights::Denied,
-    roll::{self, Phase, Roll},
+    roll::{self, Roll},
     size::size,
     status,
     turns::Turns,
@@ -42,22 +44,6 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(60);
 /// Tries in a row where somebody changes objects between reading and writing them.
 const TRIES: u32 = 3;
-/// Looked at again though nothing was seen to change: at rest, under way, and blocked.
-const AT_REST: Duration = Duration::from_secs(600);
-const UNDER_WAY: Duration = Duration::from_secs(15);
-const BLOCKED: Duration = Duration::from_secs(30);
-/// Once it was said that an upgrade begins, or written down what pods shall hold.
-const AT_ONCE: Duration = Duration::from_millis(200);
-/// While pods come to what they were granted.
-const SOON: Duration = Duration::from_secs(1);
-/// And while a pod has not taken its settings over, or something else takes its time.
-const UNTOLD: Duration = Duration::from_secs(5);
-/// What goes on for long is looked at less often, since watches tell of what changes.
-const LONGEST: Duration = Duration::from_secs(300);
-
-/// A server whose size is not declared is looked at once in this time at most.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-
 /// What every reconcile shares.
 pub struct Context {
     pub client: Client,
@@ -69,12 +55,7 @@ pub struct Context {
     term: Term,
     turns: Turns,
     retries: Retries,
-    /// Generations that pods were found ahead by, by uid of the PoolerCluster.
-    ahead: Mutex<HashMap<String, u64>>,
-    /// The certificate that every pod showed while an authority changes, in PEM, by uid.
-    shown: Mutex<HashMap<String, String>>,
-    /// When a server was looked at, by uid.
-    looked: Mutex<HashMap<String, Instant>>,
+    memory: Memory,
     reporter: status::Reporter,
 }
 
@@ -89,7 +70,6 @@ impl Context {
         census: Census,
     ) -> Context {
         let reporter = status::Reporter::new(client.clone(), Arc::clone(&metrics), term.clone());
-        let (retries, ahead, shown) = (Retries::default(), Mutex::default(), Mutex::default());
         Context {
             client,
             image,
@@ -99,10 +79,8 @@ impl Context {
             departures: Arc::default(),
             term,
             turns,
-            retries,
-            ahead,
-            shown,
-            looked: Mutex::default(),
+            retries: Retries::default(),
+            memory: Memory::default(),
             reporter,
         }
     }
@@ -114,43 +92,6 @@ impl Context {
             *upgrade = before.map_or(State::Turn, |behind| State::Waiting { behind });
         }
         Ok(())
-    }
-
-    fn ahead(&self, uid: &str) -> u64 {
-        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        ahead.get(uid).copied().unwrap_or(0)
-    }
-
-    fn note_ahead(&self, uid: String, generation: Option<u64>) {
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        match generation {
-            Some(generation) => drop(ahead.insert(uid, generation)),
-            None => drop(ahead.remove(&uid)),
-        }
-    }
-
-    /// Whether the server of a PoolerCluster was not looked at lately.
-    fn may_look(&self, uid: &str) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        looked.retain(|_, since| now.duration_since(*since) < LOOK_EVERY);
-        !looked.contains_key(uid)
-    }
-
-    fn note_look(&self, uid: String) {
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, Instant::now());
-    }
-
-    fn shown(&self, uid: &str) -> Option<String> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
-    }
-
-    fn note_shown(&self, uid: String, certificate: Option<String>) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        match certificate {
-            Some(certificate) => drop(shown.insert(uid, certificate)),
-            None => drop(shown.remove(&uid)),
-        }
     }
 }
 
@@ -184,67 +125,6 @@ impl Error {
             _ => None,
         }
     }
-}
-
-/// What a reconcile came to, for the status.
-pub enum Outcome {
-    /// The user wants nothing changed.
-    Paused,
-    Blocked(Blocked),
-    Applied(Plan, Box<Prepared>, Applied, Told),
-    /// The operator lacks a right, and what pods had been told by then.
-    Denied(Denied, Option<Told>),
-    /// The API server refused or did not answer, and what pods had been told by then.
-    Failed(String, Option<Told>),
-}
-
-/// Why nothing was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Blocked {
-    Problems(Problems),
-    Obstacle(Obstacle),
-}
-
-/// What was planned for the pods.
-pub struct Prepared {
-    /// Pods asked for.
-    pub asked: u32,
-    /// Pods that shall run: no more than maxReplicas.
-    pub wanted: u32,
-    pub roll: Roll,
-    pub shares: Shares,
-    /// The server as it was seen; `None`: never, or nobody needs to know.
-    pub server: Option<ServerStatus>,
-    /// Whether the budget waits for the server to be seen.
-    pub asks_server: bool,
-    pub upgrade: State,
-    /// The version whose template the pods have, and their image.
-    pub version: String,
-    pub image: String,
-}
-
-/// How far the pods' shares are from what they shall be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shares {
-    /// Connections with which a pod begins.
-    pub floor: u32,
-    /// Connections that every pod may hold.
-    pub per_pod: u32,
-    /// Why fewer pods may run for now than shall.
-    pub held_back: Option<String>,
-    pub progress: Progress,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Progress {
-    #[default]
-    Settled,
-    /// Something was written down that is to be acted on.
-    Moved,
-    /// Pods have yet to close connections beyond what they were granted.
-    Awaited,
-    /// Something takes its time: a pod's start, a volume, the proof that a process is gone.
-    Lagging,
 }
 
 pub async fn reconcile(
@@ -341,28 +221,28 @@ async fn act(
     let Ready { checked, plan, template, mut prepared } = ready;
     context.take_turn(&read.cluster, &mut prepared.upgrade).await?;
     let uid = read.cluster.uid().unwrap_or_default();
-    let shown = context.shown(&uid);
+    let shown = context.memory.shown(&uid);
     let (certificates, channel) = channel(&checked, read, shown.as_deref())?;
     let Context { client, metrics, term, .. } = context;
     let writer = Writer { client, namespace: &checked.namespace, metrics, term };
     let mut told = None;
     let carried_out = async {
         let mut books = Books::open(&read.live, wish(&plan, &prepared.roll))?;
-        let look = checked.asks_server && context.may_look(&uid);
+        let look = checked.asks_server && context.memory.may_look(&uid);
         books.survey(&channel, look, &context.departures).await;
         if let Some(server) = books.server() {
-            context.note_look(uid.clone());
+            context.memory.note_look(uid.clone());
             prepared.server = Some(server);
         }
         books.post(&writer, &checked).await?;
-        let around = (&context.claim.home, context.ahead(&uid));
+        let around = (&context.claim.home, context.memory.ahead(&uid));
         let ready = (&checked, &plan, template);
         let objects = objects(read, ready, &prepared, &books.ledger(), around)?;
         apply::volumes(&writer, &certificates, &objects, &read.live).await?;
         let mut now = channel.push(&read.live.pods, &objects.push()).await;
         now.is_awaited = certificates.is_changing;
-        context.note_ahead(uid.clone(), now.ahead);
-        context.note_shown(uid.clone(), current(&certificates, &now, &read.live));
+        context.memory.note_ahead(uid.clone(), now.ahead);
+        context.memory.note_shown(uid.clone(), current(&certificates, &now, &read.live));
         told = Some(now);
         let delete = prepared.roll.delete.as_ref();
         let applied = apply::apply(&writer, objects, &read.live, delete).await?;
@@ -493,56 +373,8 @@ fn current(certificates: &Certificates, told: &Told, live: &Live) -> Option<Stri
     is_last.then(|| Identity::of(&certificates.control).certificate)
 }
 
-fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
-    let patiently = |at_first: Duration| (unready_for / 2).clamp(at_first, LONGEST);
-    match outcome {
-        Outcome::Applied(_, prepared, ..) if prepared.upgrade == State::Turn => AT_ONCE,
-        Outcome::Applied(_, _, _, told) if told.applied < told.pods || told.is_awaited => UNTOLD,
-        Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Moved => AT_ONCE,
-        Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Awaited => SOON,
-        Outcome::Applied(_, prepared, ..) if prepared.shares.progress == Progress::Lagging => {
-            patiently(UNTOLD)
-        }
-        Outcome::Applied(_, prepared, ..) if prepared.asks_server && prepared.server.is_none() => {
-            UNTOLD
-        }
-        Outcome::Applied(_, prepared, ..) if waits(prepared) => UNDER_WAY,
-        Outcome::Applied(_, prepared, ..) if prepared.roll.phase == Phase::Settled => AT_REST,
-        Outcome::Applied(..) | Outcome::Failed(..) => patiently(UNDER_WAY),
-        Outcome::Blocked(_) | Outcome::Denied(..) => patiently(BLOCKED),
-        Outcome::Paused => AT_REST,
-    }
-}
-
-fn waits(prepared: &Prepared) -> bool {
-    matches!(prepared.upgrade, State::Waiting { .. })
-}
-
-/// One that fails on its way keeps the turn: what broke it would break the next.
-fn has_no_turn(outcome: &Outcome) -> bool {
-    let Outcome::Applied(_, prepared, ..) = outcome else { return false };
-    matches!(prepared.upgrade, State::Current | State::Available { .. })
-}
-
-/// How long the PoolerCluster has been said not to be ready.
-fn unready_for(read: &Dereferenced) -> Duration {
-    let conditions = read.cluster.status.iter().flat_map(|status| &status.conditions);
-    let unready = conditions.filter(|it| it.type_ == "Ready" && it.status == "False");
-    let since = unready.map(|it| it.last_transition_time.0).next();
-    let waited = since.map(|since| read.read_at.duration_since(since));
-    waited.and_then(|waited| waited.try_into().ok()).unwrap_or_default()
-}
-
-impl From<Problems> for Blocked {
-    fn from(problems: Problems) -> Blocked {
-        Blocked::Problems(problems)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::testing;
 
@@ -583,23 +415,6 @@ mod tests {
         assert_eq!(objects.stateful_set.spec.unwrap().replicas, Some(1));
         let settings = &objects.settings.data.unwrap()["settings.yaml"];
         assert_eq!(poolwright_settings::server_caps(settings)["main"], 9);
-    }
-
-    #[test]
-    fn what_is_not_ready_for_long_is_looked_at_less_often() {
-        let mut read = testing::dereferenced();
-        let blocked = Outcome::Blocked(Problems::default().into());
-        assert_eq!(next_look(&blocked, unready_for(&read)), BLOCKED);
-        for (minutes, expect) in [(0, BLOCKED), (4, Duration::from_secs(120)), (60, LONGEST)] {
-            let before = testing::now() - Duration::from_secs(60 * minutes);
-            let verdict = json!({
-                "type": "Ready", "status": "False", "reason": "Scaling", "message": "",
-                "lastTransitionTime": before.to_string(),
-            });
-            let status = json!({"conditions": [verdict]});
-            read.cluster.status = Some(serde_json::from_value(status).unwrap());
-            assert_eq!(next_look(&blocked, unready_for(&read)), expect);
-        }
     }
 
     #[test]

@@ -18,11 +18,13 @@ use poolwright_crds::{PoolerCluster, PoolerClusterStatus, ServerStatus, SizingSt
 use serde_json::json;
 
 use crate::{
+    books::Shares,
     dereference::Dereferenced,
     election::Term,
     metrics::Metrics,
-    names, pods,
-    reconcile::{Outcome, Prepared, Shares},
+    names,
+    outcome::{Outcome, Prepared},
+    pods,
     rights::Denied,
 };
 

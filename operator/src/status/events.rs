@@ -5,7 +5,7 @@ use kube::runtime::events::{Event, EventType};
 use poolwright_crds::PoolerClusterStatus;
 
 use super::verdicts::{BUDGET, CONFIG, CREDENTIALS, READY, REPLICAS, STALLED, TENANTS, UP_TO_DATE};
-use crate::reconcile::Outcome;
+use crate::outcome::Outcome;
 
 /// The API's limit for a note, in bytes.
 const LONGEST: usize = 1000;

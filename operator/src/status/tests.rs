@@ -5,9 +5,10 @@ use poolwright_settings::Problem;
 use super::*;
 use crate::{
     apply::Applied,
+    books::Shares,
     live::{Live, Obstacle},
+    outcome::{Blocked, Prepared},
     push::Told,
-    reconcile::{Blocked, Prepared, Shares},
     rights::Denied,
     roll::{Phase, Roll},
     size::size,

@@ -9,8 +9,8 @@ use super::conditions::Verdict;
 use crate::{
     live::Obstacle,
     names,
+    outcome::{Blocked, Outcome, Prepared},
     push::Told,
-    reconcile::{Blocked, Outcome, Prepared},
     rights::Denied,
     roll::Phase,
     upgrade::State,
