@@ -122,8 +122,10 @@ impl<'a> Books<'a> {
         })
     }
 
-    /// Tells the pods what was granted, as far as they do not know.
+    /// Tells the pods what was granted, as far as they do not know. What the server showed is
+    /// forgotten: who has ended since may have left connections that it did not show.
     pub async fn grant(&mut self, channel: &Channel) {
+        self.sight = None;
         let ledger = self.ledger();
         let news = |pod: &Pod| {
             let uid = pod.uid()?;
@@ -238,11 +240,13 @@ impl<'a> Books<'a> {
         entries.map(|it| it.pod).filter(|uid| !exists(uid)).collect()
     }
 
-    /// The server shows no connection that no pod knows, and all pods have said what they know.
+    /// The server shows no connection that no pod knows, and all pods that have begun have said what
+    /// they know.
     fn is_quiet(&self) -> bool {
         let Some(sight) = &self.sight else { return false };
         let mut known: BTreeSet<i32> = BTreeSet::new();
-        for pod in self.live.pods.iter().filter(|pod| !pods::has_ended(pod)) {
+        let begun = |pod: &&Pod| pods::has_address(pod) && !pods::has_ended(pod);
+        for pod in self.live.pods.iter().filter(begun) {
             let said = pod.uid().and_then(|uid| self.said.get(&uid)).and_then(server);
             let Some((_, server)) = said else { return false };
             known.extend(&server.backends);
