@@ -166,7 +166,7 @@ pub enum Upgrade {
 pub struct Server {
     /// Where the server listens.
     pub endpoints: Endpoints,
-    /// Encryption between pooler and server.
+    /// Encryption between pooler and server. Default: mode `prefer`.
     #[serde(default)]
     pub tls: Tls,
     /// What the server can give.
@@ -218,8 +218,9 @@ pub struct CaSecretRef {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
-    /// The server's max_connections. Left out: what the pods see there, without what Postgres reserves
-    /// for superusers; until one has seen it, each pod holds one connection.
+    /// The server's max_connections. Left out: what the pods see there, without its
+    /// superuser_reserved_connections and reserved_connections; until one has seen it, all pods
+    /// together hold as many connections as maxReplicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100000))]
     pub max_connections: Option<i32>,

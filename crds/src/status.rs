@@ -29,7 +29,7 @@ pub struct PoolerClusterStatus {
     /// The version of the operator whose template the pods are made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The image that they are made from.
+    /// The image that the pods are made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The server, as a pod saw it last.
@@ -76,8 +76,14 @@ pub struct ServerStatus {
     pub in_recovery: bool,
 }
 
+const CONDITIONS: &str = "\
+    Ready, TenantsResolved, CredentialsReady, BudgetSatisfied, ReplicasAccepted, ConfigApplied and \
+    UpToDate are True when all is well; Reconciling while something is under way; Stalled when \
+    somebody has to act; Conflict where another install serves the namespace.";
+
 fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
+        "description": CONDITIONS,
         "type": "array",
         "maxItems": 32,
         "x-kubernetes-list-type": "map",

@@ -1,4 +1,5 @@
-//! Third step: tenants and budget to the connections of one pod. It sums and never reads.
+//! Third step: tenants and budget to the connections with which a pod begins. It sums and never
+//! reads.
 
 use poolwright_budget::{Demand, Plan};
 use poolwright_settings::Problem;

@@ -20,7 +20,7 @@ pub struct Plan {
     pub granted: u32,
     /// Into how many equal parts the grant is cut: the pods that may exist at once.
     pub shares: u32,
-    /// Connections that one pod may hold to the server: ⌊granted ÷ shares⌋.
+    /// Connections that a pod begins with, its floor: ⌊granted ÷ shares⌋. A grant may raise that.
     pub per_pod: u32,
     pub databases: Vec<DatabaseShare>,
     /// The sum in words: `20 tenants × 2.5 = 50 ≤ 103 budget`.

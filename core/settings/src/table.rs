@@ -115,7 +115,7 @@ pub fn rows() -> Vec<Row> {
             "control.address",
             Kind::Address,
             value(defaults::ADDRESS),
-            "Address of the control port, where the operator pushes settings. Without a `control` section no such port is opened.",
+            "Address of the control port, where the operator pushes settings and grants connections. Without a `control` section no such port is opened.",
         ),
         restart("control.port", PORT, value(defaults::CONTROL_PORT), "The control port."),
         live(
@@ -170,7 +170,7 @@ pub fn rows() -> Vec<Row> {
             "servers[].maxConnections",
             CONNECTIONS,
             Required,
-            "Connections that this process may hold to the server, all databases together.",
+            "Connections that this process may hold to the server, all databases together. With a `control` section: those that it begins with; the operator may grant others.",
         ),
         live(
             "servers[].connectTimeout",
@@ -250,7 +250,7 @@ pub fn rows() -> Vec<Row> {
             "databases[].maxConnections",
             CONNECTIONS,
             Said("the server's"),
-            "Server connections of all its pools together.",
+            "Server connections of all its pools together. Where the operator grants connections, it follows the server's.",
         ),
         restart(
             "databases[].workers",

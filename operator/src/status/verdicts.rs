@@ -146,7 +146,8 @@ fn progress(phase: &Phase, wanted: u32) -> (bool, &'static str, String) {
 
 fn budget(plan: &Plan, prepared: &Prepared) -> Verdict {
     if prepared.asks_server && prepared.server.is_none() {
-        let message = "no pod has seen the server yet: until then each holds one connection";
+        let message = "no pod has seen the server yet: until then all pods together hold as many \
+                       connections as maxReplicas";
         return unknown(BUDGET, "ServerNotSeen", message);
     }
     match plan.missing() {
@@ -167,8 +168,8 @@ fn replicas(asked: u32, wanted: u32) -> Verdict {
         return Verdict::new(REPLICAS, true, "WithinMaximum", "");
     }
     let message = format!(
-        "spec.replicas is {asked} and spec.maxReplicas is {wanted}: {wanted} pods run, since the \
-         budget is divided among maxReplicas"
+        "spec.replicas is {asked} and spec.maxReplicas is {wanted}: {wanted} pods run; raise \
+         maxReplicas to let more run"
     );
     Verdict::new(REPLICAS, false, "Capped", message)
 }
