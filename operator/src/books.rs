@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -55,6 +55,8 @@ pub struct Shares {
     /// Why fewer pods may run for now than shall.
     pub held_back: Option<String>,
     pub progress: Progress,
+    /// How long that has not been settled.
+    pub unsettled_for: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,7 +193,8 @@ impl<'a> Books<'a> {
         });
         let granted = ledger.entries.iter().filter(|it| !it.ended).filter_map(|it| it.granted);
         let per_pod = granted.min().unwrap_or(ledger.floor);
-        Shares { floor: ledger.floor, per_pod, held_back, progress }
+        let unsettled_for = Duration::ZERO;
+        Shares { floor: ledger.floor, per_pod, held_back, progress, unsettled_for }
     }
 
     fn next(&self) -> Ledger {
@@ -240,17 +243,12 @@ impl<'a> Books<'a> {
         entries.map(|it| it.pod).filter(|uid| !exists(uid)).collect()
     }
 
-    /// The server shows no connection that no pod knows, and all pods that have begun have said what
-    /// they know.
+    /// The server shows no connection that no pod calls its own. Those of a pod that says nothing are
+    /// nobody's.
     fn is_quiet(&self) -> bool {
         let Some(sight) = &self.sight else { return false };
-        let mut known: BTreeSet<i32> = BTreeSet::new();
-        let begun = |pod: &&Pod| pods::has_address(pod) && !pods::has_ended(pod);
-        for pod in self.live.pods.iter().filter(begun) {
-            let said = pod.uid().and_then(|uid| self.said.get(&uid)).and_then(server);
-            let Some((_, server)) = said else { return false };
-            known.extend(&server.backends);
-        }
+        let known: BTreeSet<i32> =
+            self.said.values().filter_map(server).flat_map(|it| it.1.backends.clone()).collect();
         sight.backends.iter().all(|it| known.contains(it))
     }
 }

@@ -110,7 +110,9 @@ fn advice(error: &watcher::Error) -> Option<String> {
 async fn clean(living: Store<PoolerCluster>, context: Arc<Context>) {
     loop {
         tokio::time::sleep(CLEANING).await;
-        context.census.keep_only(&living.state());
+        let living = living.state();
+        context.census.keep_only(&living);
+        context.turns.keep_only(&living).await;
     }
 }
 

@@ -16,7 +16,9 @@ pub use crate::push::Channel;
 /// How long a pod may take to report.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// And to look at the server first, for which it may have to wait for a connection.
-const LOOKING: Duration = Duration::from_secs(8);
+const LOOKING: Duration = Duration::from_secs(5);
+/// Pods that are asked to look, one after the other, until one has seen the server.
+const LOOKERS: usize = 2;
 
 /// What a pod said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,16 +32,21 @@ impl Channel {
     /// What the pods say, by uid, without those that do not answer. With `look` one of them looks at
     /// the server before the others are asked.
     pub async fn reports(&self, pods: &[Pod], look: bool) -> BTreeMap<String, Said> {
-        let looker = if look { pods.iter().find(|pod| pods::is_ready(pod)) } else { None };
         let mut said = BTreeMap::new();
-        if let Some(pod) = looker {
+        let lookers = pods.iter().filter(|pod| look && pods::is_ready(pod)).take(LOOKERS);
+        for pod in lookers {
             said.extend(self.order(pod, LOOKING, Method::GET, LOOK, Bytes::new()).await);
+            if said.values().any(has_looked) {
+                break;
+            }
+            // Its list of connections is older than what the next one sees.
+            said.clear();
         }
-        let others = pods
-            .iter()
-            .filter(|pod| may_answer(pod))
-            .filter(|pod| looker.is_none_or(|looker| looker.uid() != pod.uid() || said.is_empty()));
-        let asked = others.map(|pod| self.order(pod, PATIENCE, Method::GET, REPORT, Bytes::new()));
+        let has_said = |pod: &Pod| pod.uid().is_some_and(|uid| said.contains_key(&uid));
+        let others = pods.iter().filter(|pod| may_answer(pod) && !has_said(pod));
+        let asked: Vec<_> = others
+            .map(|pod| self.order(pod, PATIENCE, Method::GET, REPORT, Bytes::new()))
+            .collect();
         said.extend(join_all(asked).await.into_iter().flatten());
         said
     }
@@ -78,6 +85,11 @@ impl Channel {
             }
         }
     }
+}
+
+fn has_looked(said: &Said) -> bool {
+    let Said::Report(report) = said else { return false };
+    report.servers.values().any(|server| server.sight.is_some())
 }
 
 /// A pod that ends still holds connections, and still answers.

@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A server whose size is not declared is looked at once in this time at most.
+/// A server whose size is not declared is looked at once in this time at most, and again so soon
+/// where no pod could.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub struct Memory {
@@ -16,8 +18,10 @@ pub struct Memory {
     ahead: Mutex<HashMap<String, u64>>,
     /// The certificate that every pod showed while an authority changes, in PEM.
     shown: Mutex<HashMap<String, String>>,
-    /// When a server was looked at.
+    /// When a server may be looked at again.
     looked: Mutex<HashMap<String, Instant>>,
+    /// Since when pods have not come to their shares.
+    unsettled: Mutex<HashMap<String, Instant>>,
 }
 
 impl Memory {
@@ -38,12 +42,24 @@ impl Memory {
     pub fn may_look(&self, uid: &str) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        looked.retain(|_, since| now.duration_since(*since) < LOOK_EVERY);
+        looked.retain(|_, again| *again > now);
         !looked.contains_key(uid)
     }
 
-    pub fn note_look(&self, uid: String) {
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, Instant::now());
+    pub fn note_look(&self, uid: String, has_seen: bool) {
+        let wait = if has_seen { LOOK_EVERY } else { LOOK_AGAIN };
+        let again = Instant::now() + wait;
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, again);
+    }
+
+    /// How long pods have not come to their shares by now.
+    pub fn unsettled_for(&self, uid: String, is_settled: bool) -> Duration {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_settled {
+            unsettled.remove(&uid);
+            return Duration::ZERO;
+        }
+        unsettled.entry(uid).or_insert_with(Instant::now).elapsed()
     }
 
     pub fn shown(&self, uid: &str) -> Option<String> {

@@ -77,9 +77,9 @@ pub fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
             match prepared.shares.progress {
                 _ if prepared.upgrade == State::Turn => AT_ONCE,
                 Progress::Moved => AT_ONCE,
-                Progress::Awaited => SOON,
+                Progress::Awaited => (prepared.shares.unsettled_for / 2).clamp(SOON, UNDER_WAY),
                 _ if is_untold || is_asking => UNTOLD,
-                Progress::Lagging => patiently(UNTOLD),
+                Progress::Lagging => (prepared.shares.unsettled_for / 2).clamp(UNTOLD, BLOCKED),
                 Progress::Settled => match (&prepared.upgrade, &prepared.roll.phase) {
                     (State::Waiting { .. }, _) => UNDER_WAY,
                     (_, Phase::Settled) => AT_REST,

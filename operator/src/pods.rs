@@ -62,10 +62,13 @@ pub fn has_address(pod: &Pod) -> bool {
     pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some())
 }
 
-/// Whether the pod's process has ended for good.
+/// Whether the pod's process has ended for good: its node says so. (A pod whose node is gone is said
+/// to have failed by others.)
 pub fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+    let Some(status) = &pod.status else { return false };
+    let mut containers = status.container_statuses.iter().flatten();
+    let ends = |it: &ContainerStatus| it.state.as_ref().is_some_and(|it| it.terminated.is_some());
+    matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) && containers.all(ends)
 }
 
 /// Whether the pod was told to end.

@@ -13,7 +13,7 @@ use poolwright_crds::{PoolerCluster, Reconcile};
 use crate::{
     apply::{self, Writer},
     authority::{Certificates, certificates},
-    books::{self, Books, Shares, Wish},
+    books::{self, Books, Progress, Shares, Wish},
     build::{self, Extent, Objects, Template},
     census::Census,
     certificate::Identity,
@@ -53,7 +53,7 @@ pub struct Context {
     pub census: Census,
     pub departures: Arc<Departures>,
     term: Term,
-    turns: Turns,
+    pub turns: Turns,
     retries: Retries,
     memory: Memory,
     reporter: status::Reporter,
@@ -163,6 +163,7 @@ async fn leave_to(
     cluster: &PoolerCluster,
     namespace: &str,
 ) -> Result<Action, Error> {
+    context.turns.give_back(namespace, &cluster.name_any()).await;
     let lease = format!("Lease {namespace}/{}", claim::NAMESPACE_CLAIM);
     conflict::say(context, cluster, other, &lease).await?;
     Ok(Action::requeue(jittered(BLOCKED)))
@@ -191,6 +192,7 @@ async fn steps(context: &Context, namespace: &str, name: &str) -> Result<Action,
         conflict::withdraw(context, &read.cluster, said).await?;
     }
     if read.cluster.spec.reconcile == Reconcile::Paused {
+        context.turns.give_back(namespace, name).await;
         context.reporter.report(&read, &Outcome::Paused).await?;
         return Ok(Action::requeue(jittered(AT_REST)));
     }
@@ -230,10 +232,11 @@ async fn act(
         let mut books = Books::open(&read.live, wish(&plan, &prepared.roll))?;
         let look = checked.asks_server && context.memory.may_look(&uid);
         books.survey(&channel, look, &context.departures).await;
-        if let Some(server) = books.server() {
-            context.memory.note_look(uid.clone());
-            prepared.server = Some(server);
+        let seen = books.server();
+        if look {
+            context.memory.note_look(uid.clone(), seen.is_some());
         }
+        prepared.server = seen.or(prepared.server);
         books.post(&writer, &checked).await?;
         let around = (&context.claim.home, context.memory.ahead(&uid));
         let ready = (&checked, &plan, template);
@@ -249,6 +252,8 @@ async fn act(
         books.grant(&channel).await;
         let has_moved = books.post(&writer, &checked).await?;
         prepared.shares = books.shares(has_moved);
+        let is_settled = prepared.shares.progress == Progress::Settled;
+        prepared.shares.unsettled_for = context.memory.unsettled_for(uid.clone(), is_settled);
         Ok(applied)
     };
     match carried_out.await {

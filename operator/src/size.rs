@@ -17,7 +17,10 @@ use crate::{
 pub fn size(checked: &Validated, live: &Live, coming: u32) -> Result<Plan, Problems> {
     let demand = |tenants| Demand::of(tenants, checked.ratio, checked.bounds);
     let demands: Vec<_> = checked.databases.iter().map(|it| demand(it.tenants)).collect();
-    let shares = shares(checked.max_replicas, live, coming);
+    // With less than one connection for each that is there, some have to end first: the ledger lets
+    // no other begin.
+    let most = checked.budget.max(checked.max_replicas);
+    let shares = shares(checked.max_replicas, live, coming).min(most);
     poolwright_budget::plan(checked.budget, shares, checked.ratio, &demands).map_err(|error| {
         let found = format!("{} connections for {} pods", error.budget, error.shares);
         let remedy = "wait until pods have ended, raise the budget or lower maxReplicas";

@@ -2,8 +2,10 @@
 //! The turn stands in the PoolerCluster's own status, so that a next leader finds it; it reads
 //! PoolerClusters and writes nothing.
 
+use std::sync::Arc;
+
 use kube::{Api, ResourceExt, api::ListParams};
-use poolwright_crds::PoolerCluster;
+use poolwright_crds::{PoolerCluster, Reconcile};
 use tokio::sync::Mutex;
 
 use crate::status::upgrading;
@@ -29,10 +31,18 @@ impl Turns {
         let mut holder = self.holder.lock().await;
         if holder.is_none() {
             let all = self.clusters.list(&ListParams::default()).await?.items;
-            let begun = all.iter().find(|it| upgrading(it)).map(self::key);
+            let goes_on = |it: &&PoolerCluster| it.spec.reconcile != Reconcile::Paused;
+            let begun = all.iter().filter(goes_on).find(|it| upgrading(it)).map(self::key);
             *holder = Some(begun.unwrap_or_else(|| key.clone()));
         }
         Ok(holder.clone().filter(|it| *it != key))
+    }
+
+    /// Takes it from a PoolerCluster that exists no longer.
+    pub async fn keep_only(&self, living: &[Arc<PoolerCluster>]) {
+        let mut holder = self.holder.lock().await;
+        let lives = |holder: &String| living.iter().any(|it| key(it) == *holder);
+        *holder = holder.take().filter(lives);
     }
 
     /// Gives it back, if it is this one's.

@@ -184,7 +184,8 @@ fn writer(text: &str, found: &mut Vec<Problem>) -> (String, u16) {
     (host.trim_matches(['[', ']']).to_owned(), port)
 }
 
-/// What the server can give, as the user says or pods saw; one connection for each pod until then.
+/// What the server can give, as the user says or pods saw; until then what it was before, or one
+/// connection for each pod. No less than that is taken from what pods see, so that they can look.
 fn budget(cluster: &PoolerCluster, found: &mut Vec<Problem>) -> u32 {
     let (pods, budget) = (cluster.spec.max_replicas, &cluster.spec.server.budget);
     let seen = cluster.status.as_ref().and_then(|status| status.server);
@@ -195,12 +196,20 @@ fn budget(cluster: &PoolerCluster, found: &mut Vec<Problem>) -> u32 {
         }
         (None, Some(seen)) => {
             let reserved = seen.superuser_reserved_connections + seen.reserved_connections;
-            let sum = format!("{} - {reserved} - {}", seen.max_connections, budget.reserve);
-            (sum, seen.max_connections - reserved - i64::from(budget.reserve))
+            (String::new(), seen.max_connections - reserved - i64::from(budget.reserve))
         }
-        (None, None) => return whole(pods).max(1),
+        (None, None) => {
+            let sizing = cluster.status.as_ref().and_then(|status| status.sizing.as_ref());
+            let before =
+                sizing.map_or(0, |sizing| whole(i32::try_from(sizing.budget).unwrap_or(0)));
+            return before.max(whole(pods)).max(1);
+        }
     };
     let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
+    if budget.max_connections.is_none() {
+        // The server may get more: pods go on looking.
+        return left.max(whole(pods)).max(1);
+    }
     if left < whole(pods).max(1) {
         let expected = format!("at least one connection for each of maxReplicas {pods} pods");
         let remedy = "raise the budget or lower maxReplicas";
@@ -311,8 +320,7 @@ mod tests {
         read.cluster.status = Some(status);
         assert_eq!(validate(&read, "poolwright:1").unwrap().budget, 100 - 8 - 22);
         read.cluster.spec.server.budget.reserve = 90;
-        let problems = validate(&read, "poolwright:1").unwrap_err();
-        says(&problems.spec, "spec.server.budget: found 100 - 8 - 90 = 2");
+        assert_eq!(validate(&read, "poolwright:1").unwrap().budget, 3, "pods go on looking");
     }
 
     #[test]

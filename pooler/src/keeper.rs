@@ -18,12 +18,15 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::crew::Crew;
-use crate::homes::Homes;
+use crate::homes::{Homes, Part};
 use crate::treasury::Treasury;
 use crate::worker::{Look, Message};
 
 /// How long the workers may take to count their waiting clients.
 const COUNT_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long a look may take where tenants are there, and again where one is made for it.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the operator wants; every order is answered with a report.
 pub enum Order {
@@ -151,34 +154,36 @@ impl Keeper {
         sights
     }
 
-    /// By a tenant that is there already; else by one that is made for it.
+    /// By tenants that are there already; else by one that is made for it.
     async fn look_at(&self, server: &str, config: &Config) -> Option<Sight> {
-        for worker in 0..self.crew.len() {
-            if let Some(seen) = self.ask(worker, server, None).await {
-                return read(&seen, server, config);
-            }
+        let all = 0..self.crew.len();
+        let mut seen = self.ask(all.map(|worker| (worker, None)), server).await;
+        if seen.is_none() {
+            let is_there = |name: &usize| config.servers[*name].name == server;
+            let database = config.databases.values().find(|it| is_there(&it.server))?;
+            let users = config.users.values();
+            let user = users.max_by_key(|user| user.server_password.is_some())?;
+            self.treasury.open(database, config);
+            let (worker, part) = self.homes.next(&database.name, database.workers);
+            let otherwise = (database.name.clone(), user.name.clone(), part);
+            seen = self.ask([(worker, Some(otherwise))], server).await;
         }
-        let is_there = |name: &usize| config.servers[*name].name == server;
-        let database = config.databases.values().find(|it| is_there(&it.server))?;
-        let users = config.users.values();
-        let user = users.max_by_key(|user| user.server_password.is_some())?;
-        self.treasury.open(database, config);
-        let (worker, part) = self.homes.next(&database.name, database.workers);
-        let otherwise = (database.name.clone(), user.name.clone(), part);
-        let seen = self.ask(worker, server, Some(otherwise)).await?;
-        read(&seen, server, config)
+        read(&seen?, server, config)
     }
 
+    /// The first answer of these workers.
     async fn ask(
         &self,
-        worker: usize,
+        workers: impl IntoIterator<Item = (usize, Option<(String, String, Part)>)>,
         server: &str,
-        otherwise: Option<(String, String, crate::homes::Part)>,
     ) -> Option<Vec<u8>> {
-        let (answer, seen) = oneshot::channel();
-        let look = Look { server: server.to_owned(), otherwise, answer };
-        self.crew.tell(worker, Message::Look(look));
-        seen.await.ok()
+        let (answer, mut seen) = mpsc::channel(1);
+        for (worker, otherwise) in workers {
+            let look = Look { server: server.to_owned(), otherwise, answer: answer.clone() };
+            self.crew.tell(worker, Message::Look(look));
+        }
+        drop(answer);
+        timeout(LOOK_WITHIN, seen.recv()).await.ok()?
     }
 }
 

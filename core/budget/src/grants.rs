@@ -129,6 +129,7 @@ impl Entry {
             epoch: 0,
             held: 0,
             ended: false,
+            lost: false,
         }
     }
 
@@ -139,15 +140,22 @@ impl Entry {
     /// Takes the process at its word: what it may open, and whether it has come down to its grant.
     /// It may be started anew at any moment, and then begins with `floor`.
     fn hear(&mut self, report: &Report, floor: u32) {
-        self.process.get_or_insert_with(|| report.process.clone());
         let may = report.cap.max(report.open).max(floor);
+        if self.process.is_none() {
+            // What it may was a guess until now.
+            self.process = Some(report.process.clone());
+            self.held = may;
+        }
         if report.epoch > self.epoch && self.granted != Some(report.cap) {
             // From a ledger that is lost.
             self.granted = None;
         }
         match self.granted {
             Some(granted) if report.epoch >= self.epoch && report.cap <= granted => {
-                self.held = may.max(granted);
+                // On the way down nothing is written that follows the load.
+                if report.open <= granted.max(floor) {
+                    self.held = granted.max(floor);
+                }
             }
             _ => self.held = self.held.max(may),
         }
@@ -173,7 +181,8 @@ impl Ledger {
         let floor = self.floor;
         for entry in self.entries.iter_mut().filter(|it| !it.ended) {
             match view.pods.iter().find(|pod| pod.uid == entry.pod) {
-                None => entry.ended = view.gone.contains(&entry.pod),
+                None if view.gone.contains(&entry.pod) => entry.ended = true,
+                None => entry.lost = true,
                 Some(Pod { ended: true, .. }) => entry.ended = true,
                 Some(Pod { report: Some(report), .. }) if entry.is_another(report) => {
                     entry.ended = true;
@@ -233,7 +242,9 @@ impl Ledger {
         let coming = 0..self.replicas.max(view.replicas);
         let ordinals: BTreeSet<u32> = self.live().map(|it| it.ordinal).chain(coming).collect();
         let pods = u32::try_from(ordinals.len()).unwrap_or(u32::MAX).max(1);
-        (view.total / pods).max(view.floor)
+        // A lost process has a successor, and may go on beside it.
+        let lost: u32 = self.live().filter(|it| it.lost).map(|it| it.held).sum();
+        (view.total.saturating_sub(lost) / pods).max(view.floor)
     }
 
     fn shrink(&mut self, target: u32, epoch: u64) {
@@ -249,7 +260,7 @@ impl Ledger {
     fn raise_replicas(&mut self, view: &View<'_>, epoch: u64) {
         let room = |it: &Ledger| it.held() + u64::from(it.floor) <= u64::from(view.total);
         while self.replicas < view.replicas {
-            let is_there = self.live().any(|it| it.ordinal == self.replicas);
+            let is_there = self.live().any(|it| it.ordinal == self.replicas && !it.lost);
             if !is_there && !room(self) {
                 break;
             }
@@ -260,7 +271,7 @@ impl Ledger {
 
     fn grow(&mut self, target: u32, total: u32, epoch: u64) {
         let mut spare = u64::from(total).saturating_sub(self.held());
-        for entry in self.entries.iter_mut().filter(|it| !it.ended) {
+        for entry in self.entries.iter_mut().filter(|it| !it.ended && !it.lost) {
             let Some(granted) = entry.granted.filter(|it| *it < target) else { continue };
             // Up to what it still holds costs nothing.
             let free = entry.held.saturating_sub(granted);

@@ -41,6 +41,9 @@ pub struct Entry {
     /// It opens no more connections; those that it had may still be alive.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ended: bool,
+    /// Its pod exists no longer, and nobody saw it end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub lost: bool,
 }
 
 fn is_false(it: &bool) -> bool {
@@ -70,7 +73,7 @@ impl Ledger {
 
     /// Ordinals that have no live process yet and may get one.
     pub(crate) fn coming(&self) -> u32 {
-        let is_there = |ordinal: &u32| self.live().any(|it| it.ordinal == *ordinal);
+        let is_there = |ordinal: &u32| self.live().any(|it| it.ordinal == *ordinal && !it.lost);
         let missing = (0..self.replicas).filter(|ordinal| !is_there(ordinal)).count();
         u32::try_from(missing).unwrap_or(u32::MAX)
     }

@@ -11,7 +11,6 @@ fn two_pods() -> Live {
     let mut live = testing::live(&[("workspaces-0", "h", true), ("workspaces-1", "h", true)]);
     for (number, pod) in live.pods.iter_mut().enumerate() {
         pod.metadata.uid = Some(format!("u{number}"));
-        pod.status.as_mut().unwrap().pod_ip = Some(format!("10.0.0.{number}"));
     }
     let text = "servers: [{name: main, maxConnections: 16}]";
     let data = Some([(template::SETTINGS_FILE.to_owned(), text.to_owned())].into());
@@ -69,16 +68,8 @@ fn the_server_is_quiet_when_every_pod_has_said_whose_its_connections_are() {
     check(looked(), Some(report(1, &[4], None)), false);
     check(looked(), None, false);
     check(looked(), Some(Said::KnowsNone), false);
+    check(Some(report(2, &[1, 2], Some(&[1, 2]))), None, true);
     check(Some(report(2, &[1, 2], None)), Some(report(1, &[3], None)), false);
-}
-
-#[test]
-fn a_pod_that_has_not_begun_has_nothing_to_say() {
-    let mut live = two_pods();
-    live.pods[1].status.as_mut().unwrap().pod_ip = None;
-    let mut books = Books::open(&live, WISH).unwrap();
-    said(&mut books, [Some(report(1, &[1], Some(&[1]))), None]);
-    assert!(books.is_quiet());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tracing::debug;
@@ -15,7 +15,9 @@ use crate::roster::Slot;
 use crate::tenant::Tenant;
 
 /// How long the wait for a connection may take, and then the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Tenants that are tried, one after the other.
+const TRIED: usize = 3;
 /// One JSON object. Everything is named with its schema: the session may have a client's
 /// search_path.
 const QUESTION: &str = "\
@@ -36,35 +38,37 @@ pub struct Look {
     pub server: String,
     /// Whose pool is used where no tenant has one yet: database, user, and this worker's part in it.
     pub otherwise: Option<(String, String, Part)>,
-    /// The answer's JSON; dropped where there is none.
-    pub answer: oneshot::Sender<Vec<u8>>,
+    /// For the answer's JSON; dropped where there is none.
+    pub answer: mpsc::Sender<Vec<u8>>,
 }
 
 impl Worker {
     pub(super) fn look(self: &Rc<Worker>, look: Look) {
         let Look { server, otherwise, answer } = look;
-        let tenant = self.tenant_at(&server).or_else(|| {
-            let (database, user, part) = otherwise?;
-            self.tenant(&database, &user, part)
-        });
-        let Some(tenant) = tenant else { return };
+        let mut tenants = self.tenants_at(&server);
+        let made = otherwise.and_then(|(database, user, part)| self.tenant(&database, &user, part));
+        tenants.extend(made);
         let worker = Rc::clone(self);
         spawn_local(async move {
-            if let Some(seen) = worker.ask(&tenant).await {
-                // Whoever asked may have left.
-                let _ = answer.send(seen);
+            for tenant in &tenants {
+                if let Some(seen) = worker.ask(tenant).await {
+                    // Whoever asked may have left.
+                    let _ = answer.send(seen).await;
+                    return;
+                }
             }
         });
     }
 
-    fn tenant_at(&self, server: &str) -> Option<Rc<Tenant>> {
+    fn tenants_at(&self, server: &str) -> Vec<Rc<Tenant>> {
         let config = self.config.borrow();
         let tenants = self.tenants.borrow();
         let is_there = |database: &str| {
             let database = config.databases.get(database);
             database.is_some_and(|it| config.servers[it.server].name == server)
         };
-        tenants.iter().find(|((database, _), _)| is_there(database)).map(|(_, it)| Rc::clone(it))
+        let there = tenants.iter().filter(|((database, _), _)| is_there(database));
+        there.map(|(_, it)| Rc::clone(it)).take(TRIED).collect()
     }
 
     async fn ask(self: &Rc<Worker>, tenant: &Rc<Tenant>) -> Option<Vec<u8>> {

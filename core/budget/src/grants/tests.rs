@@ -97,6 +97,34 @@ fn a_pod_that_vanished_counts_until_it_is_known_to_have_ended() {
 }
 
 #[test]
+fn a_pod_that_vanished_and_its_successor_both_count() {
+    let none = BTreeSet::new();
+    let file = Some(File { floor: 10, fence: u64::MAX });
+    let three = View { floor: 10, file, ..view(2, &[], &none) };
+    let settled = [pod(0, Some((0, 10, 10))), pod(1, Some((0, 10, 10)))];
+    let ledger = next(None, &View { pods: &settled, total: 32, ..three.clone() });
+    assert_eq!(granted(&ledger), [(Some(16), 16), (Some(16), 16)]);
+    let left = [pod(0, Some((1, 16, 10)))];
+    let vanished = View { pods: &left, total: 32, replicas: 3, ..three };
+    let shrunk = next(Some(&ledger), &vanished);
+    assert_eq!((shrunk.replicas, shrunk.held()), (2, 16 + 16 + 10), "no third pod is let in");
+    assert_eq!(shrunk.entries[0].granted, Some(10), "who is there gives up what it can");
+}
+
+#[test]
+fn nothing_is_written_while_connections_are_closed_one_by_one() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let before = [pod(0, Some((1, 25, 16))), pod(1, Some((1, 25, 16)))];
+    let shrinking = next(Some(&ledger), &view(3, &before, &none));
+    for open in [24, 20, 17] {
+        let mut on_the_way = [pod(0, Some((2, 16, 16))), pod(1, Some((2, 16, 16)))];
+        on_the_way.iter_mut().for_each(|it| it.report.as_mut().unwrap().open = open);
+        assert_eq!(next(Some(&shrinking), &view(3, &on_the_way, &none)), shrinking);
+    }
+}
+
+#[test]
 fn who_removes_the_ledger_gets_one_that_trusts_only_what_is_said() {
     let none = BTreeSet::new();
     let pods = [pod(0, Some((7, 25, 16))), pod(1, None)];
