@@ -81,6 +81,7 @@ pub struct Books<'a> {
     /// What the server shows, if it was looked at, and whose connections it shows.
     sight: Option<Sight>,
     gone: BTreeSet<String>,
+    closed: BTreeSet<String>,
 }
 
 impl<'a> Books<'a> {
@@ -91,8 +92,8 @@ impl<'a> Books<'a> {
             None => None,
             Some(object) => Some((object.clone(), read(object).map_err(Problems::of_spec)?)),
         };
-        let (said, gone) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Books { live, wish, stored, said, sight: None, gone })
+        let (gone, closed) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Books { live, wish, stored, said: BTreeMap::new(), sight: None, gone, closed })
     }
 
     /// As it is stored, or as if nothing were.
@@ -110,6 +111,9 @@ impl<'a> Books<'a> {
         self.sight = sights.filter_map(|it| it.sight.clone()).next();
         let missing: Vec<_> = missing.iter().map(String::as_str).collect();
         self.gone = departures.ended(&missing, self.is_quiet(), Instant::now());
+        let ended = self.live.pods.iter().filter(|pod| pods::has_closed_all(pod));
+        self.closed = ended.filter_map(ResourceExt::uid).collect();
+        self.closed.extend(departures.closed(&missing));
     }
 
     /// The server, if a pod has just looked at it.
@@ -215,6 +219,7 @@ impl<'a> Books<'a> {
             file,
             pods: &pods,
             gone: &self.gone,
+            closed: &self.closed,
             quiet: self.is_quiet(),
         };
         grants::next(self.stored.as_ref().map(|(_, ledger)| ledger), &view)

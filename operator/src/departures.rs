@@ -23,8 +23,8 @@ pub struct Departures(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    /// By uid: when the pod was seen to have ended.
-    ended: HashMap<String, Instant>,
+    /// By uid: when the pod was seen to have ended, and whether it had closed all.
+    ended: HashMap<String, (Instant, bool)>,
     /// By uid: since when the pod is missing and the server shows nothing of it.
     missing: HashMap<String, Instant>,
 }
@@ -35,8 +35,15 @@ impl Departures {
         let Some(uid) = pod.uid().filter(|_| pods::has_ended(pod)) else { return };
         let now = Instant::now();
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.ended.retain(|_, since| now.duration_since(*since) < REMEMBERED);
-        seen.ended.insert(uid, now);
+        seen.ended.retain(|_, (since, _)| now.duration_since(*since) < REMEMBERED);
+        seen.ended.insert(uid, (now, pods::has_closed_all(pod)));
+    }
+
+    /// Which of the pods in question had closed all their connections when they ended.
+    pub fn closed(&self, missing: &[&str]) -> BTreeSet<String> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_closed = |uid: &&str| seen.ended.get(*uid).is_some_and(|(_, closed)| *closed);
+        missing.iter().copied().filter(has_closed).map(str::to_owned).collect()
     }
 
     /// Which of the pods in question have ended. `quiet`: the server was looked at and shows nothing
@@ -65,12 +72,24 @@ impl Departures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::PodStatus;
+    use k8s_openapi::api::core::v1::{
+        ContainerState, ContainerStateTerminated, ContainerStatus, PodStatus,
+    };
 
     fn pod(phase: &str) -> Pod {
         let mut pod = Pod::default();
         pod.metadata.uid = Some("u1".into());
         pod.status = Some(PodStatus { phase: Some(phase.into()), ..PodStatus::default() });
+        pod
+    }
+
+    fn exited(exit_code: i32) -> Pod {
+        let terminated =
+            Some(ContainerStateTerminated { exit_code, ..ContainerStateTerminated::default() });
+        let state = Some(ContainerState { terminated, ..ContainerState::default() });
+        let container = ContainerStatus { state, ..ContainerStatus::default() };
+        let mut pod = pod("Failed");
+        pod.status.as_mut().unwrap().container_statuses = Some(vec![container]);
         pod
     }
 
@@ -82,6 +101,10 @@ mod tests {
         assert!(departures.ended(&["u1"], false, now).is_empty());
         departures.note(&pod("Succeeded"));
         assert_eq!(departures.ended(&["u1", "u2"], false, now), BTreeSet::from(["u1".into()]));
+        assert_eq!(departures.closed(&["u1", "u2"]), BTreeSet::from(["u1".into()]));
+        departures.note(&exited(1));
+        assert_eq!(departures.ended(&["u1"], false, now), BTreeSet::from(["u1".into()]));
+        assert!(departures.closed(&["u1"]).is_empty(), "it ended with an error");
     }
 
     #[test]

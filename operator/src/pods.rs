@@ -71,6 +71,15 @@ pub fn has_ended(pod: &Pod) -> bool {
     matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) && containers.all(ends)
 }
 
+/// Whether the pod's process has ended, and closed all its server connections before: it ends
+/// without an error only then. One that was started anew in its pod may have left some.
+pub fn has_closed_all(pod: &Pod) -> bool {
+    let mut containers =
+        pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let exit = |it: &ContainerStatus| Some(it.state.as_ref()?.terminated.as_ref()?.exit_code);
+    has_ended(pod) && containers.all(|it| it.restart_count == 0 && exit(it) == Some(0))
+}
+
 /// Whether the pod was told to end.
 pub fn is_ending(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()

@@ -176,6 +176,7 @@ impl World {
             file: self.file,
             pods: &read.pods,
             gone: &self.gone,
+            closed: &self.gone,
             quiet: true,
         };
         grants::next(self.ledger.as_ref(), &view)

@@ -38,7 +38,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
@@ -170,7 +170,7 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
 
     let admin = spawn_local(admin::serve(listener, Rc::clone(&metrics), Rc::clone(&crew)));
     let homes = Rc::new(Homes::new(crew.len()));
-    let treasury = Arc::clone(&kit.treasury);
+    let (treasury, books) = (Arc::clone(&kit.treasury), Arc::clone(&kit.treasury));
     let keeper = Keeper::new(
         path.to_owned(),
         config.clone(),
@@ -185,7 +185,12 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let reloads = spawn_local(reloader.run(inbox));
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
     let front = front::run(kit, crew, homes, metrics);
-    let served = async { tokio::try_join!(front, ends.all()).map(|_| ()) };
+    let served = async {
+        tokio::try_join!(front, ends.all())?;
+        // Whoever counts connections trusts an end without an error.
+        ensure!(!books.has_left_open(), "the end of some server connections was not confirmed");
+        Ok(())
+    };
     tokio::select! {
         ended = served => ended,
         ended = admin => ended.context("run the admin address")?.context("serve the admin address"),

@@ -3,6 +3,7 @@
 //! never for a transaction that finds a connection.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use poolwright_pool::{Bank, Cap, DatabaseId, Lender, News, ServerId, Statement, Word};
@@ -18,6 +19,7 @@ use crate::worker::Message;
 pub struct Treasury {
     state: Mutex<State>,
     workers: Vec<UnboundedSender<Message>>,
+    left_open: AtomicBool,
     /// Where the clocks of all workers begin.
     pub origin: Instant,
 }
@@ -54,7 +56,8 @@ impl Treasury {
             granted: None,
             backends: BTreeSet::new(),
         };
-        Arc::new(Treasury { state: Mutex::new(state), workers, origin: Instant::now() })
+        let left_open = AtomicBool::new(false);
+        Arc::new(Treasury { state: Mutex::new(state), workers, left_open, origin: Instant::now() })
     }
 
     /// Takes over the caps of the settings: those of all servers, and of the databases that have
@@ -102,6 +105,15 @@ impl Treasury {
     pub fn list(self: &Arc<Treasury>, server: ServerId, process_id: i32) -> Listed {
         self.lock().backends.insert((server, process_id));
         Listed { treasury: Arc::clone(self), backend: (server, process_id) }
+    }
+
+    /// A worker ends, and the server has not confirmed the end of all its connections.
+    pub fn leave_open(&self) {
+        self.left_open.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_left_open(&self) -> bool {
+        self.left_open.load(Ordering::Relaxed)
     }
 
     /// Has the database's cap set before anybody asks for a slot.

@@ -33,6 +33,9 @@ pub struct View<'a> {
     pub pods: &'a [Pod],
     /// Uids of pods that are known to have ended and exist no longer.
     pub gone: &'a BTreeSet<String>,
+    /// Uids of pods whose only process has ended, and before that closed all connections and saw them
+    /// closed.
+    pub closed: &'a BTreeSet<String>,
     /// The server was looked at since, and has no connection that may be an ended process's.
     pub quiet: bool,
 }
@@ -178,6 +181,7 @@ impl Ledger {
         if view.quiet {
             self.entries.retain(|it| !it.ended);
         }
+        self.entries.retain(|it| it.ended || !view.closed.contains(&it.pod));
         let floor = self.floor;
         for entry in self.entries.iter_mut().filter(|it| !it.ended) {
             match view.pods.iter().find(|pod| pod.uid == entry.pod) {

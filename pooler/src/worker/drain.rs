@@ -42,7 +42,9 @@ impl Worker {
         info!(clients = self.roster.len(), "clients are gone, or their time is over");
         self.pools.shutdown();
         let _ = timeout(LAST_WORDS, self.cut_all()).await;
-        let _ = timeout(Duration::from_secs(1), self.pools.closed()).await;
+        if timeout(Duration::from_secs(1), self.pools.closed()).await.is_err() {
+            self.treasury.leave_open();
+        }
     }
 
     /// Asks the clients to end, group after group, over a quarter of the time there is.

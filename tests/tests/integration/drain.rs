@@ -73,6 +73,7 @@ async fn a_running_query_is_answered_first() {
 async fn a_transaction_that_never_ends_is_cut_at_the_drain_timeout() {
     let mut site = Site::pooled(&[("drain.timeout", "500ms")]).await;
     site.expect_complaint("drain");
+    site.expect_complaint("the end of some server connections was not confirmed");
     let mut client = site.connect("alice").await;
     client.run("BEGIN").await;
     let mut busy = site.connect("alice").await;
@@ -83,7 +84,8 @@ async fn a_transaction_that_never_ends_is_cut_at_the_drain_timeout() {
         assert_eq!(goodbye(client).await.code, "57P01");
     }
     let status = site.pooler.as_mut().unwrap().wait(Duration::from_secs(30));
-    assert!(status.is_some(), "it must end");
+    let status = status.expect("it must end");
+    assert!(!status.success(), "an end in order is for who has closed all: {status}");
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = 'alice' AND datname = '{}'",
         site.database

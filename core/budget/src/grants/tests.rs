@@ -18,7 +18,7 @@ fn pod(ordinal: u32, report: Option<(u64, u32, u32)>) -> Pod {
 fn view<'a>(replicas: u32, pods: &'a [Pod], none: &'a BTreeSet<String>) -> View<'a> {
     let set = Some(Set { replicas, fence: u64::MAX, caught_up: true });
     let file = Some(File { floor: 16, fence: u64::MAX });
-    View { total: 50, floor: 16, replicas, set, file, pods, gone: none, quiet: false }
+    View { total: 50, floor: 16, replicas, set, file, pods, gone: none, closed: none, quiet: false }
 }
 
 fn granted(ledger: &Ledger) -> Vec<(Option<u32>, u32)> {
@@ -122,6 +122,16 @@ fn nothing_is_written_while_connections_are_closed_one_by_one() {
         on_the_way.iter_mut().for_each(|it| it.report.as_mut().unwrap().open = open);
         assert_eq!(next(Some(&shrinking), &view(3, &on_the_way, &none)), shrinking);
     }
+}
+
+#[test]
+fn a_pod_that_closed_all_before_it_ended_counts_no_longer() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let left = [pod(0, Some((1, 25, 16)))];
+    let closed = BTreeSet::from(["u1".to_owned()]);
+    let ended = View { closed: &closed, ..view(1, &left, &none) };
+    assert_eq!(granted(&next(Some(&ledger), &ended)), [(Some(50), 50)]);
 }
 
 #[test]

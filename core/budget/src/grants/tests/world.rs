@@ -94,6 +94,8 @@ struct World {
     made: u32,
     /// Uids of pods that ended.
     gone: BTreeSet<String>,
+    /// Those whose only process ended in order.
+    closed: BTreeSet<String>,
     /// The total of the last plan; of one before while more than that is held.
     allowed: u32,
 }
@@ -130,6 +132,7 @@ impl World {
             operators: [Operator::Idle, Operator::Idle],
             made: 0,
             gone: BTreeSet::new(),
+            closed: BTreeSet::new(),
             allowed: wish.total,
         }
     }
@@ -200,6 +203,9 @@ impl World {
         if index < self.processes.len() {
             let ended = self.processes.remove(index);
             self.gone.insert(format!("u{}", ended.pod));
+            if ended.number == ended.pod {
+                self.closed.insert(format!("u{}", ended.pod));
+            }
         }
     }
 
@@ -261,6 +267,7 @@ impl World {
             file: self.file.value,
             pods: &pods,
             gone: &self.gone,
+            closed: &self.closed,
             quiet,
         };
         let planned = next(ledger.value.as_ref(), &view);
@@ -322,7 +329,8 @@ impl World {
     fn settle(&mut self) {
         self.operators = [Operator::Idle, Operator::Idle];
         for _ in 0..60 {
-            let state = |it: &World| World { gone: BTreeSet::new(), ..it.clone() };
+            let state =
+                |it: &World| World { gone: BTreeSet::new(), closed: BTreeSet::new(), ..it.clone() };
             let before = state(self);
             for _ in 0..12 {
                 self.take_checked(Step::Operator(0));
