@@ -184,38 +184,34 @@ fn writer(text: &str, found: &mut Vec<Problem>) -> (String, u16) {
     (host.trim_matches(['[', ']']).to_owned(), port)
 }
 
-/// What the server can give, as the user says or pods saw; until then what it was before, or one
-/// connection for each pod. No less than that is taken from what pods see, so that they can look.
+/// What the server can give, as the user says or as pods saw it.
 fn budget(cluster: &PoolerCluster, found: &mut Vec<Problem>) -> u32 {
     let (pods, budget) = (cluster.spec.max_replicas, &cluster.spec.server.budget);
-    let seen = cluster.status.as_ref().and_then(|status| status.server);
-    let (sum, left) = match (budget.max_connections, seen) {
-        (Some(most), _) => {
-            let sum = format!("{most} - {}", budget.reserve);
-            (sum, i64::from(most) - i64::from(budget.reserve))
-        }
-        (None, Some(seen)) => {
-            let reserved = seen.superuser_reserved_connections + seen.reserved_connections;
-            (String::new(), seen.max_connections - reserved - i64::from(budget.reserve))
-        }
-        (None, None) => {
-            let sizing = cluster.status.as_ref().and_then(|status| status.sizing.as_ref());
-            let before =
-                sizing.map_or(0, |sizing| whole(i32::try_from(sizing.budget).unwrap_or(0)));
-            return before.max(whole(pods)).max(1);
-        }
-    };
-    let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
-    if budget.max_connections.is_none() {
-        // The server may get more: pods go on looking.
-        return left.max(whole(pods)).max(1);
-    }
+    let Some(most) = budget.max_connections else { return seen_budget(cluster) };
+    let left = whole(most.saturating_sub(budget.reserve));
     if left < whole(pods).max(1) {
+        let sum = format!("{most} - {} = {left}", budget.reserve);
         let expected = format!("at least one connection for each of maxReplicas {pods} pods");
         let remedy = "raise the budget or lower maxReplicas";
-        found.push(Problem::new("spec.server.budget", format!("{sum} = {left}"), expected, remedy));
+        found.push(Problem::new("spec.server.budget", sum, expected, remedy));
     }
     left
+}
+
+/// What pods saw; until then what it was before. No less than one connection for each pod, so that
+/// they can look, and look again.
+fn seen_budget(cluster: &PoolerCluster) -> u32 {
+    let (seen, sizing) =
+        cluster.status.as_ref().map_or((None, None), |it| (it.server, it.sizing.as_ref()));
+    let left = match seen {
+        Some(seen) => {
+            let reserved = seen.superuser_reserved_connections + seen.reserved_connections;
+            seen.max_connections - reserved - i64::from(cluster.spec.server.budget.reserve)
+        }
+        None => sizing.map_or(0, |sizing| sizing.budget),
+    };
+    let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
+    left.max(whole(cluster.spec.max_replicas)).max(1)
 }
 
 fn ratio(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> Ratio {

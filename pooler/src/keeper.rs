@@ -109,20 +109,18 @@ impl Keeper {
         let floors = self.floors().await;
         let waiting = self.waiting().await;
         let config = Arc::clone(&self.config.borrow());
-        let server = |name: &String| {
-            let (max, open) = self.treasury.counts(name);
-            let backends = self.treasury.backends(name);
-            let floor = floors.get(name).copied().unwrap_or(u32::MAX);
-            ServerReport { max, open, floor, backends, sight: sights.remove(name) }
-        };
-        let mut names: Vec<_> = config.servers.iter().map(|it| it.name.clone()).collect();
-        names.sort_unstable();
-        let mut server = server;
+        let servers = config.servers.iter().map(|it| {
+            let (max, open) = self.treasury.counts(&it.name);
+            let backends = self.treasury.backends(&it.name);
+            let floor = floors.get(&it.name).copied().unwrap_or(u32::MAX);
+            let sight = sights.remove(&it.name);
+            (it.name.clone(), ServerReport { max, open, floor, backends, sight })
+        });
         Report {
             process: self.process.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: self.treasury.epoch(),
-            servers: names.into_iter().map(|name| (name.clone(), server(&name))).collect(),
+            servers: servers.collect(),
             waiting,
         }
     }
