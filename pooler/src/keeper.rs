@@ -114,7 +114,7 @@ impl Keeper {
             let backends = self.treasury.backends(&it.name);
             let floor = floors.get(&it.name).copied().unwrap_or(u32::MAX);
             let sight = sights.remove(&it.name);
-            (it.name.clone(), ServerReport { max, open, floor, backends, sight })
+            (it.name.clone(), ServerReport { max, open, floor, backends, left: None, sight })
         });
         Report {
             process: self.process.clone(),

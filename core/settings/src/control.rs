@@ -110,16 +110,33 @@ pub struct Report {
 pub struct ServerReport {
     /// Connections that the process may hold.
     pub max: u32,
-    /// Connections that it holds, from before their login to the server's end of them.
+    /// Connections that it holds, from before their login to the server's end of them, and those that
+    /// earlier processes of its pod left.
     pub open: u32,
     /// Connections that it would begin with if it were started now.
     pub floor: u32,
     /// The process ids of their backends, as far as these are known.
     #[serde(default)]
     pub backends: Vec<i32>,
+    /// What earlier processes of its pod left open there and nobody has seen gone; nothing of it is in
+    /// `backends`. `None`: the process does not know, since no journal was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
     /// What the server said, when it was asked and answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sight: Option<Sight>,
+}
+
+/// Connections of processes that ended without having seen them closed. Empty: all are gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// The process ids of their backends.
+    #[serde(default)]
+    pub backends: Vec<i32>,
+    /// Logins that had not come as far as a process id.
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 /// A server, as it shows itself to somebody with no rights in particular.

@@ -21,7 +21,7 @@ fn two_pods() -> Live {
 fn report(max: u32, backends: &[i32], seen: Option<&[i32]>) -> Said {
     let sight = seen.map(|seen| Sight { backends: seen.into(), ..Sight::default() });
     let (open, backends) = (max, backends.into());
-    let server = ServerReport { max, open, floor: 16, backends, sight };
+    let server = ServerReport { max, open, floor: 16, backends, left: None, sight };
     let servers = [(SERVER.to_owned(), server)].into();
     Said::Report(Box::new(control::Report { process: "p".into(), servers, ..Default::default() }))
 }
