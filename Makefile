@@ -16,7 +16,7 @@ build: ## release binaries into dist/
 image: ## the container image, built from dist/
 	@scripts/build.sh && tests/cluster/image.sh
 
-test: ## everything that CI runs
+test: ## everything that CI runs, the longest tests shortened
 	@scripts/test.sh
 
 test-quick: ## the inner loop: under 2 minutes warm, no cluster
@@ -40,7 +40,10 @@ docs: ## the Rust documentation, without a warning
 previous: ## build the version that tests of upgrades start from (once; kept as the parts are)
 	@scripts/previous.sh
 
-cluster: ## build the parts of the local cluster (once; kept in ~/.cache/poolwright)
+cluster: ## all that needs a real cluster, at full length: installs, upgrades, every test
+	@scripts/test.sh cluster
+
+cluster-parts: ## build the parts of the local cluster (once; kept in ~/.cache/poolwright)
 	@tests/cluster/parts.sh
 
 cluster-up: ## start the local cluster
@@ -67,4 +70,4 @@ bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLU
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-up cluster-down demo demo-down bench bench-quick bench-instructions bench-operator
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down bench bench-quick bench-instructions bench-operator

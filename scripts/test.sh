@@ -4,6 +4,7 @@
 #
 #   test.sh          all
 #   test.sh quick    the inner loop: no cluster, no release build
+#   test.sh cluster  what needs a cluster, at full length, from the previous version too
 #   test.sh lint | drift | docs    one group of parts
 set -euo pipefail
 # shellcheck source=lib.sh
@@ -46,6 +47,8 @@ integration() {
 }
 
 # The shipped binaries in their image, on a real cluster.
+#
+#   shipped SECONDS COMMAND…    the cluster's tests, and how long they may take
 shipped() {
   local name
   part build scripts/build.sh
@@ -57,7 +60,7 @@ shipped() {
   part cluster-check limited 300 tests/cluster/check.sh
   part image tests/cluster/image.sh
   part chart scripts/chart.sh
-  if passed image; then part cluster limited 2700 scripts/cluster-tests.sh; else skip cluster "there is no image"; fi
+  if passed image; then part cluster limited "$@"; else skip cluster "there is no image"; fi
 }
 
 # Of the binary that ships, so after its build.
@@ -72,9 +75,23 @@ all() {
   drifts
   docs
   units
-  shipped
+  shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
   instructions
   integration
+}
+
+on_cluster() {
+  scripts/setup.sh
+  part previous scripts/previous.sh
+  shipped 7200 env -u POOLWRIGHT_SHORT scripts/cluster-tests.sh
+  figures
+}
+
+# What the cluster's tests tell: the installs' checks, then each test with its times and counts.
+figures() {
+  passed image || return 0
+  say "figures:"
+  grep -E '^(  |[a-z]+-[a-z-]+$|\[ *[0-9.]+ s\] (ok|FAILED|skipped))' "$logs/cluster.log" || true
 }
 
 quick() {
@@ -111,9 +128,10 @@ sum() {
 
 case ${1:-all} in
   all | quick) "${1:-all}" ;;
+  cluster) on_cluster ;;
   lint) lints ;;
   drift) drifts ;;
   docs) docs ;;
-  *) fail "unknown argument $1" "usage: test.sh [quick|lint|drift|docs]" ;;
+  *) fail "unknown argument $1" "usage: test.sh [quick|cluster|lint|drift|docs]" ;;
 esac
 summary

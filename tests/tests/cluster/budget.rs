@@ -76,7 +76,14 @@ async fn changes_of_mind(stage: &Stage) -> Result<()> {
     each_may_hold(stage, 2, 25.0).await?;
     let traffic = load(stage).await?;
     // The volumes of the pods that run have to say less before another pod may start.
+    let settings = format!("configmap/{NAME}-settings");
+    let before = stage.namespace.get(&settings).await?;
     change(stage, json!({"maxReplicas": 4, "replicas": 3})).await?;
+    eventually("what volumes are to say is written", seconds(30), async || {
+        Ok((stage.namespace.get(&settings).await?["data"] != before["data"]).then_some(()))
+    })
+    .await?;
+    stage.hurry_volumes(NAME).await?;
     each_may_hold(stage, 3, 16.0).await?;
     let budget = &stage.server().spec()["budget"];
     let reserve = budget["reserve"].as_i64().unwrap_or_default() + 10;

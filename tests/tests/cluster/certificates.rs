@@ -48,6 +48,9 @@ async fn rotated(stage: &Stage) -> Result<()> {
         let changed = json!({"data": tenants(10 + round % 7)});
         stage.namespace.patch("configmap/tenants", &changed).await?;
         sleep(seconds(1)).await;
+        if round % 5 == 1 {
+            stage.hurry_volumes(NAME).await?;
+        }
         let config = condition(&stage.pooler_cluster(NAME).await?, "ConfigApplied");
         let config = config.context("no ConfigApplied")?;
         ensure!(text(&config, "/status") == "True", "after {:?}: {config}", start.elapsed());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use poolwright_tests::kube::command::{number, text};
 use poolwright_tests::kube::counters;
+use poolwright_tests::kube::length;
 use poolwright_tests::kube::stage::Stage;
 use poolwright_tests::kube::traffic::Traffic;
 use poolwright_tests::kube::wait::{eventually, seconds};
@@ -119,9 +120,9 @@ async fn restart_of_one(stage: &Stage) -> Result<()> {
     finish(traffic, 3).await
 }
 
-/// Each round rolls and scales at once; `POOLWRIGHT_ROUNDS` says how many, 2 by default.
+/// Each round rolls and scales at once.
 async fn rolls_and_scales(stage: &Stage) -> Result<()> {
-    let rounds = std::env::var("POOLWRIGHT_ROUNDS").map_or(Ok(2), |text| text.parse())?;
+    let rounds = length::of("rolls and scales", 10, 2) as usize;
     let traffic = begin(stage, 2).await?;
     for round in 1..=rounds {
         let (old, replicas) = (stage.identities(NAME).await?, 2 + round % 2);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use poolwright_tests::kube::audit::{Mark, Write};
+use poolwright_tests::kube::length;
 use poolwright_tests::kube::manifest::config_map;
 use poolwright_tests::kube::operator::Operator;
 use poolwright_tests::kube::stage::Stage;
@@ -44,8 +45,9 @@ async fn alone(stage: &Stage) -> Result<()> {
     stage.ready(NAME).await
 }
 
-/// A window of sixty seconds, under load, since what follows the load must not be written.
+/// A window of a minute, under load, since what follows the load must not be written.
 async fn a_quiet_minute(stage: &Stage) -> Result<()> {
+    let window = seconds(length::of("seconds of rest", 60, 20).into());
     let begun = Mark::now()?;
     stage.serve(NAME, json!({})).await?;
     let first = by_operator(begun.since()?);
@@ -54,8 +56,8 @@ async fn a_quiet_minute(stage: &Stage) -> Result<()> {
     alone(stage).await?;
 
     let (mark, start) = (Mark::now()?, Instant::now());
-    let minute = async || Ok((start.elapsed() >= seconds(60)).then_some(()));
-    eventually("a minute under load", seconds(70), minute).await?;
+    let over = async || Ok((start.elapsed() >= window).then_some(()));
+    eventually("the window under load", window + seconds(10), over).await?;
     traffic.goes_on().await?;
     let writes = mark.since()?;
     tell("in it", &writes);

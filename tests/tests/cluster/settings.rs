@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use poolwright_tests::kube::command::text;
 use poolwright_tests::kube::counters;
+use poolwright_tests::kube::length;
 use poolwright_tests::kube::manifest::{config_map, tenants_from};
 use poolwright_tests::kube::stage::{Stage, USERS};
 use poolwright_tests::kube::traffic::Traffic;
@@ -21,11 +22,14 @@ const NAME: &str = "workspaces";
 /// Whose password changes; nobody else uses it.
 const ROLE: &str = "rotated";
 const CHANGES: u32 = 50;
+/// Between two changes.
+const EVERY: Duration = Duration::from_millis(1200);
 /// What the last change may take. It fails only beyond five times as long.
 const PROMISED: Duration = Duration::from_secs(2);
 
 async fn fifty_changes(stage: &Stage) -> Result<()> {
-    let last = password(CHANGES);
+    let changes = length::of("changes", CHANGES, 15);
+    let last = password(changes);
     let role = format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{last}'");
     stage.server().psql("postgres", &role).await?;
     stage.namespace.apply(&config_map("tenants", &tenants(10))).await?;
@@ -35,13 +39,13 @@ async fn fifty_changes(stage: &Stage) -> Result<()> {
         stage.pods(NAME).await?.iter().map(|pod| text(pod, "/status/podIP").to_owned()).collect();
 
     let traffic = Traffic::start(stage, NAME, 40, Duration::from_millis(5)).await?;
-    let mut ticks = interval(Duration::from_secs(60) / CHANGES);
+    let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut changed = Instant::now();
-    for change in 1..=CHANGES {
+    for change in 1..=changes {
         ticks.tick().await;
         // The last one: 25 each, 50 in all, 62 connections for each of two pods.
-        let each = if change == CHANGES { 25 } else { 10 + change % 10 };
+        let each = if change == changes { 25 } else { 10 + change % 10 };
         let secret = json!({"stringData": {ROLE: password(change)}});
         stage.namespace.patch(&format!("secret/{USERS}"), &secret).await?;
         stage.namespace.patch("configmap/tenants", &json!({"data": tenants(each)})).await?;
@@ -52,7 +56,7 @@ async fn fifty_changes(stage: &Stage) -> Result<()> {
         let found = in_force(&addresses, &last).await;
         if found.is_ok() {
             println!(
-                "    the last of {CHANGES} changes in {} pods: {:.2} s",
+                "    the last of {changes} changes in {} pods: {:.2} s",
                 addresses.len(),
                 took.as_secs_f64()
             );
