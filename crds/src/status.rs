@@ -64,9 +64,12 @@ pub struct SizingStatus {
 }
 
 /// A server's settings, by PostgreSQL's names.
-#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
+    /// The endpoint at which it was seen: host:port.
+    #[serde(default)]
+    pub endpoint: String,
     pub max_connections: i64,
     pub superuser_reserved_connections: i64,
     /// 0 before PostgreSQL 16.
@@ -74,6 +77,13 @@ pub struct ServerStatus {
     /// Its `server_version_num`: 170004.
     pub version: i64,
     pub in_recovery: bool,
+}
+
+impl ServerStatus {
+    /// Whether it was seen at this endpoint. (Pods of older versions do not say where they looked.)
+    pub fn is_at(&self, endpoint: &str) -> bool {
+        self.endpoint.is_empty() || self.endpoint == endpoint
+    }
 }
 
 const CONDITIONS: &str = "\

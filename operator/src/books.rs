@@ -13,17 +13,18 @@ use std::{
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::ResourceExt;
 use poolwright_budget::{
-    Entry, Ledger,
+    Entry, Ledger, Who,
     grants::{self, File, Report, Set, View},
 };
 use poolwright_crds::ServerStatus;
 use poolwright_settings::{
     Problem,
-    control::{self, Sight},
+    control::{self, Left, Sight},
 };
 
 use crate::{
     apply::{self, Writer},
+    backends::{Asker, Backends, Shown},
     build::{metadata, settings::SERVER},
     departures::Departures,
     grants::{Channel, Said},
@@ -54,6 +55,8 @@ pub struct Shares {
     pub per_pod: u32,
     /// Why fewer pods may run for now than shall.
     pub held_back: Option<String>,
+    /// Why what an ended process held still counts.
+    pub suspected: Option<String>,
     pub progress: Progress,
     /// How long that has not been settled.
     pub unsettled_for: Duration,
@@ -78,22 +81,29 @@ pub struct Books<'a> {
     /// As it is stored.
     stored: Option<(ConfigMap, Ledger)>,
     said: BTreeMap<String, Said>,
-    /// What the server shows, if it was looked at, and whose connections it shows.
+    /// What the server shows, if it was looked at.
     sight: Option<Sight>,
+    /// Pods that are missing and have ended.
     gone: BTreeSet<String>,
+    /// Pods whose only process closed all its connections.
     closed: BTreeSet<String>,
+    /// Ended processes that have left no connection.
+    cleared: BTreeSet<Who>,
 }
 
 impl<'a> Books<'a> {
-    /// # Errors
-    /// What stands in the ledger's ConfigMap is no ledger.
-    pub fn open(live: &'a Live, wish: Wish) -> Result<Books<'a>, Problems> {
-        let stored = match &live.ledger {
-            None => None,
-            Some(object) => Some((object.clone(), read(object).map_err(Problems::of_spec)?)),
-        };
-        let (gone, closed) = (BTreeSet::new(), BTreeSet::new());
-        Ok(Books { live, wish, stored, said: BTreeMap::new(), sight: None, gone, closed })
+    /// `ledger` is what [`read`] found.
+    pub fn open(live: &'a Live, ledger: Option<Ledger>, wish: Wish) -> Books<'a> {
+        Books {
+            live,
+            wish,
+            stored: live.ledger.clone().zip(ledger),
+            said: BTreeMap::new(),
+            sight: None,
+            gone: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            cleared: BTreeSet::new(),
+        }
     }
 
     /// As it is stored, or as if nothing were.
@@ -103,16 +113,30 @@ impl<'a> Books<'a> {
 
     /// Has all pods report, and one of them look at the server where that is `wanted`, or somebody
     /// may have left connections there.
-    pub async fn survey(&mut self, channel: &Channel, wanted: bool, departures: &Departures) {
-        let missing = self.missing();
-        let look = wanted || !missing.is_empty() || self.ledger().entries.iter().any(|it| it.ended);
+    pub async fn survey(
+        &mut self,
+        channel: &Channel,
+        wanted: bool,
+        asker: &Asker,
+        (departures, backends): (&Departures, &Backends),
+    ) {
+        let (missing, ended) = (self.missing(), self.ended());
+        let look = wanted || !missing.is_empty() || !ended.is_empty() || backends.is_asked(asker);
         self.said = channel.reports(&self.live.pods, look).await;
         let sights = self.said.values().filter_map(|said| Some(server(said)?.1));
         self.sight = sights.filter_map(|it| it.sight.clone()).next();
+        let instance = self.sight.as_ref().map(|it| it.instance.as_str());
+        backends.claim(asker, instance, self.claimed());
+
+        let shown = self.shown();
         let missing: Vec<_> = missing.iter().map(String::as_str).collect();
-        self.gone = departures.ended(&missing, self.is_quiet(), Instant::now());
-        let ended = self.live.pods.iter().filter(|pod| pods::has_closed_all(pod));
-        self.closed = ended.filter_map(ResourceExt::uid).collect();
+        let is_quiet =
+            !missing.is_empty() && shown.as_ref().is_some_and(|it| backends.is_quiet(asker, it));
+        self.gone = departures.ended(&missing, is_quiet, Instant::now());
+        let of_ended = |it: &Shown| backends.cleared(asker, &ended, it);
+        self.cleared = shown.as_ref().map(of_ended).unwrap_or_default();
+        let closed = self.live.pods.iter().filter(|pod| pods::has_closed_all(pod));
+        self.closed = closed.filter_map(ResourceExt::uid).collect();
         self.closed.extend(departures.closed(&missing));
     }
 
@@ -120,6 +144,7 @@ impl<'a> Books<'a> {
     pub fn server(&self) -> Option<ServerStatus> {
         let sight = self.sight.as_ref()?;
         Some(ServerStatus {
+            endpoint: sight.endpoint.clone(),
             max_connections: sight.max_connections.into(),
             superuser_reserved_connections: sight.superuser_reserved_connections.into(),
             reserved_connections: sight.reserved_connections.into(),
@@ -131,7 +156,7 @@ impl<'a> Books<'a> {
     /// Tells the pods what was granted, as far as they do not know. What the server showed is
     /// forgotten: who has ended since may have left connections that it did not show.
     pub async fn grant(&mut self, channel: &Channel) {
-        self.sight = None;
+        self.cleared.clear();
         let ledger = self.ledger();
         let news = |pod: &Pod| {
             let uid = pod.uid()?;
@@ -197,8 +222,9 @@ impl<'a> Books<'a> {
         });
         let granted = ledger.entries.iter().filter(|it| !it.ended).filter_map(|it| it.granted);
         let per_pod = granted.min().unwrap_or(ledger.floor);
+        let suspected = self.suspected();
         let unsettled_for = Duration::ZERO;
-        Shares { floor: ledger.floor, per_pod, held_back, progress, unsettled_for }
+        Shares { floor: ledger.floor, per_pod, held_back, suspected, progress, unsettled_for }
     }
 
     fn next(&self) -> Ledger {
@@ -220,7 +246,7 @@ impl<'a> Books<'a> {
             pods: &pods,
             gone: &self.gone,
             closed: &self.closed,
-            quiet: self.is_quiet(),
+            cleared: &self.cleared,
         };
         grants::next(self.stored.as_ref().map(|(_, ledger)| ledger), &view)
     }
@@ -235,8 +261,16 @@ impl<'a> Books<'a> {
                 cap: server.max,
                 open: server.open,
                 floor: server.floor,
+                follows_none: server.left.as_ref().is_some_and(|left| *left == Left::default()),
             },
-            None => Report { process: String::new(), epoch: 0, cap: file, open: 0, floor: file },
+            None => Report {
+                process: String::new(),
+                epoch: 0,
+                cap: file,
+                open: 0,
+                floor: file,
+                follows_none: false,
+            },
         });
         Some(grants::Pod { uid, ordinal, ended: pods::has_ended(pod), report })
     }
@@ -248,23 +282,44 @@ impl<'a> Books<'a> {
         entries.map(|it| it.pod).filter(|uid| !exists(uid)).collect()
     }
 
-    /// The server shows no connection that no pod calls its own. Those of a pod that says nothing are
-    /// nobody's.
-    fn is_quiet(&self) -> bool {
-        let Some(sight) = &self.sight else { return false };
-        let known: BTreeSet<i32> =
-            self.said.values().filter_map(server).flat_map(|it| it.1.backends.clone()).collect();
-        sight.backends.iter().all(|it| known.contains(it))
+    /// Processes that the ledger knows to have ended.
+    fn ended(&self) -> Vec<Who> {
+        self.ledger().entries.iter().filter(|it| it.ended).map(Entry::who).collect()
+    }
+
+    /// Connections that pods call their own.
+    fn claimed(&self) -> BTreeSet<i32> {
+        self.said.values().filter_map(server).flat_map(|it| it.1.backends.clone()).collect()
+    }
+
+    /// What the server shows, without the connections that pods call their own. Those of a pod that
+    /// says nothing are nobody's.
+    fn shown(&self) -> Option<Shown> {
+        let sight = self.sight.as_ref()?;
+        let seen: BTreeSet<i32> = sight.backends.iter().copied().collect();
+        let unclaimed = seen.difference(&self.claimed()).copied().collect();
+        Some(Shown { instance: sight.instance.clone(), unclaimed })
+    }
+
+    /// Said in the same words for as long as it lasts.
+    fn suspected(&self) -> Option<String> {
+        let ended = self.ended().len() + self.missing().len();
+        let may_be = self.shown().is_some_and(|it| !it.unclaimed.is_empty());
+        (ended > 0 && may_be).then(|| {
+            format!(
+                "the share of {ended} processes that are gone still counts: the server shows \
+                 connections under tenants' names that no pod calls its own"
+            )
+        })
     }
 }
 
-/// Ordinals below this one may get a pod at any moment.
+/// The ledger, if there is one.
 ///
 /// # Errors
-/// As [`Books::open`].
-pub fn coming(live: &Live) -> Result<u32, Problems> {
-    let ledger = live.ledger.as_ref().map(read).transpose().map_err(Problems::of_spec)?;
-    Ok(ledger.map_or(0, |ledger| ledger.replicas))
+/// What stands in its ConfigMap is none.
+pub fn read(live: &Live) -> Result<Option<Ledger>, Problems> {
+    live.ledger.as_ref().map(parse).transpose().map_err(Problems::of_spec)
 }
 
 /// The only server's part of what a pod said.
@@ -283,7 +338,7 @@ fn floor(settings: &ConfigMap) -> Option<u32> {
     poolwright_settings::server_caps(text).get(SERVER).copied()
 }
 
-fn read(object: &ConfigMap) -> Result<Ledger, Problem> {
+fn parse(object: &ConfigMap) -> Result<Ledger, Problem> {
     let text = object.data.as_ref().and_then(|data| data.get(KEY)).map_or("", String::as_str);
     serde_yaml::from_str(text).map_err(|error| {
         Problem::new(

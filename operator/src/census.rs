@@ -33,6 +33,8 @@ const KINDS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Who = ObjectRef<PoolerCluster>;
+/// Has a PoolerCluster reconciled.
+pub type Wakes = mpsc::UnboundedSender<Who>;
 /// PoolerClusters that are to be reconciled, since their counts changed.
 pub type Woken = mpsc::UnboundedReceiver<Who>;
 
@@ -41,7 +43,7 @@ pub struct Census {
     /// Whether objects outside the PoolerCluster's own namespace may be counted.
     everywhere: bool,
     watches: Arc<Mutex<HashMap<Place, Watched>>>,
-    wakes: mpsc::UnboundedSender<Who>,
+    wakes: Wakes,
 }
 
 /// A place that is watched, for whom, and what each of them was told last.
@@ -69,6 +71,10 @@ impl Census {
     pub fn new(client: Client, everywhere: bool) -> (Census, Woken) {
         let (wakes, woken) = mpsc::unbounded();
         (Census { client, everywhere, watches: Arc::default(), wakes }, woken)
+    }
+
+    pub fn wakes(&self) -> Wakes {
+        self.wakes.clone()
     }
 
     /// How many objects there are of each subject. Begins to watch them, and no longer watches

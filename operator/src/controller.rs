@@ -113,6 +113,7 @@ async fn clean(living: Store<PoolerCluster>, context: Arc<Context>) {
         let living = living.state();
         context.census.keep_only(&living);
         context.turns.keep_only(&living).await;
+        context.backends.keep_only(&living);
     }
 }
 

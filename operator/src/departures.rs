@@ -47,7 +47,7 @@ impl Departures {
     }
 
     /// Which of the pods in question have ended. `quiet`: the server was looked at and shows nothing
-    /// that could be theirs.
+    /// that may be theirs.
     pub fn ended(&self, missing: &[&str], quiet: bool, now: Instant) -> BTreeSet<String> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Seen { ended, missing: since } = &mut *seen;

@@ -4,7 +4,7 @@
 //! Reading order: [`election`] (who acts), [`claim`] (which install), [`controller`] (what wakes
 //! a reconcile), [`reconcile`] (the steps in their order; with [`outcome`] and [`memory`]), then the steps: [`dereference`],
 //! [`validate`], [`size`], [`upgrade`] (with [`turns`]), [`roll`], [`books`] (with [`grants`] and
-//! [`departures`]), [`build`], [`apply`], [`push`], [`status`].
+//! [`departures`] and [`backends`]), [`build`], [`apply`], [`push`], [`status`].
 //! Only the first (with [`census`], which counts tenants), [`turns`], [`apply`] and [`status`]
 //! hold a client; [`push`] and [`grants`] speak to pods.
 
@@ -12,6 +12,7 @@
 
 mod apply;
 mod authority;
+mod backends;
 mod books;
 mod build;
 mod census;

@@ -20,6 +20,8 @@ use crate::{
 /// Looked at again though nothing was seen to change: at rest, under way, and blocked.
 pub const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
+/// At rest, where another server may be behind the same name at any moment, with another size.
+const WATCHED: Duration = Duration::from_secs(60);
 pub const BLOCKED: Duration = Duration::from_secs(30);
 /// Once it was said that an upgrade begins, or written down what pods shall hold.
 const AT_ONCE: Duration = Duration::from_millis(200);
@@ -82,6 +84,7 @@ pub fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
                 Progress::Lagging => (prepared.shares.unsettled_for / 2).clamp(UNTOLD, BLOCKED),
                 Progress::Settled => match (&prepared.upgrade, &prepared.roll.phase) {
                     (State::Waiting { .. }, _) => UNDER_WAY,
+                    (_, Phase::Settled) if prepared.asks_server => WATCHED,
                     (_, Phase::Settled) => AT_REST,
                     _ => patiently(UNDER_WAY),
                 },

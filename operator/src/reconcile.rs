@@ -6,13 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{Client, ResourceExt, runtime::controller::Action};
+use kube::{
+    Client, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use poolwright_budget::{Ledger, Plan};
-use poolwright_crds::{PoolerCluster, Reconcile};
+use poolwright_crds::{PoolerCluster, Reconcile, ServerStatus};
 
 use crate::{
     apply::{self, Writer},
     authority::{Certificates, certificates},
+    backends::{Asker, Backends},
     books::{self, Books, Progress, Shares, Wish},
     build::{self, Extent, Objects, Template},
     census::Census,
@@ -52,6 +56,7 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub census: Census,
     pub departures: Arc<Departures>,
+    pub backends: Backends,
     term: Term,
     pub turns: Turns,
     retries: Retries,
@@ -75,6 +80,7 @@ impl Context {
             image,
             claim,
             metrics,
+            backends: Backends::new(census.wakes()),
             census,
             departures: Arc::default(),
             term,
@@ -220,7 +226,7 @@ async fn act(
     read: &Dereferenced,
     ready: Ready,
 ) -> Result<Option<(Outcome, Option<apply::Error>)>, Error> {
-    let Ready { checked, plan, template, mut prepared } = ready;
+    let Ready { checked, plan, template, ledger, mut prepared } = ready;
     context.take_turn(&read.cluster, &mut prepared.upgrade).await?;
     let uid = read.cluster.uid().unwrap_or_default();
     let shown = context.memory.shown(&uid);
@@ -229,15 +235,26 @@ async fn act(
     let writer = Writer { client, namespace: &checked.namespace, metrics, term };
     let mut told = None;
     let carried_out = async {
-        let mut books = Books::open(&read.live, wish(&plan, &prepared.roll))?;
+        let mut books = Books::open(&read.live, ledger, wish(&plan, &prepared.roll));
+        let endpoint = checked.endpoint();
+        let is_unseen = checked.asks_server && prepared.server.is_none();
         let look = checked.asks_server && context.memory.may_look(&uid);
-        books.survey(&channel, look, &context.departures).await;
-        let seen = books.server();
+        let owner = ObjectRef::from_obj(&read.cluster);
+        let asker = Asker { uid: uid.clone(), owner, address: endpoint.clone() };
+        let known = (&*context.departures, &context.backends);
+        books.survey(&channel, look, &asker, known).await;
+        let seen = books.server().filter(|it| it.is_at(&endpoint));
         if look {
             context.memory.note_look(uid.clone(), seen.is_some());
         }
-        prepared.server = seen.or(prepared.server);
+        if seen.is_some() {
+            prepared.server = seen;
+        }
         books.post(&writer, &checked).await?;
+        if is_unseen {
+            // Pods go to a server that may be smaller with no more than what is safe there.
+            books.grant(&channel).await;
+        }
         let around = (&context.claim.home, context.memory.ahead(&uid));
         let ready = (&checked, &plan, template);
         let objects = objects(read, ready, &prepared, &books.ledger(), around)?;
@@ -303,6 +320,7 @@ struct Ready {
     checked: Validated,
     plan: Plan,
     template: Template,
+    ledger: Option<Ledger>,
     prepared: Prepared,
 }
 
@@ -313,7 +331,9 @@ fn prepare(read: &Dereferenced, image: &str) -> Result<Ready, Blocked> {
         return Err(Blocked::Obstacle(obstacle));
     }
     let checked = validate(read, image)?;
-    let plan = size(&checked, &read.live, books::coming(&read.live)?)?;
+    let ledger = books::read(&read.live)?;
+    let coming = ledger.as_ref().map_or(0, |ledger| ledger.replicas);
+    let plan = size(&checked, &read.live, coming)?;
     let wanted = checked.replicas.min(checked.max_replicas);
     let (own, kept) = (Made::own(&read.cluster, image), Made::kept(&read.live, &checked.name));
     let begun = status::upgrading(&read.cluster);
@@ -327,10 +347,16 @@ fn prepare(read: &Dereferenced, image: &str) -> Result<Ready, Blocked> {
         image: template.made.image(&checked).to_owned(),
         roll,
         shares: Shares::default(),
-        server: read.cluster.status.as_ref().and_then(|status| status.server),
+        server: seen_server(&read.cluster, &checked),
         asks_server: checked.asks_server,
     };
-    Ok(Ready { checked, plan, template, prepared })
+    Ok(Ready { checked, plan, template, ledger, prepared })
+}
+
+/// The server as it was seen last, if that was the one that is wanted now.
+fn seen_server(cluster: &PoolerCluster, checked: &Validated) -> Option<ServerStatus> {
+    let seen = cluster.status.as_ref()?.server.clone()?;
+    seen.is_at(&checked.endpoint()).then_some(seen)
 }
 
 fn wish(plan: &Plan, roll: &Roll) -> Wish {
@@ -384,7 +410,8 @@ mod tests {
     use crate::testing;
 
     fn built(read: &Dereferenced) -> (Plan, Prepared, Objects) {
-        let Ready { checked, plan, template, prepared } = prepare(read, "poolwright:1").unwrap();
+        let Ready { checked, plan, template, prepared, .. } =
+            prepare(read, "poolwright:1").unwrap();
         let Wish { floor, replicas, .. } = wish(&plan, &prepared.roll);
         let ledger = Ledger { floor, replicas, ..Ledger::default() };
         let (ready, around) = ((&checked, &plan, template), (&testing::home(), 0));
@@ -411,7 +438,8 @@ mod tests {
     #[test]
     fn the_ledger_holds_pods_and_their_floor_back() {
         let read = testing::dereferenced();
-        let Ready { checked, plan, template, prepared } = prepare(&read, "poolwright:1").unwrap();
+        let Ready { checked, plan, template, prepared, .. } =
+            prepare(&read, "poolwright:1").unwrap();
         let ledger = Ledger { floor: 9, replicas: 1, fence: 4, ..Ledger::default() };
         let (ready, around) = ((&checked, &plan, template), (&testing::home(), 0));
         let objects = objects(&read, ready, &prepared, &ledger, around).unwrap();

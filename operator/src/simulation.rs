@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use poolwright_budget::{
-    Bounds, Ledger, Plan,
+    Bounds, Entry, Ledger, Plan,
     grants::{self, File, Report, Set, View},
 };
 
@@ -37,7 +37,7 @@ impl SimulatedPod {
     fn report(&self) -> grants::Pod {
         let SimulatedPod { uid, ordinal, disk, epoch, cap, .. } = *self;
         let process = uid.to_string();
-        let report = Report { process, epoch, cap, open: cap, floor: disk };
+        let report = Report { process, epoch, cap, open: cap, floor: disk, follows_none: false };
         grants::Pod { uid: uid.to_string(), ordinal, ended: false, report: Some(report) }
     }
 }
@@ -168,6 +168,8 @@ impl World {
     }
 
     fn next(&self, read: &Snapshot, plan: &Plan, replicas: u32) -> Ledger {
+        let entries = self.ledger.iter().flat_map(|ledger| &ledger.entries);
+        let cleared = entries.filter(|it| it.ended).map(Entry::who).collect();
         let view = View {
             total: plan.granted,
             floor: plan.per_pod,
@@ -177,7 +179,7 @@ impl World {
             pods: &read.pods,
             gone: &self.gone,
             closed: &self.gone,
-            quiet: true,
+            cleared: &cleared,
         };
         grants::next(self.ledger.as_ref(), &view)
     }

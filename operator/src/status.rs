@@ -178,7 +178,7 @@ fn count(number: usize) -> i32 {
 
 fn seen(outcome: &Outcome) -> Option<ServerStatus> {
     let Outcome::Applied(_, prepared, ..) = outcome else { return None };
-    prepared.server
+    prepared.server.clone()
 }
 
 fn sized(outcome: &Outcome) -> Option<SizingStatus> {

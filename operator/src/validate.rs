@@ -61,6 +61,13 @@ pub struct Validated {
     pub network_policy: Option<NetworkPolicy>,
 }
 
+impl Validated {
+    /// Where the server is: host:port.
+    pub fn endpoint(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
 /// The pool of one tenant in one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -118,6 +125,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
     let mut problems = Problems::default();
     let found = &mut problems.spec;
     let (host, port) = writer(&spec.server.endpoints.writer, found);
+    let endpoint = format!("{host}:{port}");
     let checked = Validated {
         name: read.cluster.name_any(),
         namespace: read.cluster.namespace().unwrap_or_default(),
@@ -133,7 +141,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         port,
         tls: spec.server.tls.mode,
         asks_server: spec.server.budget.max_connections.is_none(),
-        budget: budget(&read.cluster, found),
+        budget: budget(&read.cluster, &endpoint, found),
         ratio: ratio(spec, found),
         bounds: bounds(spec, found),
         pool: pool(spec, found),
@@ -185,9 +193,9 @@ fn writer(text: &str, found: &mut Vec<Problem>) -> (String, u16) {
 }
 
 /// What the server can give, as the user says or as pods saw it.
-fn budget(cluster: &PoolerCluster, found: &mut Vec<Problem>) -> u32 {
+fn budget(cluster: &PoolerCluster, endpoint: &str, found: &mut Vec<Problem>) -> u32 {
     let (pods, budget) = (cluster.spec.max_replicas, &cluster.spec.server.budget);
-    let Some(most) = budget.max_connections else { return seen_budget(cluster) };
+    let Some(most) = budget.max_connections else { return seen_budget(cluster, endpoint) };
     let left = whole(most.saturating_sub(budget.reserve));
     if left < whole(pods).max(1) {
         let sum = format!("{most} - {} = {left}", budget.reserve);
@@ -200,15 +208,15 @@ fn budget(cluster: &PoolerCluster, found: &mut Vec<Problem>) -> u32 {
 
 /// What pods saw; until then what it was before. No less than one connection for each pod, so that
 /// they can look, and look again.
-fn seen_budget(cluster: &PoolerCluster) -> u32 {
-    let (seen, sizing) =
-        cluster.status.as_ref().map_or((None, None), |it| (it.server, it.sizing.as_ref()));
-    let left = match seen {
-        Some(seen) => {
+fn seen_budget(cluster: &PoolerCluster, endpoint: &str) -> u32 {
+    let status = cluster.status.as_ref();
+    let left = match status.and_then(|it| it.server.as_ref()) {
+        Some(seen) if seen.is_at(endpoint) => {
             let reserved = seen.superuser_reserved_connections + seen.reserved_connections;
             seen.max_connections - reserved - i64::from(cluster.spec.server.budget.reserve)
         }
-        None => sizing.map_or(0, |sizing| sizing.budget),
+        Some(_) => 0,
+        None => status.and_then(|it| it.sizing.as_ref()).map_or(0, |sizing| sizing.budget),
     };
     let left = u32::try_from(left.max(0)).unwrap_or(u32::MAX);
     left.max(whole(cluster.spec.max_replicas)).max(1)
@@ -307,6 +315,7 @@ mod tests {
         let checked = validate(&read, "poolwright:1").unwrap();
         assert_eq!((checked.budget, checked.asks_server), (3, true), "one for each of 3 pods");
         let server = ServerStatus {
+            endpoint: checked.endpoint(),
             max_connections: 100,
             superuser_reserved_connections: 3,
             reserved_connections: 5,
@@ -317,6 +326,9 @@ mod tests {
         assert_eq!(validate(&read, "poolwright:1").unwrap().budget, 100 - 8 - 22);
         read.cluster.spec.server.budget.reserve = 90;
         assert_eq!(validate(&read, "poolwright:1").unwrap().budget, 3, "pods go on looking");
+        read.cluster.spec.server.budget.reserve = 22;
+        read.cluster.spec.server.endpoints.writer = "10.1.2.4".into();
+        assert_eq!(validate(&read, "poolwright:1").unwrap().budget, 3, "that was another server");
     }
 
     #[test]

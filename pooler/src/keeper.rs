@@ -194,6 +194,7 @@ struct Seen {
     reserved_connections: u32,
     version: u32,
     in_recovery: bool,
+    instance: String,
     /// Process id, database, user.
     backends: Vec<(i32, Option<String>, String)>,
 }
@@ -207,12 +208,15 @@ fn read(json: &[u8], server: &str, config: &Config) -> Option<Sight> {
         database.as_ref().is_some_and(ours) && config.users.contains_key(user)
     };
     let ours = seen.backends.iter().filter(|(_, database, user)| is_ours(database, user));
+    let at = config.servers.iter().find(|it| it.name == server)?;
     Some(Sight {
+        endpoint: format!("{}:{}", at.host, at.port),
         max_connections: seen.max_connections,
         superuser_reserved_connections: seen.superuser_reserved_connections,
         reserved_connections: seen.reserved_connections,
         version: seen.version,
         in_recovery: seen.in_recovery,
+        instance: seen.instance,
         backends: ours.map(|it| it.0).collect(),
     })
 }

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Entry, Ledger, Who};
 
 /// What is wanted, and what the cluster and the processes show.
 #[derive(Clone, Debug)]
@@ -36,8 +36,8 @@ pub struct View<'a> {
     /// Uids of pods whose only process has ended, and before that closed all connections and saw them
     /// closed.
     pub closed: &'a BTreeSet<String>,
-    /// The server was looked at since, and has no connection that may be an ended process's.
-    pub quiet: bool,
+    /// Ended processes of whose connections the server shows none any more: it was looked at since.
+    pub cleared: &'a BTreeSet<Who>,
 }
 
 /// The StatefulSet as it was read.
@@ -82,6 +82,8 @@ pub struct Report {
     pub open: u32,
     /// Connections that it would begin with if it were started now.
     pub floor: u32,
+    /// It knows that all connections of earlier processes of its pod are gone.
+    pub follows_none: bool,
 }
 
 /// What is to be stored now. The same as before: nothing changes.
@@ -140,6 +142,12 @@ impl Entry {
         self.process.as_ref().is_some_and(|process| *process != report.process)
     }
 
+    /// A later process of the same pod has seen the end of all that this one had open.
+    fn is_survived_by(&self, pod: &Pod) -> bool {
+        let Some(report) = &pod.report else { return false };
+        pod.uid == self.pod && report.follows_none && self.is_another(report)
+    }
+
     /// Takes the process at its word: what it may open, and whether it has come down to its grant.
     /// It may be started anew at any moment, and then begins with `floor`.
     fn hear(&mut self, report: &Report, floor: u32) {
@@ -178,10 +186,9 @@ impl Entry {
 impl Ledger {
     fn observe(&mut self, view: &View<'_>) {
         // Who ended only now may have connections that the last look did not see.
-        if view.quiet {
-            self.entries.retain(|it| !it.ended);
-        }
+        self.entries.retain(|it| !it.ended || !view.cleared.contains(&it.who()));
         self.entries.retain(|it| it.ended || !view.closed.contains(&it.pod));
+        self.entries.retain(|it| !view.pods.iter().any(|pod| it.is_survived_by(pod)));
         let floor = self.floor;
         for entry in self.entries.iter_mut().filter(|it| !it.ended) {
             match view.pods.iter().find(|pod| pod.uid == entry.pod) {
@@ -274,7 +281,7 @@ impl Ledger {
     }
 
     fn grow(&mut self, target: u32, total: u32, epoch: u64) {
-        let mut spare = u64::from(total).saturating_sub(self.held());
+        let Some(mut spare) = u64::from(total).checked_sub(self.held()) else { return };
         for entry in self.entries.iter_mut().filter(|it| !it.ended && !it.lost) {
             let Some(granted) = entry.granted.filter(|it| *it < target) else { continue };
             // Up to what it still holds costs nothing.

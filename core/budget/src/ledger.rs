@@ -46,8 +46,21 @@ pub struct Entry {
     pub lost: bool,
 }
 
+/// Whom an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Who {
+    pub pod: String,
+    pub process: Option<String>,
+}
+
 fn is_false(it: &bool) -> bool {
     !it
+}
+
+impl Entry {
+    pub fn who(&self) -> Who {
+        Who { pod: self.pod.clone(), process: self.process.clone() }
+    }
 }
 
 impl Ledger {

@@ -20,6 +20,6 @@ pub mod share;
 
 pub use demand::{Bounds, Demand};
 pub use grants::next;
-pub use ledger::{Entry, Ledger};
+pub use ledger::{Entry, Ledger, Who};
 pub use plan::{DatabaseShare, Plan, plan};
 pub use ratio::{Ratio, RatioError};

@@ -151,6 +151,12 @@ pub struct Sight {
     /// As `server_version_num`: 170004.
     pub version: u32,
     pub in_recovery: bool,
+    /// Where it is, by the settings: host:port. Empty where a pooler of an older version looked.
+    #[serde(default)]
+    pub endpoint: String,
+    /// Another one after each start of the server; empty where a pooler of an older version looked.
+    #[serde(default)]
+    pub instance: String,
     /// The process ids of all backends of databases and users that the settings name.
     pub backends: Vec<i32>,
 }

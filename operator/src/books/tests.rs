@@ -36,19 +36,19 @@ fn said(books: &mut Books<'_>, said: [Option<Said>; 2]) {
 #[test]
 fn pods_share_what_there_is() {
     let live = two_pods();
-    let mut books = Books::open(&live, WISH).unwrap();
+    let mut books = Books::open(&live, None, WISH);
     said(&mut books, [Some(report(16, &[], None)), Some(report(16, &[], None))]);
     let ledger = books.next();
     assert_eq!(ledger.entries.iter().map(|it| it.granted).collect::<Vec<_>>(), [Some(25); 2]);
     let stored = object(&testing::validated(), &ledger);
-    assert_eq!(read(&stored).unwrap(), ledger);
+    assert_eq!(parse(&stored).unwrap(), ledger);
     assert_eq!(stored.metadata.owner_references, None);
 }
 
 #[test]
 fn a_pod_of_a_version_that_knows_no_grants_keeps_what_its_file_says() {
     let live = two_pods();
-    let mut books = Books::open(&live, WISH).unwrap();
+    let mut books = Books::open(&live, None, WISH);
     said(&mut books, [Some(report(16, &[], None)), Some(Said::KnowsNone)]);
     let ledger = books.next();
     let held: Vec<_> = ledger.entries.iter().map(|it| (it.granted, it.held)).collect();
@@ -56,20 +56,33 @@ fn a_pod_of_a_version_that_knows_no_grants_keeps_what_its_file_says() {
 }
 
 #[test]
-fn the_server_is_quiet_when_every_pod_has_said_whose_its_connections_are() {
+fn a_connection_is_unclaimed_until_some_pod_calls_it_its_own() {
     let live = two_pods();
-    let mut books = Books::open(&live, WISH).unwrap();
-    let mut check = |first: Option<Said>, second: Option<Said>, expect: bool| {
+    let mut books = Books::open(&live, None, WISH);
+    let mut check = |first: Option<Said>, second: Option<Said>, expect: Option<&[i32]>| {
         said(&mut books, [first, second]);
-        assert_eq!(books.is_quiet(), expect, "{:?}", books.said);
+        let unclaimed = books.shown().map(|it| it.unclaimed.into_iter().collect::<Vec<_>>());
+        assert_eq!(unclaimed.as_deref(), expect, "{:?}", books.said);
     };
     let looked = || Some(report(2, &[1, 2], Some(&[1, 2, 3])));
-    check(looked(), Some(report(1, &[3], None)), true);
-    check(looked(), Some(report(1, &[4], None)), false);
-    check(looked(), None, false);
-    check(looked(), Some(Said::KnowsNone), false);
-    check(Some(report(2, &[1, 2], Some(&[1, 2]))), None, true);
-    check(Some(report(2, &[1, 2], None)), Some(report(1, &[3], None)), false);
+    check(looked(), Some(report(1, &[3], None)), Some(&[]));
+    check(looked(), Some(report(1, &[4], None)), Some(&[3]));
+    check(looked(), None, Some(&[3]));
+    check(looked(), Some(Said::KnowsNone), Some(&[3]));
+    check(Some(report(2, &[1, 2], None)), Some(report(1, &[3], None)), None);
+}
+
+#[test]
+fn what_still_counts_for_strangers_is_said() {
+    let live = two_pods();
+    let mut books = Books::open(&live, None, WISH);
+    said(&mut books, [Some(report(1, &[1], Some(&[1, 2]))), Some(report(1, &[3], None))]);
+    let mut ledger = books.next();
+    assert_eq!(books.shares(false).suspected, None);
+    ledger.entries[0].ended = true;
+    books.stored = Some((ConfigMap::default(), ledger));
+    let text = books.shares(false).suspected.expect("somebody has ended");
+    assert!(text.starts_with("the share of 1 processes that are gone still counts"), "{text}");
 }
 
 #[test]
@@ -79,7 +92,7 @@ fn a_ledger_that_cannot_be_read_is_named() {
     let mut ledger = ConfigMap { data, ..ConfigMap::default() };
     ledger.metadata.name = Some("workspaces-ledger".into());
     live.ledger = Some(ledger);
-    let problems = Books::open(&live, WISH).err().expect("it is no ledger");
+    let problems = read(&live).expect_err("it is no ledger");
     let text = problems.spec[0].to_string();
     assert!(text.contains("ConfigMap workspaces-ledger, key ledger.yaml"), "{text}");
     assert_eq!(
@@ -91,12 +104,12 @@ fn a_ledger_that_cannot_be_read_is_named() {
 #[test]
 fn what_is_awaited_is_told_apart() {
     let live = two_pods();
-    let mut books = Books::open(&live, WISH).unwrap();
+    let mut books = Books::open(&live, None, WISH);
     said(&mut books, [Some(report(16, &[], None)), Some(report(16, &[], None))]);
     let settled = books.next();
     let progress = |ledger: Ledger, wish| {
         let stored = Some((ConfigMap::default(), ledger));
-        let books = Books { stored, wish, ..Books::open(&live, wish).unwrap() };
+        let books = Books { stored, wish, ..Books::open(&live, None, wish) };
         (books.shares(true).progress, books.shares(false).progress)
     };
     assert_eq!(progress(settled.clone(), WISH), (Progress::Moved, Progress::Settled));
@@ -111,7 +124,7 @@ fn what_is_awaited_is_told_apart() {
     let more = Wish { replicas: 3, ..WISH };
     assert_eq!(progress(settled.clone(), more).1, Progress::Lagging);
     let stored = Some((ConfigMap::default(), settled));
-    let held_back = Books { stored, wish: more, ..Books::open(&live, more).unwrap() }.shares(false);
+    let held_back = Books { stored, wish: more, ..Books::open(&live, None, more) }.shares(false);
     let text = held_back.held_back.expect("a third pod waits");
     assert_eq!(
         text,

@@ -56,8 +56,8 @@ pub fn paused() -> Verdict {
 fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
     let Prepared { asked, wanted, roll, upgrade, version, image: _, shares, .. } = prepared;
     let mut progress = progress(&roll.phase, *wanted);
-    if let Some(held_back) = &shares.held_back {
-        progress.2 += &format!("; {held_back}");
+    for remark in [&shares.held_back, &shares.suspected].into_iter().flatten() {
+        progress.2 += &format!("; {remark}");
     }
     let mut verdicts = match &roll.trouble {
         Some(trouble) => stopped(trouble, &progress.2),

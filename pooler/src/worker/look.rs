@@ -29,6 +29,7 @@ const QUESTION: &str = "\
     COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::pg_catalog.int4, \
     'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
     'inRecovery', pg_catalog.pg_is_in_recovery(), \
+    'instance', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time())::pg_catalog.text, \
     'backends', (SELECT COALESCE(pg_catalog.json_agg(\
     pg_catalog.json_build_array(pid, datname, usename)), '[]'::pg_catalog.json) \
     FROM pg_catalog.pg_stat_activity WHERE usename IS NOT NULL))::pg_catalog.text";

@@ -11,14 +11,24 @@ fn pod(ordinal: u32, report: Option<(u64, u32, u32)>) -> Pod {
         cap,
         open: cap,
         floor,
+        follows_none: false,
     });
     Pod { uid: format!("u{ordinal}"), ordinal, ended: false, report }
 }
 
+static NOBODY: BTreeSet<Who> = BTreeSet::new();
+
 fn view<'a>(replicas: u32, pods: &'a [Pod], none: &'a BTreeSet<String>) -> View<'a> {
     let set = Some(Set { replicas, fence: u64::MAX, caught_up: true });
     let file = Some(File { floor: 16, fence: u64::MAX });
-    View { total: 50, floor: 16, replicas, set, file, pods, gone: none, closed: none, quiet: false }
+    let (gone, closed, cleared) = (none, none, &NOBODY);
+    View { total: 50, floor: 16, replicas, set, file, pods, gone, closed, cleared }
+}
+
+/// The processes of these pods, of which the server shows no connection.
+fn cleared<const N: usize>(pods: [u32; N]) -> BTreeSet<Who> {
+    let who = |it| Who { pod: format!("u{it}"), process: Some(format!("p{it}")) };
+    BTreeSet::from(pods.map(who))
 }
 
 fn granted(ledger: &Ledger) -> Vec<(Option<u32>, u32)> {
@@ -77,8 +87,23 @@ fn a_process_that_died_counts_until_the_server_was_looked_at() {
     restarted[1].report.as_mut().unwrap().process = "another".into();
     let counted = next(Some(&ledger), &view(2, &restarted, &none));
     assert_eq!(counted.held(), 25 + 25 + 16);
-    let quiet = View { quiet: true, ..view(2, &restarted, &none) };
-    assert_eq!(granted(&next(Some(&counted), &quiet)), [(Some(25), 25), (Some(25), 25)]);
+    let nothing = cleared([1]);
+    let looked_at = View { cleared: &nothing, ..view(2, &restarted, &none) };
+    assert_eq!(granted(&next(Some(&counted), &looked_at)), [(Some(25), 25), (Some(25), 25)]);
+}
+
+#[test]
+fn a_process_counts_no_longer_when_its_successor_has_seen_all_its_connections_end() {
+    let none = BTreeSet::new();
+    let ledger = halves(&none);
+    let mut restarted = [pod(0, Some((1, 25, 16))), pod(1, Some((0, 16, 16)))];
+    restarted[1].report.as_mut().unwrap().process = "another".into();
+    let counted = next(Some(&ledger), &view(2, &restarted, &none));
+    restarted[1].report.as_mut().unwrap().follows_none = true;
+    for before in [&ledger, &counted] {
+        let after = next(Some(before), &view(2, &restarted, &none));
+        assert_eq!(granted(&after), [(Some(25), 25), (Some(25), 25)]);
+    }
 }
 
 #[test]
@@ -86,11 +111,12 @@ fn a_pod_that_vanished_counts_until_it_is_known_to_have_ended() {
     let none = BTreeSet::new();
     let ledger = halves(&none);
     let left = [pod(0, Some((1, 25, 16)))];
-    let quiet = View { quiet: true, ..view(1, &left, &none) };
-    let vanished = next(Some(&ledger), &quiet);
-    assert_eq!(next(Some(&vanished), &quiet).held(), 50);
+    let nothing = cleared([1]);
+    let looked_at = View { cleared: &nothing, ..view(1, &left, &none) };
+    let vanished = next(Some(&ledger), &looked_at);
+    assert_eq!(next(Some(&vanished), &looked_at).held(), 50);
     let gone = BTreeSet::from(["u1".to_owned()]);
-    let known = View { gone: &gone, ..quiet };
+    let known = View { gone: &gone, ..looked_at };
     let ended = next(Some(&vanished), &known);
     let grown = next(Some(&ended), &known);
     assert_eq!(granted(&grown), [(Some(50), 50)]);
