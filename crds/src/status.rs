@@ -87,8 +87,8 @@ impl ServerStatus {
 }
 
 const CONDITIONS: &str = "\
-    Ready, TenantsResolved, CredentialsReady, BudgetSatisfied, ReplicasAccepted, ConfigApplied and \
-    UpToDate are True when all is well; Reconciling while something is under way; Stalled when \
+    Ready, TenantsResolved, CredentialsReady, BudgetSatisfied, ReplicasAccepted, ConfigApplied, \
+    BackendReachable and UpToDate are True when all is well; Reconciling while something is under way; Stalled when \
     somebody has to act; Conflict where another install serves the namespace.";
 
 fn conditions(_: &mut SchemaGenerator) -> Schema {

@@ -19,7 +19,7 @@ use poolwright_budget::{
 use poolwright_crds::ServerStatus;
 use poolwright_settings::{
     Problem,
-    control::{self, Left, Sight},
+    control::{self, Left, ServerReport, Sight},
 };
 
 use crate::{
@@ -72,6 +72,17 @@ pub enum Progress {
     Awaited,
     /// Something takes its time: a pod's start, a volume, the proof that a process is gone.
     Lagging,
+}
+
+/// Whether pods reach the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// None has said, or tried.
+    #[default]
+    Unknown,
+    Works,
+    /// Which pods do not, and why.
+    Fails(String),
 }
 
 /// The ledger, open for changes.
@@ -151,6 +162,28 @@ impl<'a> Books<'a> {
             version: sight.version.into(),
             in_recovery: sight.in_recovery,
         })
+    }
+
+    /// Whether pods reach the server at this endpoint, each by its last try. `seen`: it was seen there
+    /// before, so connections that are open lead there.
+    pub fn reach(&self, endpoint: &str, seen: bool) -> Reach {
+        let name = |uid: &String| {
+            let pods = self.live.pods.iter();
+            pods.filter(|pod| pod.uid().as_ref() == Some(uid)).map(ResourceExt::name_any).next()
+        };
+        let reports = self.said.iter().filter_map(|(uid, said)| Some((uid, server(said)?.1)));
+        let troubles: Vec<_> = reports
+            .clone()
+            .filter_map(|(uid, it)| Some(format!("{}: {}", name(uid)?, it.trouble.as_ref()?)))
+            .collect();
+        let is_there = |it: &Sight| it.endpoint.is_empty() || it.endpoint == endpoint;
+        let has_come =
+            |it: &ServerReport| it.sight.as_ref().is_some_and(is_there) || (seen && it.open > 0);
+        match () {
+            () if !troubles.is_empty() => Reach::Fails(troubles.join("\n")),
+            () if reports.map(|it| it.1).any(has_come) => Reach::Works,
+            () => Reach::Unknown,
+        }
     }
 
     /// Tells the pods what was granted, as far as they do not know. What the server showed is
@@ -323,7 +356,7 @@ pub fn read(live: &Live) -> Result<Option<Ledger>, Problems> {
 }
 
 /// The only server's part of what a pod said.
-fn server(said: &Said) -> Option<(&control::Report, &control::ServerReport)> {
+fn server(said: &Said) -> Option<(&control::Report, &ServerReport)> {
     let Said::Report(report) = said else { return None };
     Some((report, report.servers.get(SERVER)?))
 }

@@ -7,7 +7,7 @@ use poolwright_crds::ServerStatus;
 
 use crate::{
     apply::Applied,
-    books::{Progress, Shares},
+    books::{Progress, Reach, Shares},
     dereference::Dereferenced,
     live::Obstacle,
     push::Told,
@@ -20,7 +20,8 @@ use crate::{
 /// Looked at again though nothing was seen to change: at rest, under way, and blocked.
 pub const AT_REST: Duration = Duration::from_secs(600);
 const UNDER_WAY: Duration = Duration::from_secs(15);
-/// At rest, where another server may be behind the same name at any moment, with another size.
+/// At rest, where another server may be behind the same name at any moment, with another size, or
+/// pods are not known to reach it.
 const WATCHED: Duration = Duration::from_secs(60);
 pub const BLOCKED: Duration = Duration::from_secs(30);
 /// Once it was said that an upgrade begins, or written down what pods shall hold.
@@ -61,6 +62,7 @@ pub struct Prepared {
     pub shares: Shares,
     /// The server as it was seen; `None`: never, or nobody needs to know.
     pub server: Option<ServerStatus>,
+    pub reach: Reach,
     /// Whether the budget waits for the server to be seen.
     pub asks_server: bool,
     pub upgrade: State,
@@ -76,6 +78,7 @@ pub fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
         Outcome::Applied(_, prepared, _, told) => {
             let is_untold = told.applied < told.pods || told.is_awaited;
             let is_asking = prepared.asks_server && prepared.server.is_none();
+            let is_in_doubt = prepared.asks_server || prepared.reach != Reach::Works;
             match prepared.shares.progress {
                 _ if prepared.upgrade == State::Turn => AT_ONCE,
                 Progress::Moved => AT_ONCE,
@@ -84,7 +87,7 @@ pub fn next_look(outcome: &Outcome, unready_for: Duration) -> Duration {
                 Progress::Lagging => (prepared.shares.unsettled_for / 2).clamp(UNTOLD, BLOCKED),
                 Progress::Settled => match (&prepared.upgrade, &prepared.roll.phase) {
                     (State::Waiting { .. }, _) => UNDER_WAY,
-                    (_, Phase::Settled) if prepared.asks_server => WATCHED,
+                    (_, Phase::Settled) if is_in_doubt => WATCHED,
                     (_, Phase::Settled) => AT_REST,
                     _ => patiently(UNDER_WAY),
                 },

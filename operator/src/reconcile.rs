@@ -17,7 +17,7 @@ use crate::{
     apply::{self, Writer},
     authority::{Certificates, certificates},
     backends::{Asker, Backends},
-    books::{self, Books, Progress, Shares, Wish},
+    books::{self, Books, Progress, Reach, Shares, Wish},
     build::{self, Extent, Objects, Template},
     census::Census,
     certificate::Identity,
@@ -238,7 +238,8 @@ async fn act(
         let mut books = Books::open(&read.live, ledger, wish(&plan, &prepared.roll));
         let endpoint = checked.endpoint();
         let is_unseen = checked.asks_server && prepared.server.is_none();
-        let look = checked.asks_server && context.memory.may_look(&uid);
+        let has_news = checked.asks_server || status::backend_is_untold(&read.cluster);
+        let look = has_news && context.memory.may_look(&uid);
         let owner = ObjectRef::from_obj(&read.cluster);
         let asker = Asker { uid: uid.clone(), owner, address: endpoint.clone() };
         let known = (&*context.departures, &context.backends);
@@ -247,6 +248,7 @@ async fn act(
         if look {
             context.memory.note_look(uid.clone(), seen.is_some());
         }
+        prepared.reach = books.reach(&endpoint, prepared.server.is_some());
         if seen.is_some() {
             prepared.server = seen;
         }
@@ -348,6 +350,7 @@ fn prepare(read: &Dereferenced, image: &str) -> Result<Ready, Blocked> {
         roll,
         shares: Shares::default(),
         server: seen_server(&read.cluster, &checked),
+        reach: Reach::default(),
         asks_server: checked.asks_server,
     };
     Ok(Ready { checked, plan, template, ledger, prepared })

@@ -176,6 +176,13 @@ fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+/// Whether it is not known that pods reach the server that the spec names now.
+pub fn backend_is_untold(cluster: &PoolerCluster) -> bool {
+    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+    let told = conditions.filter(|it| it.type_ == verdicts::BACKEND && it.status == "True");
+    !told.into_iter().any(|it| it.observed_generation == cluster.metadata.generation)
+}
+
 fn seen(outcome: &Outcome) -> Option<ServerStatus> {
     let Outcome::Applied(_, prepared, ..) = outcome else { return None };
     prepared.server.clone()

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::conn::ServerConn;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::server::{ConnectError, Identity, ServerTarget};
+use crate::server::{ConnectError, Identity, Kind, ServerTarget};
 use crate::tls::ServerTls;
 use crate::treasury::Treasury;
 
@@ -110,11 +110,18 @@ impl Dialer {
         match done {
             Ok(connected) => {
                 self.metrics.database(&login.name).server_connects.add(1);
+                self.treasury.note_trouble(login.server, None);
                 let listed = self.treasury.list(login.server, connected.process_id);
                 Ok(ServerConn::new(connected, self.statements.get(), listed))
             }
             Err(error) => {
                 self.metrics.server_disconnected(error.kind.label());
+                match error.kind {
+                    // It answers, to others.
+                    Kind::Refused => self.treasury.note_trouble(login.server, None),
+                    Kind::LocalLimit => {}
+                    _ => self.treasury.note_trouble(login.server, Some(error.to_string())),
+                }
                 warn!(database = login.name, %error, "server login failed");
                 Err(error)
             }

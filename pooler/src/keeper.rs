@@ -114,7 +114,9 @@ impl Keeper {
             let backends = self.treasury.backends(&it.name);
             let floor = floors.get(&it.name).copied().unwrap_or(u32::MAX);
             let sight = sights.remove(&it.name);
-            (it.name.clone(), ServerReport { max, open, floor, backends, left: None, sight })
+            let trouble = self.treasury.trouble(&it.name);
+            let report = ServerReport { max, open, floor, backends, left: None, trouble, sight };
+            (it.name.clone(), report)
         });
         Report {
             process: self.process.clone(),

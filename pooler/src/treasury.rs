@@ -30,6 +30,7 @@ struct State {
     databases: HashMap<Place, DatabaseId>,
     granted: Option<Grants>,
     backends: BTreeSet<(ServerId, i32)>,
+    troubles: HashMap<ServerId, String>,
 }
 
 /// A database is another one where it is elsewhere.
@@ -55,6 +56,7 @@ impl Treasury {
             databases: HashMap::new(),
             granted: None,
             backends: BTreeSet::new(),
+            troubles: HashMap::new(),
         };
         let left_open = AtomicBool::new(false);
         Arc::new(Treasury { state: Mutex::new(state), workers, left_open, origin: Instant::now() })
@@ -99,6 +101,22 @@ impl Treasury {
         let mut state = self.lock();
         let id = state.server(server);
         state.backends.iter().filter(|it| it.0 == id).map(|it| it.1).collect()
+    }
+
+    /// Why the last try to connect found no server that takes logins.
+    pub fn trouble(&self, server: &str) -> Option<String> {
+        let mut state = self.lock();
+        let id = state.server(server);
+        state.troubles.get(&id).cloned()
+    }
+
+    /// What became of a try to connect.
+    pub fn note_trouble(&self, server: ServerId, trouble: Option<String>) {
+        let mut state = self.lock();
+        match trouble {
+            Some(trouble) => drop(state.troubles.insert(server, trouble)),
+            None => drop(state.troubles.remove(&server)),
+        }
     }
 
     /// Has a backend in the list as long as the entry lives.

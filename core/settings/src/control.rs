@@ -122,6 +122,10 @@ pub struct ServerReport {
     /// `backends`. `None`: the process does not know, since no journal was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Left>,
+    /// Why the last try to connect found no server that takes logins; `None` where it found one, or
+    /// there was no try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// What the server said, when it was asked and answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sight: Option<Sight>,

@@ -1,7 +1,5 @@
 //! What is read from the cluster and from pods, and what comes of it.
 
-use poolwright_settings::control::ServerReport;
-
 use super::*;
 use crate::{build::template, testing};
 
@@ -21,7 +19,7 @@ fn two_pods() -> Live {
 fn report(max: u32, backends: &[i32], seen: Option<&[i32]>) -> Said {
     let sight = seen.map(|seen| Sight { backends: seen.into(), ..Sight::default() });
     let (open, backends) = (max, backends.into());
-    let server = ServerReport { max, open, floor: 16, backends, left: None, sight };
+    let server = ServerReport { max, open, floor: 16, backends, left: None, trouble: None, sight };
     let servers = [(SERVER.to_owned(), server)].into();
     Said::Report(Box::new(control::Report { process: "p".into(), servers, ..Default::default() }))
 }
@@ -70,6 +68,26 @@ fn a_connection_is_unclaimed_until_some_pod_calls_it_its_own() {
     check(looked(), None, Some(&[3]));
     check(looked(), Some(Said::KnowsNone), Some(&[3]));
     check(Some(report(2, &[1, 2], None)), Some(report(1, &[3], None)), None);
+}
+
+#[test]
+fn the_server_is_reached_when_a_pod_has_seen_it_where_it_is_now() {
+    let live = two_pods();
+    let mut books = Books::open(&live, None, WISH);
+    let mut check = |at: &str, trouble: Option<&str>, seen: bool, expect: Reach| {
+        let Said::Report(mut report) = report(1, &[1], Some(&[1])) else { unreachable!() };
+        let server = report.servers.get_mut(SERVER).unwrap();
+        server.trouble = trouble.map(str::to_owned);
+        server.sight.as_mut().unwrap().endpoint = at.into();
+        said(&mut books, [Some(Said::Report(report)), None]);
+        assert_eq!(books.reach("pg:5432", seen), expect);
+    };
+    check("pg:5432", None, false, Reach::Works);
+    check("", None, false, Reach::Works);
+    check("elsewhere:5432", None, false, Reach::Unknown);
+    check("elsewhere:5432", None, true, Reach::Works);
+    let fails = Reach::Fails("workspaces-0: no route".into());
+    check("pg:5432", Some("no route"), true, fails);
 }
 
 #[test]

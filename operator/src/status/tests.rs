@@ -5,7 +5,7 @@ use poolwright_settings::Problem;
 use super::*;
 use crate::{
     apply::Applied,
-    books::Shares,
+    books::{Reach, Shares},
     live::{Live, Obstacle},
     outcome::{Blocked, Prepared},
     push::Told,
@@ -31,6 +31,7 @@ fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
         image: "poolwright:1".into(),
         shares: Shares { floor: plan.per_pod, per_pod: plan.per_pod, ..Shares::default() },
         server: None,
+        reach: Reach::Works,
         asks_server: checked.asks_server,
     };
     Outcome::Applied(plan, Box::new(prepared), applied, told)
@@ -54,6 +55,26 @@ fn a_budget_that_nobody_has_seen_yet_is_unknown() {
     let checked = Validated { asks_server: true, ..testing::validated() };
     let outcome = applied_with(&checked, Phase::Settled, 2);
     check(&after(None, &outcome, 1), &[("BudgetSatisfied", "Unknown", "ServerNotSeen")]);
+}
+
+#[test]
+fn a_server_that_is_not_reached_makes_no_pod_unready() {
+    let reached = |reach: Reach| {
+        let Outcome::Applied(plan, mut prepared, applied, told) = settled() else { unreachable!() };
+        prepared.reach = reach;
+        after(None, &Outcome::Applied(plan, prepared, applied, told), 1)
+    };
+    let fails = reached(Reach::Fails("workspaces-0: refused".into()));
+    check(
+        &fails,
+        &[("BackendReachable", "False", "ConnectFailed"), ("Ready", "True", "AllPodsReady")],
+    );
+    assert_eq!(message(&fails, "BackendReachable"), "workspaces-0: refused");
+    check(&reached(Reach::Unknown), &[("BackendReachable", "Unknown", "NotTried")]);
+    let Dereferenced { cluster, .. } = read_with(Some(fails));
+    assert!(backend_is_untold(&cluster));
+    let Dereferenced { cluster, .. } = read_with(Some(reached(Reach::Works)));
+    assert!(!backend_is_untold(&cluster));
 }
 
 fn missing_secret() -> Outcome {
@@ -100,6 +121,7 @@ fn a_settled_cluster_is_ready_and_shows_its_sums() {
             ("TenantsResolved", "True", "Counted"),
             ("CredentialsReady", "True", "Found"),
             ("ReplicasAccepted", "True", "WithinMaximum"),
+            ("BackendReachable", "True", "Connected"),
         ],
     );
     assert_eq!((status.replicas, status.ready_replicas), (2, 2));

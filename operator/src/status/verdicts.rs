@@ -7,6 +7,7 @@ use poolwright_settings::Problem;
 
 use super::conditions::Verdict;
 use crate::{
+    books::Reach,
     live::Obstacle,
     names,
     outcome::{Blocked, Outcome, Prepared},
@@ -26,13 +27,14 @@ pub const CREDENTIALS: &str = "CredentialsReady";
 pub const REPLICAS: &str = "ReplicasAccepted";
 pub const CONFIG: &str = "ConfigApplied";
 pub const UP_TO_DATE: &str = "UpToDate";
+pub const BACKEND: &str = "BackendReachable";
 
 /// The reason that stands while pods are replaced by those of another version; it is also how a
 /// next leader knows whose turn it is.
 pub const UPGRADING: &str = "Upgrading";
 
 /// What is known only after something was applied.
-const LATER: [&str; 6] = [BUDGET, TENANTS, CREDENTIALS, REPLICAS, CONFIG, UP_TO_DATE];
+const LATER: [&str; 7] = [BUDGET, TENANTS, CREDENTIALS, REPLICAS, CONFIG, UP_TO_DATE, BACKEND];
 
 /// One verdict for each condition, in the order in which they are shown. `ready` pods serve. `None`
 /// where nothing was looked at: see [`paused`].
@@ -70,6 +72,7 @@ fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
         replicas(*asked, *wanted),
         config(told),
         up_to_date(upgrade, version),
+        backend(&prepared.reach),
     ]);
     verdicts
 }
@@ -114,6 +117,14 @@ fn up_to_date(upgrade: &State, version: &str) -> Verdict {
         State::Wanted | State::Turn | State::Going => {
             not_yet(UPGRADING, "pods are replaced by those of this operator's version".into())
         }
+    }
+}
+
+fn backend(reach: &Reach) -> Verdict {
+    match reach {
+        Reach::Works => Verdict::new(BACKEND, true, "Connected", ""),
+        Reach::Fails(why) => Verdict::new(BACKEND, false, "ConnectFailed", why),
+        Reach::Unknown => unknown(BACKEND, "NotTried", "no pod has tried to connect yet"),
     }
 }
 
@@ -197,6 +208,7 @@ fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<V
         kept(REPLICAS, last),
         kept(CONFIG, last),
         kept(UP_TO_DATE, last),
+        kept(BACKEND, last),
     ]
 }
 
@@ -304,6 +316,9 @@ fn known(reason: &str) -> &'static str {
         "UpgradeAvailable",
         "WaitingForTurn",
         UPGRADING,
+        "Connected",
+        "ConnectFailed",
+        "NotTried",
     ];
     all.into_iter().find(|it| *it == reason).unwrap_or("NotYetKnown")
 }
