@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use poolwright_tests::kube::command::{number, text};
 use poolwright_tests::kube::counters;
 use poolwright_tests::kube::processes;
@@ -112,7 +112,19 @@ async fn undeclared(stage: &Stage) -> Result<()> {
     ensure!(declared["maxConnections"] == most, "{declared} and {}", seen["status"]["server"]);
     let satisfied = stage.condition(NAME, "BudgetSatisfied", "False").await?;
     println!("    {}", text(&satisfied, "/message"));
-    Ok(())
+    stage.condition(NAME, "BackendReachable", "True").await?;
+
+    // Another server may be smaller: until it was seen there is one connection for each pod.
+    let there = stage.server().spec()["endpoints"]["writer"].clone();
+    let (host, _) = there.as_str().and_then(|it| it.rsplit_once(':')).context("no port")?;
+    change(stage, json!({"server": {"endpoints": {"writer": format!("{host}:1")}}})).await?;
+    let cut_off = stage.condition(NAME, "BackendReachable", "False").await?;
+    println!("    {}", text(&cut_off, "/message"));
+    ensure!(text(&cut_off, "/message").contains(":1: Connection refused"), "{cut_off}");
+    each_may_hold(stage, 2, 1.0).await?;
+    change(stage, json!({"server": {"endpoints": {"writer": there}}})).await?;
+    stage.condition(NAME, "BackendReachable", "True").await?;
+    each_may_hold(stage, 2, 20.0).await.map(drop)
 }
 
 /// It comes back with its floor, and gets more when the server was seen to have nothing of the one
