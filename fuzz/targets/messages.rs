@@ -57,6 +57,7 @@ fn bodies(body: &[u8]) {
     let _ = read::command_complete(body);
     let _ = read::ready_for_query(body);
     let _ = read::backend_key_data(body);
+    let _ = read::negotiate_protocol_version(body);
     let _ = read::report(body);
     let _ = read::authentication(body);
     let _ = read::sasl_initial_response(body);

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poolwright_wire::startup::{self, PROTOCOL_3_0, Startup};
+use poolwright_wire::startup::{self, Startup};
 use poolwright_wire::write;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,10 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
                     assert!(settings.iter().all(|(name, _)| !name.is_empty()));
                 }
             }
-            if start.protocol != PROTOCOL_3_0 {
-                return;
-            }
-            write::startup(&mut again, &start.parameters);
+            write::startup(&mut again, start.protocol, &start.parameters);
         }
         Startup::Unsupported { .. } => return,
     }

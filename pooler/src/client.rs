@@ -24,7 +24,7 @@ use crate::door::Place;
 use crate::homes::Part;
 use crate::login::LoggedIn;
 use crate::relay::{ClientConn, End, Pair};
-use crate::roster::{Slot, Standing};
+use crate::roster::{Slot, Standing, secret_length};
 use crate::stream::Stream;
 use crate::tenant::Tenant;
 use crate::worker::{Lease, Worker};
@@ -153,8 +153,8 @@ impl Client {
         login: LoggedIn<Stream>,
         part: Part,
     ) -> Result<Client, (Stream, Over)> {
-        let LoggedIn { stream, user, database, parameters, leftover, pending_out, peer, place } =
-            login;
+        let LoggedIn { stream, protocol, user, database, parameters, leftover, .. } = login;
+        let LoggedIn { pending_out, peer, place, .. } = login;
         let known = worker.tenant(&database, &user, part).ok_or_else(shutdown);
         let known = known.and_then(|tenant| Ok((tenant, greeting::wanted(&parameters)?)));
         let (tenant, wanted) = match known {
@@ -162,7 +162,7 @@ impl Client {
             Err(over) => return Err((stream, over)),
         };
         debug!(%peer, user, database, "client in");
-        let slot = worker.roster.enter(&tenant);
+        let slot = worker.roster.enter_with(&tenant, secret_length(protocol));
         let seat = Seat { worker: Rc::clone(worker), slot: Rc::clone(&slot), _place: place };
         let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
         let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };

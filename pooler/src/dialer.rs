@@ -8,18 +8,21 @@ use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
 use poolwright_settings::{Database, Secret, Server};
+use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use tracing::warn;
 
 use crate::config::Config;
 use crate::conn::ServerConn;
 use crate::desk::Desk;
 use crate::metrics::Metrics;
-use crate::server::{ConnectError, Identity, Kind, ServerTarget};
+use crate::server::{ConnectError, Connected, Identity, Kind, ServerTarget};
 use crate::tls::ServerTls;
 use crate::treasury::Treasury;
 
 pub struct Dialer {
     targets: RefCell<HashMap<ServerId, ServerTarget>>,
+    /// The version of the protocol to ask a server for, where that was found out.
+    protocols: RefCell<HashMap<ServerId, i32>>,
     pools: RefCell<HashMap<PoolId, Rc<Login>>>,
     passwords: RefCell<HashMap<String, Passwords>>,
     statements: Cell<usize>,
@@ -50,6 +53,7 @@ impl Dialer {
     pub fn new(desk: Desk, treasury: Arc<Treasury>, metrics: Rc<Metrics>) -> Dialer {
         Dialer {
             targets: RefCell::default(),
+            protocols: RefCell::default(),
             pools: RefCell::default(),
             passwords: RefCell::default(),
             statements: Cell::new(0),
@@ -74,6 +78,7 @@ impl Dialer {
             port: server.port,
             tls: tls.clone(),
             connect_timeout: server.connect_timeout,
+            protocol: PROTOCOL_3_0,
         };
         self.targets.borrow_mut().insert(id, target);
     }
@@ -98,16 +103,7 @@ impl Dialer {
     /// [`ConnectError`], which the log has been told.
     pub async fn dial(&self, pool: PoolId) -> Result<ServerConn, ConnectError> {
         let login = Rc::clone(&self.pools.borrow()[&pool]);
-        let target = self.targets.borrow()[&login.server].clone();
-        let passwords = self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
-        let as_who = |password| Identity { database: &login.dbname, user: &login.user, password };
-        let mut done = self.desk.connect(target.clone(), as_who(passwords.now.as_ref())).await;
-        if done.as_ref().is_err_and(ConnectError::is_wrong_password)
-            && let Some(previous) = &passwords.previous
-        {
-            done = self.desk.connect(target, as_who(Some(previous))).await;
-        }
-        match done {
+        match self.log_in(&login).await {
             Ok(connected) => {
                 self.metrics.database(&login.name).server_connects.add(1);
                 self.treasury.note_trouble(login.server, None);
@@ -126,5 +122,64 @@ impl Dialer {
                 Err(error)
             }
         }
+    }
+
+    /// Speaks protocol 3.2 with servers that have shown to know it, for the longer cancel keys.
+    async fn log_in(&self, login: &Login) -> Result<Connected, ConnectError> {
+        let mut target = self.targets.borrow()[&login.server].clone();
+        let known = self.protocols.borrow().get(&login.server).copied();
+        target.protocol = known.unwrap_or(PROTOCOL_3_0);
+        let mut done = self.prove(login, &target).await;
+        if target.protocol > PROTOCOL_3_0
+            && done.as_ref().is_err_and(ConnectError::another_protocol_may_do)
+        {
+            self.protocols.borrow_mut().insert(login.server, PROTOCOL_3_0);
+            target.protocol = PROTOCOL_3_0;
+            done = self.prove(login, &target).await;
+        } else if known.is_none() && done.as_ref().is_ok_and(|it| speaks_3_2(&it.parameters)) {
+            self.protocols.borrow_mut().insert(login.server, PROTOCOL_3_2);
+        }
+        done
+    }
+
+    async fn prove(&self, login: &Login, to: &ServerTarget) -> Result<Connected, ConnectError> {
+        let passwords = self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
+        let as_who = |password| Identity { database: &login.dbname, user: &login.user, password };
+        let done = self.desk.connect(to.clone(), as_who(passwords.now.as_ref())).await;
+        match &passwords.previous {
+            Some(previous) if done.as_ref().is_err_and(ConnectError::is_wrong_password) => {
+                self.desk.connect(to.clone(), as_who(Some(previous))).await
+            }
+            _ => done,
+        }
+    }
+}
+
+/// Whether a server that reports this speaks protocol 3.2: PostgreSQL 18 is the first.
+fn speaks_3_2(parameters: &[(String, String)]) -> bool {
+    let version = parameters.iter().find(|(name, _)| name == "server_version");
+    let major = version.and_then(|(_, text)| text.split(|it: char| !it.is_ascii_digit()).next());
+    major.and_then(|digits| digits.parse::<u32>().ok()).is_some_and(|major| major >= 18)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::speaks_3_2;
+
+    #[test]
+    fn a_server_speaks_3_2_from_18_on() {
+        for (version, expect) in [
+            ("9.6.24", false),
+            ("17.5 (Debian 17.5-1)", false),
+            ("18.1", true),
+            ("18beta1", true),
+            ("20devel", true),
+            ("", false),
+            ("a fork of 18", false),
+        ] {
+            let told = [("server_version".to_owned(), version.to_owned())];
+            assert_eq!(speaks_3_2(&told), expect, "{version}");
+        }
+        assert!(!speaks_3_2(&[]));
     }
 }

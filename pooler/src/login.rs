@@ -57,6 +57,8 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct LoggedIn<S> {
     pub stream: S,
+    /// The version that the client speaks, 3.0 to 3.2.
+    pub protocol: i32,
     pub user: String,
     /// A name in the settings' databases.
     pub database: String,
@@ -77,10 +79,20 @@ impl<S> LoggedIn<S> {
     /// # Errors
     /// The change of form fails; the client is lost.
     pub fn try_map<T>(self, change: impl FnOnce(S) -> io::Result<T>) -> io::Result<LoggedIn<T>> {
-        let LoggedIn { stream, user, database, parameters, leftover, pending_out, peer, place } =
-            self;
+        let LoggedIn { stream, protocol, user, database, parameters, leftover, .. } = self;
+        let LoggedIn { pending_out, peer, place, .. } = self;
         let stream = change(stream)?;
-        Ok(LoggedIn { stream, user, database, parameters, leftover, pending_out, peer, place })
+        Ok(LoggedIn {
+            stream,
+            protocol,
+            user,
+            database,
+            parameters,
+            leftover,
+            pending_out,
+            peer,
+            place,
+        })
     }
 }
 
@@ -158,9 +170,10 @@ async fn identify(
 
 fn logged_in(framed: Framed, request: Request, peer: SocketAddr, place: Place) -> LoggedIn<Stream> {
     let Framed { stream, input, output } = framed;
-    let Request { user, database, parameters } = request;
+    let Request { protocol, user, database, parameters } = request;
     LoggedIn {
         stream,
+        protocol,
         user,
         database,
         parameters,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use poolwright_settings::{Secret, ServerTlsMode};
+use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{read, server, write};
 use tokio::runtime;
 use tokio::time::timeout;
@@ -63,6 +64,7 @@ impl Query {
             port: self.port,
             tls: ServerTls::new(ServerTlsMode::Prefer, None)?,
             connect_timeout: patience,
+            protocol: PROTOCOL_3_0,
         };
         let password = std::env::var(PASSWORD).ok().map(Secret::new);
         let identity =

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 use poolwright_pool::{ClientId, PoolId};
+use poolwright_wire::startup::PROTOCOL_3_2;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::conn::Backend;
@@ -15,6 +16,10 @@ use crate::tenant::Tenant;
 
 /// Random numbers drawn at once.
 const DRAW: usize = 64;
+/// Bytes of a cancel key's secret in protocol 3.0.
+const SHORT_SECRET: usize = 4;
+/// The same where the protocol leaves the choice, as long as PostgreSQL's.
+const LONG_SECRET: usize = 32;
 
 /// One client's entry.
 #[derive(Debug)]
@@ -23,7 +28,7 @@ pub struct Slot {
     /// The key that the client was given: a random number that no other client has,
     pub process_id: i32,
     /// and a secret.
-    pub secret: u32,
+    pub secret: Box<[u8]>,
     pub database: Rc<str>,
     pub pool: PoolId,
     counts: Rc<DatabaseCounts>,
@@ -130,6 +135,11 @@ impl Roster {
 
     /// A new client.
     pub fn enter(&self, tenant: &Tenant) -> Rc<Slot> {
+        self.enter_with(tenant, SHORT_SECRET)
+    }
+
+    /// A new client, whose cancel key's secret has so many bytes, a multiple of 4.
+    pub fn enter_with(&self, tenant: &Tenant, secret: usize) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let process_id = loop {
             let candidate = (self.random_u32() & 0x7fff_ffff).cast_signed();
@@ -142,7 +152,7 @@ impl Roster {
         let slot = Rc::new(Slot {
             id,
             process_id,
-            secret: self.random_u32(),
+            secret: (0..secret / 4).flat_map(|_| self.random_u32().to_ne_bytes()).collect(),
             database: Rc::clone(&tenant.database),
             pool: tenant.pool,
             counts: Rc::clone(&tenant.counts),
@@ -169,7 +179,7 @@ impl Roster {
     pub fn find(&self, process_id: i32, secret: &[u8]) -> Option<Rc<Slot>> {
         let slots = self.slots.borrow();
         let slot = slots.get(&process_id)?;
-        (slot.secret.to_be_bytes() == *secret).then(|| Rc::clone(slot))
+        is_same(&slot.secret, secret).then(|| Rc::clone(slot))
     }
 
     pub fn len(&self) -> usize {
@@ -188,5 +198,34 @@ impl Roster {
             drawn.extend(bytes.as_chunks().0.iter().map(|chunk| u32::from_ne_bytes(*chunk)));
         }
         drawn.pop().unwrap_or_default()
+    }
+}
+
+/// Bytes of the secret that a client gets which speaks this version.
+pub fn secret_length(protocol: i32) -> usize {
+    if protocol >= PROTOCOL_3_2 { LONG_SECRET } else { SHORT_SECRET }
+}
+
+/// Takes as long for a secret that is nearly right as for any other of its length.
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let differences = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
+    one.len() == other.len() && differences == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same;
+
+    #[test]
+    fn a_secret_is_known_whole_or_not_at_all() {
+        for (one, other, expect) in [
+            (&b"abcd"[..], &b"abcd"[..], true),
+            (b"abcd", b"abce", false),
+            (b"abcd", b"abc", false),
+            (b"abcd", b"abcde", false),
+            (b"abcd", b"", false),
+        ] {
+            assert_eq!(is_same(one, other), expect, "{one:?} {other:?}");
+        }
     }
 }

@@ -35,6 +35,8 @@ pub struct ServerTarget {
     pub tls: ServerTls,
     /// From the look-up of the name to ReadyForQuery.
     pub connect_timeout: Duration,
+    /// The version of the protocol that is asked for.
+    pub protocol: i32,
 }
 
 /// Who logs in, where.
@@ -95,7 +97,8 @@ pub async fn connect(
             Err(error) => return Err(error),
         };
         let declined = encryption == Encryption::Offered && !stream.is_tls();
-        match log_in(stream, addr, identity, keys, deadline).await {
+        let asked = Asked { protocol: target.protocol, identity, deadline };
+        match log_in(stream, addr, asked, keys).await {
             Err(error) if error.another_encryption_may_do() && !declined => last = Some(error),
             done => return done,
         }
@@ -103,15 +106,22 @@ pub async fn connect(
     Err(last.unwrap_or_else(|| ConnectError::timed_out(target)))
 }
 
+/// A login to be made over an open stream.
+struct Asked<'a> {
+    protocol: i32,
+    identity: Identity<'a>,
+    deadline: Instant,
+}
+
 async fn log_in(
     stream: Stream,
     addr: SocketAddr,
-    identity: Identity<'_>,
+    asked: Asked<'_>,
     keys: &ClientKeyCache,
-    deadline: Instant,
 ) -> Result<Connected, ConnectError> {
+    let Asked { protocol, identity, deadline } = asked;
     let mut framed = Framed::new(stream);
-    let outcome = timeout_at(deadline, login::log_in(&mut framed, identity, keys)).await;
+    let outcome = timeout_at(deadline, login::log_in(&mut framed, protocol, identity, keys)).await;
     match outcome.unwrap_or_else(|_| Err(ConnectError::login_timed_out(addr))) {
         Ok(login::Session { parameters, process_id, secret }) => {
             let Framed { stream, input: leftover, output: _ } = framed;

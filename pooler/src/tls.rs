@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use poolwright_settings::control::OPERATOR;
 use poolwright_settings::{ListenTlsMode, ServerTlsMode};
+use poolwright_wire::startup::ALPN;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, NoClientAuth};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{StartHandshake, TlsAcceptor, TlsConnector, TlsStream, server};
 use verify::{Named, Verifier};
 
 use crate::stream::Socket;
@@ -70,7 +73,8 @@ impl ControlTls {
         let roots = roots(&certificates(authorities, "caFile")?)?;
         let name = ServerName::try_from(OPERATOR).map_err(TlsError::Name)?;
         let verifier = Named::new(roots, name, provider())?;
-        acceptor(certificate, key, Some(Arc::new(verifier))).map(ControlTls)
+        let config = server_config(certificate, key, Some(Arc::new(verifier)))?;
+        Ok(ControlTls(TlsAcceptor::from(Arc::new(config))))
     }
 
     pub fn acceptor(&self) -> &TlsAcceptor {
@@ -86,8 +90,8 @@ impl ClientTls {
     pub fn new(mode: ListenTlsMode, certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Ok(match mode {
             ListenTlsMode::Disable => ClientTls::Disabled,
-            ListenTlsMode::Allow => ClientTls::Allowed(acceptor(certificate, key, None)?),
-            ListenTlsMode::Require => ClientTls::Required(acceptor(certificate, key, None)?),
+            ListenTlsMode::Allow => ClientTls::Allowed(client_acceptor(certificate, key)?),
+            ListenTlsMode::Require => ClientTls::Required(client_acceptor(certificate, key)?),
         })
     }
 
@@ -139,25 +143,69 @@ impl ServerTls {
     }
 }
 
+/// The handshake of a client that has sent its `begun` part already.
+///
+/// # Errors
+/// The handshake fails, of which the client is told, or the client leaves.
+pub async fn accept_begun(
+    acceptor: &TlsAcceptor,
+    begun: Vec<u8>,
+    mut socket: Socket,
+) -> io::Result<server::TlsStream<Socket>> {
+    let mut hello = Acceptor::default();
+    let mut fresh = begun;
+    loop {
+        let mut unread = &fresh[..];
+        while !unread.is_empty() {
+            hello.read_tls(&mut unread)?;
+        }
+        match hello.accept() {
+            Ok(Some(accepted)) => {
+                let config = Arc::clone(acceptor.config());
+                return StartHandshake::from_parts(accepted, socket).into_stream(config).await;
+            }
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut told = Vec::new();
+                alert.write_all(&mut told)?;
+                socket.write_all(&told).await?;
+                return Err(io::Error::other(error));
+            }
+        }
+        fresh.clear();
+        if socket.read_buf(&mut fresh).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// Clients may ask by ALPN for what is spoken here, and must if they begin without an SSLRequest.
+/// What a session needs to be resumed is with the client, so that any number may.
+fn client_acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, TlsError> {
+    let mut config = server_config(certificate, key, None)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ticketer = Ticketer::new().map_err(TlsError::Config)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
 /// `clients`: who is let in; anybody, if there is none.
-fn acceptor(
+fn server_config(
     certificate: &[u8],
     key: &[u8],
     clients: Option<Arc<dyn ClientCertVerifier>>,
-) -> Result<TlsAcceptor, TlsError> {
+) -> Result<ServerConfig, TlsError> {
     let chain = certificates(certificate, "certFile")?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate);
     }
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|source| TlsError::Pem { setting: "keyFile", source })?;
-    let config = ServerConfig::builder_with_provider(provider())
+    ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Config)?
         .with_client_cert_verifier(clients.unwrap_or_else(|| Arc::new(NoClientAuth)))
         .with_single_cert(chain, key)
-        .map_err(TlsError::KeyPair)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+        .map_err(TlsError::KeyPair)
 }
 
 fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {

@@ -37,16 +37,18 @@ impl Certificates {
         Ok(files)
     }
 
-    /// A TLS client configuration that trusts only this authority.
+    /// A TLS client configuration that trusts only this authority, and names the protocol as libpq
+    /// does since 17.
     pub fn client(&self) -> Result<Arc<rustls::ClientConfig>> {
         let mut roots = RootCertStore::empty();
         let pem = std::fs::read(&self.authority).context("read the authority")?;
         roots.add(rustls::pki_types::CertificateDer::from_pem_slice(&pem)?)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(Arc::new(config))
     }
 }

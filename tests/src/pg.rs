@@ -36,6 +36,10 @@ pub struct Target {
     pub parameters: Vec<(String, String)>,
     /// With TLS, and whom to trust; the server must then speak it.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// TLS begins without an SSLRequest.
+    pub tls_at_once: bool,
+    /// The version of the protocol that is asked for.
+    pub protocol: i32,
 }
 
 impl Target {
@@ -48,6 +52,8 @@ impl Target {
             database: database.to_owned(),
             parameters: Vec::new(),
             tls: None,
+            tls_at_once: false,
+            protocol: flight::VERSION_3_0,
         }
     }
 
@@ -58,6 +64,11 @@ impl Target {
 
     pub fn parameter(mut self, name: &str, value: &str) -> Target {
         self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn protocol(mut self, version: i32) -> Target {
+        self.protocol = version;
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use poolwright_wire::read::{self, Authentication};
+use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{header, write};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -84,7 +85,7 @@ fn startup(job: &Job, number: usize, pool: usize) -> Vec<u8> {
         parameters.push((b"search_path", path.as_bytes()));
     }
     let mut bytes = Vec::new();
-    write::startup(&mut bytes, &parameters);
+    write::startup(&mut bytes, PROTOCOL_3_0, &parameters);
     bytes
 }
 

@@ -28,7 +28,7 @@ pub use header::{Header, MAX_LENGTH, header};
 pub struct CancelKey<'a> {
     /// The process that serves the session.
     pub process_id: i32,
-    /// Four bytes in protocol 3.0.
+    /// Four bytes in protocol 3.0, up to 256 in 3.2.
     pub secret: &'a [u8],
 }
 

@@ -12,6 +12,6 @@ pub use authentication::{
 pub(crate) use fields::Fields;
 pub use session::{
     BindNames, Execute, ParseMessage, ParseName, Report, Target, backend_key_data, bind_names,
-    close, command_complete, describe, execute, first_column, parameter_status, parse, parse_name,
-    query, ready_for_query, report,
+    close, command_complete, describe, execute, first_column, negotiate_protocol_version,
+    parameter_status, parse, parse_name, query, ready_for_query, report,
 };

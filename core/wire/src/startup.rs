@@ -13,6 +13,14 @@ pub const MAX_LENGTH: u32 = 10_004;
 
 /// Protocol 3.0: major version in the upper 16 bits, minor in the lower.
 pub const PROTOCOL_3_0: i32 = 3 << 16;
+/// Protocol 3.2 (PostgreSQL 18): secrets of cancel keys may have up to 256 bytes. There is no 3.1.
+pub const PROTOCOL_3_2: i32 = (3 << 16) | 2;
+
+/// What a connection that begins with TLS and no request for it sends first: the type of a
+/// handshake's record.
+pub const TLS_HANDSHAKE: u8 = 0x16;
+/// What such a connection must ask for by ALPN.
+pub const ALPN: &[u8] = b"postgresql";
 
 pub(crate) const CANCEL_REQUEST: i32 = (1234 << 16) | 5678;
 pub(crate) const SSL_REQUEST: i32 = (1234 << 16) | 5679;

@@ -26,6 +26,7 @@ fn read_all(bytes: &[u8], length: u32) {
     let _ = read::parameter_status(bytes);
     let _ = read::ready_for_query(bytes);
     let _ = read::backend_key_data(bytes);
+    let _ = read::negotiate_protocol_version(bytes);
     let _ = read::report(bytes);
     let _ = read::authentication(bytes);
     let _ = read::sasl_initial_response(bytes);
@@ -141,14 +142,18 @@ proptest! {
     }
 
     #[test]
-    fn a_startup_message_is_read_back(parameters in vec((vec(1..=u8::MAX, 1..9), name()), 0..6)) {
+    fn a_startup_message_is_read_back(
+        minor in 0..4,
+        parameters in vec((vec(1..=u8::MAX, 1..9), name()), 0..6),
+    ) {
+        let protocol = startup::PROTOCOL_3_0 + minor;
         let borrowed: Vec<_> = parameters.iter().map(|(n, v)| (&n[..], &v[..])).collect();
         let mut out = Vec::new();
-        write::startup(&mut out, &borrowed);
+        write::startup(&mut out, protocol, &borrowed);
         let Ok(startup::Startup::Start(found)) = startup::parse(&out) else {
             panic!("{out:?}");
         };
-        prop_assert_eq!(found.parameters, borrowed);
+        prop_assert_eq!((found.protocol, found.parameters), (protocol, borrowed));
         for end in 0..out.len() {
             prop_assert!(startup::parse(&out[..end]).is_err());
         }
@@ -183,10 +188,27 @@ fn small_messages_are_read_back() {
         assert_eq!(read::ready_for_query(body(&out, server::READY_FOR_QUERY)), Ok(status));
     }
 
-    let key = CancelKey { process_id: 42, secret: &[9, 8, 7, 6] };
+    for secret in [&[9; 4][..], &[9; 32], &[9; 256]] {
+        let key = CancelKey { process_id: 42, secret };
+        let mut out = Vec::new();
+        write::backend_key_data(&mut out, &key);
+        assert_eq!(read::backend_key_data(body(&out, server::BACKEND_KEY_DATA)), Ok(key));
+        let mut out = Vec::new();
+        write::cancel_request(&mut out, &key);
+        assert_eq!(startup::parse(&out), Ok(startup::Startup::Cancel(key)));
+    }
+    for length in [3, 257] {
+        assert!(read::backend_key_data(&vec![0; 4 + length]).is_err(), "{length}");
+    }
+
     let mut out = Vec::new();
-    write::backend_key_data(&mut out, &key);
-    assert_eq!(read::backend_key_data(body(&out, server::BACKEND_KEY_DATA)), Ok(key));
+    write::negotiate_protocol_version(&mut out, startup::PROTOCOL_3_2, &[b"_pq_.a", b"_pq_.b"]);
+    let told = body(&out, server::NEGOTIATE_PROTOCOL_VERSION);
+    assert_eq!(read::negotiate_protocol_version(told), Ok((startup::PROTOCOL_3_2, 2)));
+    for end in 0..told.len() {
+        assert!(read::negotiate_protocol_version(&told[..end]).is_err(), "{end}");
+    }
+    assert!(read::negotiate_protocol_version(b"\0\x03\0\0\xff\xff\xff\xff").is_err());
 
     let mut out = Vec::new();
     write::parameter_status(&mut out, b"TimeZone", b"UTC");

@@ -22,8 +22,7 @@ impl Client {
             self.ask_server().await?;
         }
         self.drop_defaults();
-        let secret = self.slot.secret.to_be_bytes();
-        let key = CancelKey { process_id: self.slot.process_id, secret: &secret };
+        let key = CancelKey { process_id: self.slot.process_id, secret: &self.slot.secret };
         write::backend_key_data(&mut out, &key);
         write::ready_for_query(&mut out, TransactionStatus::Idle);
         let lost = |error: std::io::Error| Over::Lost(error.to_string());

@@ -20,13 +20,17 @@ pub enum LoginError {
     Buffered(&'static str),
     #[error("received {0} where only a startup message may follow")]
     Repeated(&'static str),
-    #[error("unsupported frontend protocol {major}.{minor}: this server supports 3.0")]
+    #[error("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")]
     Protocol { major: u16, minor: u16 },
     #[error("TLS handshake: {0}")]
     Handshake(io::Error),
+    #[error("TLS was begun without an SSLRequest, and listen.tls.mode is disable")]
+    NoTls,
+    #[error("TLS was begun without an SSLRequest and without \"postgresql\" in ALPN")]
+    NoAlpn,
     #[error("connection refused: this server requires TLS")]
     TlsRequired,
-    #[error("no user name in the startup message")]
+    #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
     #[error("startup parameter {0} is not valid UTF-8")]
     Encoding(String),
@@ -75,7 +79,13 @@ impl LoginError {
             E::Password { .. } => Some("28P01"),
             E::Database { .. } => Some("3D000"),
             E::Internal(_) => Some("XX000"),
-            E::Frame(_) | E::Handshake(_) | E::Timeout | E::Left | E::Io(_) => None,
+            E::Frame(_)
+            | E::Handshake(_)
+            | E::NoTls
+            | E::NoAlpn
+            | E::Timeout
+            | E::Left
+            | E::Io(_) => None,
         }
     }
 
@@ -98,7 +108,7 @@ impl LoginError {
             | E::Left
             | E::Io(_) => "gone",
             E::Frame(_) | E::Unexpected { .. } | E::Repeated(_) => "protocol",
-            E::Buffered(_) | E::Handshake(_) | E::TlsRequired => "tls",
+            E::Buffered(_) | E::Handshake(_) | E::NoTls | E::NoAlpn | E::TlsRequired => "tls",
             E::Protocol { .. } | E::Replication | E::Encoding(_) | E::Options(_) => "unsupported",
             E::NoUser | E::Role { .. } | E::Password { .. } | E::Scram(_) => "password",
             E::Database { .. } => "database",

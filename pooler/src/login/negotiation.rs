@@ -1,11 +1,12 @@
-//! What comes before the startup message: TLS and GSSAPI requests, cancel requests. No byte that
-//! came in plain text is ever taken for one that came by TLS.
+//! What comes before the startup message: TLS, asked for or begun at once, GSSAPI requests, cancel
+//! requests. No byte that came in plain text is ever taken for one that came by TLS.
 
-use poolwright_wire::startup::{self, Startup};
+use poolwright_wire::startup::{self, ALPN, Startup, TLS_HANDSHAKE};
+use tokio_rustls::TlsAcceptor;
 
 use super::LoginError;
 use crate::stream::{FrameError, Framed, Stream};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, accept_begun};
 
 /// How the negotiation ended.
 pub(super) enum Opening {
@@ -30,8 +31,17 @@ enum Packet {
     Start(Vec<u8>),
 }
 
-/// Each request may come once, in any order, before the startup message.
+/// Each request may come once, in any order, before the startup message; below TLS that was asked
+/// for, none. As with PostgreSQL they may come below TLS that was not, and are declined.
 pub(super) async fn negotiate(mut framed: Framed, tls: &ClientTls) -> Result<Opening, LoginError> {
+    let begins_with_tls = match framed.first_byte().await {
+        Ok(first) => first == TLS_HANDSHAKE,
+        Err(FrameError::Closed) => return Ok(Opening::Gone),
+        Err(error) => return Err(error.into()),
+    };
+    if begins_with_tls {
+        framed = encrypt_at_once(framed, tls.acceptor()).await?;
+    }
     let (mut ssl_seen, mut gss_seen) = (false, false);
     loop {
         let packet = match packet(&mut framed).await {
@@ -55,7 +65,7 @@ pub(super) async fn negotiate(mut framed: Framed, tls: &ClientTls) -> Result<Ope
         ssl_seen |= matches!(packet, Packet::Ssl);
         gss_seen |= matches!(packet, Packet::Gss);
         framed = match (packet, tls.acceptor()) {
-            (Packet::Ssl, Some(acceptor)) => {
+            (Packet::Ssl, Some(acceptor)) if !framed.stream.is_tls() => {
                 // Nothing is asked for twice below TLS.
                 gss_seen = true;
                 encrypt(framed, acceptor).await?
@@ -90,10 +100,24 @@ async fn decline(mut framed: Framed) -> Result<Framed, LoginError> {
     Ok(framed)
 }
 
-async fn encrypt(
-    mut framed: Framed,
-    acceptor: &tokio_rustls::TlsAcceptor,
+/// Takes a handshake that the client has begun. Who does not ask by ALPN for what is spoken here
+/// may have been led here from another service (ALPACA), and hears no more, as with PostgreSQL.
+async fn encrypt_at_once(
+    framed: Framed,
+    acceptor: Option<&TlsAcceptor>,
 ) -> Result<Framed, LoginError> {
+    let acceptor = acceptor.ok_or(LoginError::NoTls)?;
+    let Framed { stream: Stream::Tcp(socket), input, .. } = framed else {
+        return Err(FrameError::ClosedInside.into());
+    };
+    let tls = accept_begun(acceptor, input, socket).await.map_err(LoginError::Handshake)?;
+    if tls.get_ref().1.alpn_protocol() != Some(ALPN) {
+        return Err(LoginError::NoAlpn);
+    }
+    Ok(Framed::new(Stream::Tls(Box::new(tls.into()))))
+}
+
+async fn encrypt(mut framed: Framed, acceptor: &TlsAcceptor) -> Result<Framed, LoginError> {
     framed.output.push(b'S');
     framed.flush().await?;
     match framed.stream {

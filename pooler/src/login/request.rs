@@ -1,7 +1,7 @@
 //! The startup message → who asks for what. Every parameter is taken or refused by name; none is
 //! dropped in silence but `_pq_.` options, which are named to the client.
 
-use poolwright_wire::startup::{self, PROTOCOL_3_0, Start, Startup};
+use poolwright_wire::startup::{self, PROTOCOL_3_2, Start, Startup};
 use poolwright_wire::write;
 
 use super::LoginError;
@@ -9,19 +9,21 @@ use super::LoginError;
 /// What a client asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
+    /// The version that is spoken: the client's, at most 3.2.
+    pub(super) protocol: i32,
     pub(super) user: String,
     /// The user's name where none was asked for.
     pub(super) database: String,
     pub(super) parameters: Vec<(String, String)>,
 }
 
-/// Reads a startup packet. A client that asks for more than protocol 3.0 is told so by a message
+/// Reads a startup packet. A client that asks for more than protocol 3.2 is told so by a message
 /// in `out`.
 pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginError> {
     let Startup::Start(start) = startup::parse(packet)? else {
         return Err(LoginError::Repeated("another packet"));
     };
-    negotiate_version(&start, out);
+    let protocol = negotiate_version(&start, out);
     let (mut user, mut database) = (None, None);
     let (mut from_options, mut direct) = (Vec::new(), Vec::new());
     for (name, value) in start.parameters {
@@ -40,15 +42,18 @@ pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginErr
     let user = user.filter(|user| !user.is_empty()).ok_or(LoginError::NoUser)?;
     let database = database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
     from_options.append(&mut direct);
-    Ok(Request { user, database, parameters: from_options })
+    Ok(Request { protocol, user, database, parameters: from_options })
 }
 
-fn negotiate_version(start: &Start<'_>, out: &mut Vec<u8>) {
+/// The version that both speak; a client that must be told it reads it in `out`.
+fn negotiate_version(start: &Start<'_>, out: &mut Vec<u8>) -> i32 {
+    let spoken = start.protocol.min(PROTOCOL_3_2);
     let names = start.parameters.iter().map(|(name, _)| *name);
     let unknown: Vec<_> = names.filter(|name| name.starts_with(b"_pq_.")).collect();
-    if start.protocol > PROTOCOL_3_0 || !unknown.is_empty() {
-        write::negotiate_protocol_version(out, PROTOCOL_3_0, &unknown);
+    if start.protocol > spoken || !unknown.is_empty() {
+        write::negotiate_protocol_version(out, spoken, &unknown);
     }
+    spoken
 }
 
 fn text(name: &[u8], bytes: &[u8]) -> Result<String, LoginError> {

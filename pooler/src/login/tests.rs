@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolwright_wire::scram::{ClientExchange, MECHANISM, salted_password};
+use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{header, read, server, write};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -64,7 +65,7 @@ async fn run<T>(
 fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     let bytes: Vec<_> = parameters.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-    write::startup(&mut out, &bytes);
+    write::startup(&mut out, PROTOCOL_3_0, &bytes);
     out
 }
 
@@ -97,11 +98,13 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     extra: &[u8],
 ) -> (String, poolwright_wire::scram::ServerProof) {
     stream.write_all(&startup(start)).await.unwrap();
+    stream.flush().await.unwrap();
     assert_eq!(message(stream).await, Some((b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0".to_vec())));
     let exchange = ClientExchange::new("", "nonce");
     let mut out = Vec::new();
     write::sasl_initial_response(&mut out, MECHANISM, &exchange.first());
     stream.write_all(&out).await.unwrap();
+    stream.flush().await.unwrap();
     let (_, body) = message(stream).await.unwrap();
     let asked = String::from_utf8(body[4..].to_vec()).unwrap();
     let challenge = exchange.challenge(&body[4..]).unwrap();
@@ -111,5 +114,6 @@ async fn scram<S: AsyncRead + AsyncWrite + Unpin>(
     write::sasl_response(&mut out, &answer);
     out.extend_from_slice(extra);
     stream.write_all(&out).await.unwrap();
+    stream.flush().await.unwrap();
     (asked, proof)
 }

@@ -67,6 +67,13 @@ impl ConnectError {
         !matches!(self.kind, Kind::Refused | Kind::Unsupported)
     }
 
+    /// Whether an earlier version of the protocol may do: what stands between may not know the
+    /// server's.
+    pub fn another_protocol_may_do(&self) -> bool {
+        let told = self.sqlstate.as_deref();
+        self.kind == Kind::Protocol || matches!(told, Some("08P01" | "0A000"))
+    }
+
     /// Whether another password may do.
     pub fn is_wrong_password(&self) -> bool {
         self.sqlstate.as_deref() == Some("28P01")

@@ -6,6 +6,7 @@ use std::io;
 use poolwright_settings::Secret;
 use poolwright_wire::read::{self, Authentication};
 use poolwright_wire::scram::{ClientExchange, MECHANISM, ScramError, ServerProof};
+use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{TransactionStatus, server, write};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -26,13 +27,16 @@ pub(super) struct Session {
     pub(super) secret: Vec<u8>,
 }
 
+/// Speaks at most this version of the protocol.
 pub(super) async fn log_in(
     framed: &mut Framed,
+    protocol: i32,
     identity: Identity<'_>,
     keys: &ClientKeyCache,
 ) -> Result<Session, ConnectError> {
     write::startup(
         &mut framed.output,
+        protocol,
         &[
             (b"user", identity.user.as_bytes()),
             (b"database", identity.database.as_bytes()),
@@ -40,16 +44,17 @@ pub(super) async fn log_in(
         ],
     );
     flush(framed).await?;
-    authenticate(framed, identity, keys).await?;
+    authenticate(framed, protocol, identity, keys).await?;
     session(framed).await
 }
 
 async fn authenticate(
     framed: &mut Framed,
+    protocol: i32,
     identity: Identity<'_>,
     keys: &ClientKeyCache,
 ) -> Result<(), ConnectError> {
-    let body = step(framed).await?;
+    let body = first_step(framed, protocol).await?;
     match read::authentication(&body).map_err(malformed)? {
         Authentication::Ok => return Ok(()),
         Authentication::CleartextPassword => {
@@ -98,13 +103,43 @@ fn check(body: &[u8], proof: ServerProof) -> Result<(), ConnectError> {
     }
 }
 
+/// As [`step`]; a server may first settle on an earlier version than it was asked for.
+async fn first_step(framed: &mut Framed, asked: i32) -> Result<Vec<u8>, ConnectError> {
+    let Message { tag, body } = framed.message(MAX_MESSAGE).await?;
+    match tag {
+        server::AUTHENTICATION => return Ok(body),
+        server::NEGOTIATE_PROTOCOL_VERSION => settle(&body, asked)?,
+        server::NOTICE_RESPONSE => {}
+        _ => return Err(refusal(tag, &body)),
+    }
+    step(framed).await
+}
+
+/// No option was asked for, so none can be unknown.
+fn settle(body: &[u8], asked: i32) -> Result<(), ConnectError> {
+    match read::negotiate_protocol_version(body).map_err(malformed)? {
+        (spoken, 0) if (PROTOCOL_3_0..=asked).contains(&spoken) => Ok(()),
+        (spoken, options) => {
+            let message = format!(
+                "login: the server settles on protocol {}.{} and {options} unknown options, \
+                 expected 3.0 to {}.{} and none",
+                spoken >> 16,
+                spoken & 0xffff,
+                asked >> 16,
+                asked & 0xffff,
+            );
+            Err(ConnectError::new(Kind::Protocol, message))
+        }
+    }
+}
+
 /// The body of the server's next Authentication message.
 async fn step(framed: &mut Framed) -> Result<Vec<u8>, ConnectError> {
     loop {
         let Message { tag, body } = framed.message(MAX_MESSAGE).await?;
         match tag {
             server::AUTHENTICATION => return Ok(body),
-            server::NOTICE_RESPONSE | server::NEGOTIATE_PROTOCOL_VERSION => {}
+            server::NOTICE_RESPONSE => {}
             _ => return Err(refusal(tag, &body)),
         }
     }

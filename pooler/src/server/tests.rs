@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use poolwright_settings::{Secret, ServerTlsMode};
+use poolwright_wire::startup::PROTOCOL_3_2;
 use poolwright_wire::{header, startup};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +24,7 @@ fn target(address: SocketAddr, mode: ServerTlsMode) -> ServerTarget {
         port: address.port(),
         tls: ServerTls::new(mode, None).unwrap(),
         connect_timeout: Duration::from_secs(30),
+        protocol: PROTOCOL_3_2,
     }
 }
 

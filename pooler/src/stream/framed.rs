@@ -63,6 +63,17 @@ impl Framed {
         }
     }
 
+    /// The first byte of what comes next, which stays to be read.
+    ///
+    /// # Errors
+    /// The stream ends or fails.
+    pub async fn first_byte(&mut self) -> Result<u8, FrameError> {
+        if self.input.is_empty() {
+            self.fill().await?;
+        }
+        Ok(self.input[0])
+    }
+
     /// The next message, whose body may have `limit` bytes.
     ///
     /// # Errors

@@ -3,8 +3,11 @@
 
 /// The protocol version 3.0.
 pub const VERSION_3_0: i32 = 196_608;
+/// The protocol version 3.2.
+pub const VERSION_3_2: i32 = 196_610;
 const SSL_REQUEST: i32 = 80_877_103;
 const CANCEL_REQUEST: i32 = 80_877_102;
+const GSS_REQUEST: i32 = 80_877_104;
 
 /// Several messages in a row, and how many ReadyForQuery they have to bring.
 #[derive(Clone, Debug, Default)]
@@ -141,6 +144,10 @@ pub fn startup(version: i32, parameters: &[(&str, &str)]) -> Vec<u8> {
 
 pub fn ssl_request() -> Vec<u8> {
     packet(&SSL_REQUEST.to_be_bytes())
+}
+
+pub fn gss_request() -> Vec<u8> {
+    packet(&GSS_REQUEST.to_be_bytes())
 }
 
 pub fn cancel_request(process_id: i32, secret: &[u8]) -> Vec<u8> {

@@ -30,10 +30,12 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
 async fn dial_tls(target: &Target, connector: TlsConnector) -> Result<Client> {
     let mut stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
     stream.set_nodelay(true)?;
-    stream.write_all(&flight::ssl_request()).await?;
-    let answer = tokio::time::timeout(PATIENCE, stream.read_u8()).await??;
-    if answer != b'S' {
-        bail!("the other side answered the SSLRequest with {:?}", char::from(answer));
+    if !target.tls_at_once {
+        stream.write_all(&flight::ssl_request()).await?;
+        let answer = tokio::time::timeout(PATIENCE, stream.read_u8()).await??;
+        if answer != b'S' {
+            bail!("the other side answered the SSLRequest with {:?}", char::from(answer));
+        }
     }
     let name = ServerName::try_from(target.host.clone())?;
     let stream = connector.connect(name, stream).await.context("TLS handshake")?;
@@ -44,7 +46,7 @@ fn startup(target: &Target) -> Vec<u8> {
     let own = [("user", target.user.as_str()), ("database", target.database.as_str())];
     let more = target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let parameters: Vec<_> = own.into_iter().chain(more).collect();
-    flight::startup(flight::VERSION_3_0, &parameters)
+    flight::startup(target.protocol, &parameters)
 }
 
 async fn authenticate(client: &mut Client, password: Option<&str>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolwright_tests::pg::{CancelKey, Flight, message::transcript};
+use poolwright_tests::pg::{CancelKey, Flight, flight, message::transcript};
 use poolwright_tests::random::Random;
 use poolwright_tests::site::Site;
 
@@ -84,6 +84,29 @@ async fn a_cancel_of_an_idle_client_spares_the_one_that_has_its_old_server() {
     }
     let told = transcript(&busy.until_ready().await.unwrap());
     assert_eq!(told, ["Columns(slept)", "Row()", "Done(SELECT 1)", "Ready(I)"]);
+}
+
+#[tokio::test]
+async fn a_client_of_protocol_3_2_has_a_long_secret_of_which_no_part_will_do() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let target = site.target("alice").protocol(flight::VERSION_3_2);
+    let mut client = site.connect_to(target).await;
+    assert_eq!(client.key.secret.len(), 32);
+    assert_eq!(site.connect("alice").await.key.secret.len(), 4);
+    client.send(sleep(60).bytes()).await.unwrap();
+    is_running(&site).await;
+    let CancelKey { process_id, secret } = client.key.clone();
+    let mut wrong = secret.clone();
+    wrong[31] ^= 1;
+    for secret in [secret[..4].to_vec(), secret[..31].to_vec(), [&secret[..], b"x"].concat(), wrong]
+    {
+        site.target("alice").cancel(&CancelKey { process_id, secret }).await.unwrap();
+    }
+    is_running(&site).await;
+    site.target("alice").cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told.last_chunk::<2>().unwrap(), &["Error(57014)", "Ready(I)"]);
+    assert_eq!(client.cell("SELECT 'on'").await, "on");
 }
 
 #[tokio::test]

@@ -107,6 +107,43 @@ async fn a_cancel_is_heard_from_a_client_with_tls() {
     assert!(told.iter().any(|m| m.tag == b'E' && m.fields().code == "57014"), "{told:?}");
 }
 
+#[tokio::test]
+async fn clients_may_begin_with_tls() {
+    for mode in ["allow", "require"] {
+        let tls = site(mode, &[("pool.size", "1")]).await;
+        let mut target = tls.target("alice");
+        target.tls_at_once = true;
+        let mut client = tls.site.connect_to(target.clone()).await;
+        for _ in 0..3 {
+            assert_eq!(client.cell("SELECT 'direct'").await, "direct");
+        }
+        let mut config = rustls::ClientConfig::clone(target.tls.as_ref().unwrap());
+        config.alpn_protocols.clear();
+        target.tls = Some(config.into());
+        assert!(target.connect().await.is_err(), "{mode}: no protocol was named");
+        assert_eq!(client.cell("SELECT 'on'").await, "on");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_meets_silence_where_there_is_no_tls() {
+    let tls = site("disable", &[]).await;
+    let mut target = tls.target("alice");
+    target.tls_at_once = true;
+    assert!(target.connect().await.is_err());
+    assert_eq!(tls.site.connect("alice").await.cell("SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn tls_is_had_after_gssapi_was_declined() {
+    let tls = site("allow", &[]).await;
+    let mut client = tls.site.target("alice").dial().await.unwrap();
+    for (request, answer) in [(flight::gss_request(), b'N'), (flight::ssl_request(), b'S')] {
+        client.send(&request).await.unwrap();
+        assert_eq!(client.byte().await.unwrap(), answer);
+    }
+}
+
 async fn behind_tls(mode: &str, authority: Option<&str>) -> Site {
     let mut site = Site::direct().await.with_users("tls_only_", 1).await;
     site.superuser().await.run(&format!("GRANT {BY_TLS} TO tls_only_0")).await;

@@ -171,6 +171,20 @@ pub fn backend_key_data(body: &[u8]) -> Result<CancelKey<'_>, WireError> {
     Ok(CancelKey { process_id, secret: fields.rest() })
 }
 
+/// The version that a server settles on, below the one that was asked for, and how many `_pq_.`
+/// options it does not know.
+pub fn negotiate_protocol_version(body: &[u8]) -> Result<(i32, usize), WireError> {
+    let mut fields = Fields::new("NegotiateProtocolVersion", body);
+    let version = fields.i32("version")?;
+    let count = usize::try_from(fields.i32("number of options")?)
+        .map_err(|_| fields.value("number of options", "0 or more"))?;
+    for _ in 0..count {
+        fields.cstr("option")?;
+    }
+    fields.end()?;
+    Ok((version, count))
+}
+
 /// An ErrorResponse or NoticeResponse. Fields of other kinds are passed over.
 pub fn report(body: &[u8]) -> Result<Report<'_>, WireError> {
     let mut fields = Fields::new("ErrorResponse", body);

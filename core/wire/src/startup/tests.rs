@@ -21,7 +21,7 @@ fn what_is_written_is_read_back() {
     assert_eq!(parse(&out), Ok(Startup::Cancel(key)));
 
     let mut out = Vec::new();
-    write::startup(&mut out, &[(b"user", b"ann"), (b"database", b"")]);
+    write::startup(&mut out, PROTOCOL_3_0, &[(b"user", b"ann"), (b"database", b"")]);
     let parameters = vec![(&b"user"[..], &b"ann"[..]), (&b"database"[..], &b""[..])];
     assert_eq!(parse(&out), Ok(Startup::Start(Start { protocol: PROTOCOL_3_0, parameters })));
     assert_eq!(length(&out), Ok(Some(out.len())));

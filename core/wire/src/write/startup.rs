@@ -2,12 +2,12 @@
 
 use super::frame::cstr;
 use crate::CancelKey;
-use crate::startup::{CANCEL_REQUEST, GSSENC_REQUEST, PROTOCOL_3_0, SSL_REQUEST};
+use crate::startup::{CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST};
 
-/// A startup message of protocol 3.0. A parameter with an empty name is left out: it would end the
-/// message.
-pub fn startup(out: &mut Vec<u8>, parameters: &[(&[u8], &[u8])]) {
-    packet(out, PROTOCOL_3_0, |out| {
+/// A startup message of this version, see [`PROTOCOL_3_0`](crate::startup::PROTOCOL_3_0). A
+/// parameter with an empty name is left out: it would end the message.
+pub fn startup(out: &mut Vec<u8>, protocol: i32, parameters: &[(&[u8], &[u8])]) {
+    packet(out, protocol, |out| {
         for (name, value) in parameters.iter().filter(|(name, _)| !name.is_empty()) {
             cstr(out, name);
             cstr(out, value);

@@ -1,5 +1,6 @@
 //! Startup messages in, requests or the refusal out.
 
+use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use poolwright_wire::write;
 
 use super::{LoginError, read};
@@ -7,7 +8,7 @@ use super::{LoginError, read};
 fn packet(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     let bytes: Vec<_> = parameters.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
-    write::startup(&mut out, &bytes);
+    write::startup(&mut out, PROTOCOL_3_0, &bytes);
     out
 }
 
@@ -57,15 +58,31 @@ fn what_cannot_be_granted_is_refused_by_name() {
         assert!(matches!(replication, LoginError::Replication), "{value}");
     }
     let mut out = Vec::new();
-    write::startup(&mut out, &[(b"user", b"a\xff")]);
+    write::startup(&mut out, PROTOCOL_3_0, &[(b"user", b"a\xff")]);
     assert!(matches!(read(&out, &mut Vec::new()), Err(LoginError::Encoding(_))));
 }
 
-#[test]
-fn a_newer_minor_version_is_answered_with_what_is_spoken() {
-    let mut packet = packet(&[("user", "ann"), ("_pq_.colour", "red")]);
-    packet[7] = 2;
+/// What a client of this minor version is told, and the version that is spoken then.
+fn check_version(minor: i32, options: &[(&str, &str)], expect: &[u8], spoken: i32) {
+    let mut packet = packet(&[&[("user", "ann")], options].concat());
+    packet[4..8].copy_from_slice(&(PROTOCOL_3_0 + minor).to_be_bytes());
     let mut out = Vec::new();
-    assert!(read(&packet, &mut out).unwrap().parameters.is_empty());
-    assert_eq!(out, b"v\0\0\0\x18\0\x03\0\0\0\0\0\x01_pq_.colour\0");
+    let request = read(&packet, &mut out).unwrap();
+    assert!(request.parameters.is_empty());
+    assert_eq!((&out[..], request.protocol), (expect, spoken), "3.{minor} {options:?}");
+}
+
+#[test]
+fn what_is_not_spoken_is_answered_with_what_is() {
+    let colour = [("_pq_.colour", "red")];
+    check_version(0, &[], b"", PROTOCOL_3_0);
+    check_version(1, &[], b"", PROTOCOL_3_0 + 1);
+    check_version(2, &[], b"", PROTOCOL_3_2);
+    check_version(3, &[], b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0", PROTOCOL_3_2);
+    check_version(9999, &[], b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0", PROTOCOL_3_2);
+    let told = b"v\0\0\0\x18\0\x03\0\0\0\0\0\x01_pq_.colour\0";
+    check_version(0, &colour, told, PROTOCOL_3_0);
+    let told = b"v\0\0\0\x18\0\x03\0\x02\0\0\0\x01_pq_.colour\0";
+    check_version(2, &colour, told, PROTOCOL_3_2);
+    check_version(3, &colour, told, PROTOCOL_3_2);
 }

@@ -36,7 +36,6 @@ async fn check(bytes: &[u8], before: &[u8], sqlstate: &str, label: &str) {
 #[tokio::test]
 async fn garbage_and_impossible_lengths_are_told_so() {
     check(b"GET / HTTP/1.1\r\n\r\n", b"", "08P01", "protocol").await;
-    check(b"\x16\x03\x01\x02\0\x01\0\x01\xfc", b"", "08P01", "protocol").await;
     for length in [0, 1, 7, 10_005, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff_u32] {
         check(&[&length.to_be_bytes()[..], b"\0\x03\0\0"].concat(), b"", "08P01", "protocol").await;
     }
@@ -49,6 +48,13 @@ async fn nothing_sent_in_the_clear_reaches_past_a_tls_request() {
     check(&[SSL, b"x"].concat(), b"", "08P01", "tls").await;
     check(&[SSL, &startup(&[("user", "ann")])].concat(), b"", "08P01", "tls").await;
     check(&[GSS, SSL].concat(), b"", "08P01", "tls").await;
+}
+
+#[tokio::test]
+async fn tls_that_is_not_spoken_here_ends_without_a_word() {
+    let (outcome, back) = send(&context(), b"\x16\x03\x01\x02\0\x01\0\x01\xfc").await;
+    assert!(matches!(outcome, Err(LoginError::NoTls)));
+    assert_eq!(back, b"");
 }
 
 #[tokio::test]

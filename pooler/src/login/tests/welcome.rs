@@ -1,9 +1,15 @@
 //! Clients that get in, and what is known of them then.
 
+use std::sync::Arc;
+
 use poolwright_settings::{ListenTlsMode, ServerTlsMode};
 use poolwright_wire::{CancelKey, write};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client};
 
 use super::super::{Arrival, LoggedIn, LoginContext, LoginError};
 use super::{SETTINGS, config, context, context_of, error_of, message, run, scram, startup};
@@ -147,6 +153,117 @@ async fn tls_comes_first_and_carries_the_login() {
         .await;
         assert!(client(outcome).stream.is_tls());
     }
+}
+
+/// A client that begins with TLS and asks for these by ALPN.
+fn direct(alpn: &[&[u8]]) -> (LoginContext, TlsConnector) {
+    let (certificate, key) = certificate();
+    let tls = ClientTls::new(ListenTlsMode::Require, certificate.as_bytes(), key.as_bytes());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    (context_of(SETTINGS, tls.unwrap()), TlsConnector::from(Arc::new(config)))
+}
+
+async fn handshake(
+    connector: &TlsConnector,
+    tcp: TcpStream,
+) -> std::io::Result<client::TlsStream<TcpStream>> {
+    connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await
+}
+
+#[tokio::test]
+async fn tls_without_a_request_carries_the_login_of_who_names_the_protocol() {
+    let (context, connector) = direct(&[b"http/1.1", b"postgresql"]);
+    let (outcome, ()) = run(&context, async |tcp| {
+        let mut tls = handshake(&connector, tcp).await.unwrap();
+        assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"postgresql"[..]));
+        scram(&mut tls, &START, "pencil", b"").await;
+    })
+    .await;
+    assert!(client(outcome).stream.is_tls());
+    let (context, connector) = direct(&[]);
+    let (outcome, ()) = run(&context, async |tcp| {
+        let mut tls = handshake(&connector, tcp).await.unwrap();
+        // The end may come before the startup message is written.
+        let _ = tls.write_all(&startup(&START)).await;
+        assert_eq!(tls.read_to_end(&mut Vec::new()).await.unwrap_or(0), 0);
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::NoAlpn)));
+    let (context, connector) = direct(&[b"http/1.1"]);
+    let (outcome, refused) =
+        run(&context, async |tcp| handshake(&connector, tcp).await.is_err()).await;
+    assert!(matches!(outcome, Err(LoginError::Handshake(_))));
+    assert!(refused);
+}
+
+#[tokio::test]
+async fn a_handshake_may_come_byte_by_byte() {
+    let (context, connector) = direct(&[b"postgresql"]);
+    let (outcome, ()) = run(&context, async |tcp| {
+        let (mut near, far) = tokio::io::duplex(1);
+        let carry = async {
+            let (mut from_client, mut to_client) = tokio::io::split(&mut near);
+            let (mut from_server, mut to_server) = tcp.into_split();
+            // Whoever ends first ends the other.
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                _ = tokio::io::copy(&mut from_server, &mut to_client) => {}
+            }
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let login = async {
+            let mut tls = connector.connect(name, far).await.unwrap();
+            scram(&mut tls, &START, "pencil", b"").await;
+        };
+        tokio::join!(login, carry);
+    })
+    .await;
+    assert!(client(outcome).stream.is_tls());
+}
+
+#[tokio::test]
+async fn requests_below_tls_that_began_without_one_are_declined_once() {
+    let (context, connector) = direct(&[b"postgresql"]);
+    let mut requests = [Vec::new(), Vec::new()];
+    write::ssl_request(&mut requests[0]);
+    write::gssenc_request(&mut requests[1]);
+    for request in requests {
+        let (outcome, ()) = run(&context, async |tcp| {
+            let mut tls = handshake(&connector, tcp).await.unwrap();
+            tls.write_all(&request).await.unwrap();
+            assert_eq!(tls.read_u8().await.unwrap(), b'N');
+            tls.write_all(&request).await.unwrap();
+            assert_eq!(error_of(message(&mut tls).await).0, "08P01");
+        })
+        .await;
+        assert!(matches!(outcome, Err(LoginError::Repeated(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_client_resumes_its_tls_session() {
+    let (context, connector) = direct(&[b"postgresql"]);
+    let mut kinds = Vec::new();
+    for _ in 0..3 {
+        let (outcome, kind) = run(&context, async |tcp| {
+            let mut tls = handshake(&connector, tcp).await.unwrap();
+            // The ticket comes behind the handshake, ahead of the first message.
+            scram(&mut tls, &START, "pencil", b"").await;
+            tls.get_ref().1.handshake_kind()
+        })
+        .await;
+        assert!(client(outcome).stream.is_tls());
+        kinds.push(kind.unwrap());
+    }
+    assert_eq!(kinds, [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use poolwright_settings::{ListenTlsMode, ServerTlsMode};
-use poolwright_wire::startup::{self, Startup};
+use poolwright_wire::startup::{self, PROTOCOL_3_0, PROTOCOL_3_2, Startup};
 use poolwright_wire::write::{self, ErrorFields};
 use poolwright_wire::{CancelKey, TransactionStatus, read};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -85,6 +85,42 @@ async fn our_two_sides_of_scram_agree() {
     })
     .await;
     assert_eq!(connected.unwrap().process_id, 7);
+}
+
+/// Reads a startup message of 3.2 and answers it with `told` ahead of the greeting.
+async fn settle(mut tcp: TcpStream, told: &[u8], secret: &[u8]) {
+    let packet = packet(&mut tcp).await;
+    let Ok(Startup::Start(start)) = startup::parse(&packet) else { panic!("{packet:?}") };
+    assert_eq!(start.protocol, PROTOCOL_3_2);
+    let mut out = told.to_vec();
+    write::authentication_ok(&mut out);
+    write::backend_key_data(&mut out, &CancelKey { process_id: 7, secret });
+    write::ready_for_query(&mut out, TransactionStatus::Idle);
+    // A refusal may come while this is written.
+    let _ = tcp.write_all(&out).await;
+}
+
+#[tokio::test]
+async fn a_server_may_settle_on_an_earlier_protocol_and_on_nothing_else() {
+    let down = |version: i32, options: &[&[u8]]| {
+        let mut out = Vec::new();
+        write::negotiate_protocol_version(&mut out, version, options);
+        out
+    };
+    for (told, secret, expect) in [
+        (Vec::new(), &[9; 32][..], Ok(32)),
+        (down(PROTOCOL_3_0, &[]), &[9; 4], Ok(4)),
+        (down(PROTOCOL_3_2, &[]), &[9; 256], Ok(256)),
+        (down(PROTOCOL_3_2 + 1, &[]), &[9; 4], Err(Kind::Protocol)),
+        (down(2 << 16, &[]), &[9; 4], Err(Kind::Protocol)),
+        (down(PROTOCOL_3_0, &[b"_pq_.a"]), &[9; 4], Err(Kind::Protocol)),
+        (b"v\0\0\0\x06\0\x03".to_vec(), &[9; 4], Err(Kind::Protocol)),
+    ] {
+        let connected =
+            run(ServerTlsMode::Disable, async |tcp| settle(tcp, &told, secret).await).await;
+        let found = connected.map(|it| it.secret.len()).map_err(|error| error.kind);
+        assert_eq!(found, expect, "{told:?}");
+    }
 }
 
 #[tokio::test]
