@@ -10,7 +10,10 @@ use hyper::{Method, Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use poolwright_settings::control::{Answer, Push, SETTINGS, Verdict};
+use poolwright_settings::{
+    Fingerprint,
+    control::{Answer, Push, SETTINGS, Verdict},
+};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig,
     pki_types::{CertificateDer, ServerName},
@@ -88,6 +91,7 @@ impl Channel {
 
     /// Tells all pods that are ready.
     pub async fn push(&self, pods: &[Pod], push: &Push) -> Told {
+        let sent = Sent::of(push);
         let body = Bytes::from(serde_json::to_vec(push).unwrap_or_default());
         let ready = pods.iter().filter(|pod| pods::is_ready(pod));
         let answers = join_all(ready.map(async |pod| (pod.name_any(), self.ask(pod, &body).await)));
@@ -96,7 +100,7 @@ impl Channel {
             told.pods += 1;
             match answer {
                 Ok((answer, is_current)) => {
-                    told.note(&pod, &answer);
+                    told.note(&pod, &answer, &sent);
                     told.current += usize::from(is_current);
                 }
                 Err(error) => {
@@ -229,10 +233,34 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     None
 }
 
+/// What tells the settings that were sent from others.
+struct Sent {
+    generation: Option<u64>,
+    hash: Fingerprint,
+}
+
+impl Sent {
+    fn of(push: &Push) -> Sent {
+        let generation = poolwright_settings::generation(&push.settings);
+        Sent { generation, hash: Fingerprint::of(push) }
+    }
+
+    /// Whether it is they that a pod has in force. A pod of an earlier version says no hash.
+    fn are_in_force(&self, answer: &Answer) -> bool {
+        let Answer { generation, hash, .. } = answer;
+        *generation == self.generation && hash.as_ref().is_none_or(|hash| *hash == self.hash)
+    }
+}
+
 impl Told {
-    fn note(&mut self, pod: &str, answer: &Answer) {
+    fn note(&mut self, pod: &str, answer: &Answer, sent: &Sent) {
         match answer.verdict {
-            Verdict::Applied => self.applied += 1,
+            Verdict::Applied if sent.are_in_force(answer) => self.applied += 1,
+            Verdict::Applied => {
+                let generation = answer.generation.unwrap_or_default();
+                let other = "is in force, with other settings than were sent";
+                self.rejected.push(format!("{pod}: generation {generation} {other}"));
+            }
             Verdict::Rejected => {
                 self.rejected.push(format!("{pod}: {}", answer.problems.join("; ")));
             }

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use poolwright_settings::control::{Push, Totals};
-use poolwright_settings::{Problem, Problems, Settings, parse, users_file};
+use poolwright_settings::{Fingerprint, Problem, Problems, Settings, parse, users_file};
 
 use crate::tls::{ClientTls, ControlTls, ServerTls};
 
@@ -100,15 +100,18 @@ pub struct Pushed {
     /// Texts that stand in for files, by path.
     texts: BTreeMap<PathBuf, Vec<u8>>,
     totals: Totals,
+    /// `None`: nothing was.
+    pub hash: Option<Fingerprint>,
 }
 
 impl Pushed {
     /// What was pushed in place of the settings file at `path` and of those that it names.
     pub fn new(push: Push, path: &Path) -> Pushed {
+        let hash = Some(Fingerprint::of(&push));
         let base = path.parent().unwrap_or(Path::new(""));
         let named = push.files.into_iter().map(|(name, text)| (base.join(name), text.into_bytes()));
         let settings = (path.to_path_buf(), push.settings.into_bytes());
-        Pushed { texts: named.chain([settings]).collect(), totals: push.totals }
+        Pushed { texts: named.chain([settings]).collect(), totals: push.totals, hash }
     }
 }
 

@@ -134,7 +134,8 @@ impl Reloader {
             }
             None => (Verdict::Rejected, vec!["settings could not be read: a defect".to_owned()]),
         };
-        Answer { verdict, generation: self.config.borrow().generation, problems }
+        let hash = self.pushed.as_ref().and_then(|it| it.0.hash.clone());
+        Answer { verdict, generation: self.config.borrow().generation, hash, problems }
     }
 
     /// Reads off the front's thread, since files may be slow and large. `None`: a defect, which has

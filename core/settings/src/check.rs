@@ -36,6 +36,12 @@ pub fn users_file(settings: &str) -> Option<String> {
     value.get("usersFile")?.as_str().map(str::to_owned)
 }
 
+/// The generation of a settings file, even where the rest has problems.
+pub fn generation(settings: &str) -> Option<u64> {
+    let value: Value = serde_yaml::from_str(settings).ok()?;
+    value.get("generation")?.as_u64()
+}
+
 /// What a settings file says that may be held to each server, even where the rest has problems.
 pub fn server_caps(settings: &str) -> BTreeMap<String, u32> {
     let value: Value = serde_yaml::from_str(settings).unwrap_or_default();

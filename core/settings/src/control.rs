@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Fingerprint;
+
 /// The path that takes a [`Push`] by PUT and gives an [`Answer`].
 pub const SETTINGS: &str = "/v1/settings";
 /// What the operator is called in the certificate that it shows; a pooler lets nobody else in.
@@ -59,6 +61,10 @@ pub struct Answer {
     /// The generation of the settings that are in force now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// Of the push that is in force now; `None` where it was read from files, and from a pooler
+    /// that knows no fingerprints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Fingerprint>,
     /// What is wrong with settings that were refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,

@@ -3,14 +3,16 @@
 //!
 //! Reading order: [`table`] lists every setting once; `shape` walks the YAML by that table and
 //! `kind` judges each value; [`raw`] is the file as written; `check` resolves it into `checked`;
-//! `render` writes checked settings back; [`control`] is how they are pushed; [`fn@diff`] says
-//! what a change touches; [`mod@reference`] is the manual page.
+//! `render` writes checked settings back; [`control`] is how they are pushed, and `fingerprint`
+//! tells one push from another; [`fn@diff`] says what a change touches; [`mod@reference`] is the
+//! manual page.
 
 mod check;
 mod checked;
 pub mod control;
 pub mod defaults;
 mod diff;
+mod fingerprint;
 mod hints;
 mod kind;
 pub mod language;
@@ -23,12 +25,13 @@ mod shape;
 mod span;
 pub mod table;
 
-pub use check::{parse, server_caps, users_file};
+pub use check::{generation, parse, server_caps, users_file};
 pub use checked::{
     Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings,
     Proof, Server, ServerTls, ServerTlsMode, Settings, User,
 };
 pub use diff::{Changes, diff};
+pub use fingerprint::Fingerprint;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use span::{Lifetime, Span};

@@ -45,7 +45,7 @@ pub fn next(
     let files = |generation| files(checked, plan, generation, language);
     let texts = live.settings.as_ref().and_then(|it| it.data.as_ref());
     let out = texts.and_then(|texts| texts.get(template::SETTINGS_FILE));
-    let last = out.and_then(|text| generation(text)).unwrap_or(0).max(ahead);
+    let last = out.and_then(|text| poolwright_settings::generation(text)).unwrap_or(0).max(ahead);
     let same = files(last);
     let credentials = Some(credentials::data(checked, same.users.clone()));
     let is_out = live.credentials.as_ref().is_some_and(|it| it.data == credentials);
@@ -54,11 +54,6 @@ pub fn next(
         Ok(_) => Ok(files),
         Err(problems) => Err(by_source(problems.0, checked)),
     }
-}
-
-fn generation(text: &str) -> Option<u64> {
-    let file: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
-    file.get("generation")?.as_u64()
 }
 
 fn files(checked: &Validated, plan: &Plan, generation: u64, language: u32) -> Files {

@@ -1,7 +1,10 @@
 //! The channel over real sockets: what is said of a pod that shows the wrong certificate, or that
 //! takes none of ours.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use poolwright_settings::control::Totals;
 use rustls::{ServerConfig, server::WebPkiClientVerifier};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -107,4 +110,27 @@ async fn an_operators_certificate_that_has_expired_is_said_by_the_pod() {
     let pods = Identity::of(&new.control);
     let refused = ask(&old.operator, &pods, &pods).await.unwrap_err();
     assert_eq!(in_short(&refused), "it says that the operator's certificate has expired");
+}
+
+#[test]
+fn settings_count_as_applied_where_generation_and_hash_are_those_that_were_sent() {
+    let push = |text: &str| Push {
+        settings: format!("generation: 7\nmaxClients: {text}\n"),
+        files: BTreeMap::new(),
+        totals: Totals::default(),
+    };
+    let sent = push("9");
+    let told_by = |generation, hash| {
+        let answer = Answer { verdict: Verdict::Applied, generation, hash, problems: Vec::new() };
+        let mut told = Told::default();
+        told.note("a-0", &answer, &Sent::of(&sent));
+        (told.applied, told.rejected)
+    };
+    let same = Some(Fingerprint::of(&sent));
+    assert_eq!(told_by(Some(7), same.clone()), (1, Vec::new()));
+    assert_eq!(told_by(Some(7), None), (1, Vec::new()), "of a version that knows no hash");
+    let other = "a-0: generation 7 is in force, with other settings than were sent".to_owned();
+    assert_eq!(told_by(Some(7), Some(Fingerprint::of(&push("8")))), (0, vec![other]));
+    assert_eq!(told_by(Some(6), same).0, 0);
+    assert_eq!(told_by(Some(6), None).0, 0);
 }

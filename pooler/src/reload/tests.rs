@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use poolwright_settings::Fingerprint;
 use poolwright_settings::control::{Push, Totals, Verdict};
 use tokio::sync::watch;
 
@@ -155,6 +156,22 @@ async fn no_generation_before_a_pushed_one_comes_back_pushed_or_by_the_files() {
     running.folder.write("settings.yaml", format!("{SETTINGS}generation: 6\nmaxClients: 60\n"));
     running.reloader.look().await;
     assert_eq!(running.in_force(), (Some(6), 60, "hunter2".to_owned()));
+}
+
+#[tokio::test]
+async fn an_answer_has_the_hash_of_what_is_in_force() {
+    let mut running = start();
+    let hash = |push: &Push| Some(Fingerprint::of(push));
+    for applied in [push(5, 50), push(5, 51)] {
+        assert_eq!(running.reloader.take(applied.clone()).await.hash, hash(&applied));
+    }
+    for refused in [push(6, 0), push(4, 40)] {
+        assert_eq!(running.reloader.take(refused).await.hash, hash(&push(5, 51)));
+    }
+    running.folder.write("settings.yaml", format!("{SETTINGS}generation: 6\nmaxClients: 60\n"));
+    running.reloader.look().await;
+    let answer = running.reloader.take(push(5, 50)).await;
+    assert_eq!((answer.generation, answer.hash), (Some(6), None));
 }
 
 #[tokio::test]
