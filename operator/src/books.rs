@@ -27,9 +27,10 @@ use crate::{
     backends::{Asker, Backends, Shown},
     build::{metadata, settings::SERVER},
     departures::Departures,
-    grants::{Channel, Said},
+    grants::{Channel, Said, languages},
     live::Live,
     names, pods,
+    upgrade::Languages,
     validate::{Problems, Validated},
 };
 
@@ -149,6 +150,11 @@ impl<'a> Books<'a> {
         let closed = self.live.pods.iter().filter(|pod| pods::has_closed_all(pod));
         self.closed = closed.filter_map(ResourceExt::uid).collect();
         self.closed.extend(departures.closed(&missing));
+    }
+
+    /// What the pods of each image say that they read.
+    pub fn languages(&self) -> Languages {
+        languages(&self.live.pods, &self.said)
     }
 
     /// The server, if a pod has just looked at it.

@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use poolwright_settings::control::{GRANTS, Grants, LOOK, REPORT, Report};
 
-use crate::pods;
 pub use crate::push::Channel;
+use crate::{pods, upgrade::Languages};
 
 /// How long a pod may take to report.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,6 +26,18 @@ pub enum Said {
     Report(Box<Report>),
     /// It is of a version that knows of no grants and holds what its file says.
     KnowsNone,
+}
+
+/// The languages that the pods of each image say they read: the least, where they differ.
+pub fn languages(pods: &[Pod], said: &BTreeMap<String, Said>) -> Languages {
+    let mut languages = Languages::new();
+    for pod in pods {
+        if let Some(Said::Report(report)) = pod.uid().and_then(|uid| said.get(&uid)) {
+            let least = languages.entry(pods::image(pod).to_owned()).or_insert(report.language);
+            *least = report.language.min(*least);
+        }
+    }
+    languages
 }
 
 impl Channel {
@@ -95,4 +107,27 @@ fn has_looked(said: &Said) -> bool {
 /// A pod that ends still holds connections, and still answers.
 fn may_answer(pod: &Pod) -> bool {
     !pods::has_ended(pod) && pods::has_address(pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_image_reads_what_the_least_of_its_pods_reads() {
+        let pod = |uid: &str, image: &str| -> Pod {
+            let container = json!({"name": "pooler", "image": image});
+            let pod = json!({"metadata": {"uid": uid}, "spec": {"containers": [container]}});
+            serde_json::from_value(pod).unwrap()
+        };
+        let says = |uid: &str, language| {
+            let report = Report { language, ..Report::default() };
+            (uid.to_owned(), Said::Report(Box::new(report)))
+        };
+        let pods = [pod("1", "a:1"), pod("2", "a:1"), pod("3", "a:1"), pod("4", "a:2")];
+        let said = [says("1", 3), says("2", 2), ("4".to_owned(), Said::KnowsNone)].into();
+        assert_eq!(languages(&pods, &said), [("a:1".to_owned(), 2)].into());
+    }
 }

@@ -90,7 +90,13 @@ pub fn has_template(pod: &Pod, hash: &str) -> bool {
     pod.annotations().get(names::TEMPLATE_HASH).is_some_and(|found| found == hash)
 }
 
-/// The language of the settings that the pod reads.
+/// The image of the pod's container, as it was asked for.
+pub fn image(pod: &Pod) -> &str {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.filter_map(|it| it.image.as_deref()).next().unwrap_or_default()
+}
+
+/// The language of the settings that the pod reads, as it was noted.
 pub fn language(pod: &Pod) -> u32 {
     let told = pod.annotations().get(names::LANGUAGE).and_then(|text| text.parse().ok());
     told.unwrap_or(language::OLDEST)

@@ -40,7 +40,7 @@ use crate::{
     size::size,
     status,
     turns::Turns,
-    upgrade::{self, Chosen, Made, State},
+    upgrade::{self, Chosen, Languages, Made, State},
     validate::{Problems, Validated, validate},
 };
 
@@ -257,7 +257,9 @@ async fn act(
             // Pods go to a server that may be smaller with no more than what is safe there.
             books.grant(&channel).await;
         }
-        let around = (&context.claim.home, context.memory.ahead(&uid));
+        let said = books.languages();
+        let languages = context.memory.languages(uid.clone(), &read.live.pods, said);
+        let around = (&context.claim.home, context.memory.ahead(&uid), &languages);
         let ready = (&checked, &plan, template);
         let objects = objects(read, ready, &prepared, &books.ledger(), around)?;
         apply::volumes(&writer, &certificates, &objects, &read.live).await?;
@@ -373,11 +375,11 @@ fn objects(
     ready: (&Validated, &Plan, Template),
     prepared: &Prepared,
     ledger: &Ledger,
-    (home, ahead): (&Home, u64),
+    (home, ahead, languages): (&Home, u64, &Languages),
 ) -> Result<Objects, Problems> {
     let (checked, plan, template) = ready;
     let plan = Plan { per_pod: plan.per_pod.min(ledger.floor), ..plan.clone() };
-    let language = template.made.read_by_all(checked, &read.live);
+    let language = template.made.read_by_all(checked, &read.live, languages);
     let files = build::settings::next(checked, &plan, &read.live, ahead, language)?;
     let extent = Extent {
         wanted: prepared.wanted,
@@ -417,7 +419,8 @@ mod tests {
             prepare(read, "poolwright:1").unwrap();
         let Wish { floor, replicas, .. } = wish(&plan, &prepared.roll);
         let ledger = Ledger { floor, replicas, ..Ledger::default() };
-        let (ready, around) = ((&checked, &plan, template), (&testing::home(), 0));
+        let (ready, around) =
+            ((&checked, &plan, template), (&testing::home(), 0, &Languages::new()));
         let objects = objects(read, ready, &prepared, &ledger, around).unwrap();
         (plan, prepared, objects)
     }
@@ -444,7 +447,8 @@ mod tests {
         let Ready { checked, plan, template, prepared, .. } =
             prepare(&read, "poolwright:1").unwrap();
         let ledger = Ledger { floor: 9, replicas: 1, fence: 4, ..Ledger::default() };
-        let (ready, around) = ((&checked, &plan, template), (&testing::home(), 0));
+        let (ready, around) =
+            ((&checked, &plan, template), (&testing::home(), 0, &Languages::new()));
         let objects = objects(&read, ready, &prepared, &ledger, around).unwrap();
         let fences = (names::fence(&objects.stateful_set), names::fence(&objects.settings));
         assert_eq!(fences, (4, 4));

@@ -1,7 +1,9 @@
 //! Which operator's template the pods are made from. What stands is kept, with the user's fields
 //! laid over it, until the user wants what this operator has. It plans and never writes.
 
-use k8s_openapi::api::core::v1::PodSpec;
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::ResourceExt;
 use poolwright_crds::{PoolerCluster, Upgrade};
 use poolwright_settings::language;
@@ -36,6 +38,9 @@ pub struct Made {
     /// The pods without the user's part.
     pub template: PodSpec,
 }
+
+/// By image, the language that all pods of it have said to read.
+pub type Languages = BTreeMap<String, u32>;
 
 /// How the pods' template stands to this operator's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,14 +94,18 @@ impl Made {
         })
     }
 
-    /// The language that all pods read: those that exist, and those that come.
-    pub fn read_by_all(&self, checked: &Validated, live: &Live) -> u32 {
-        let coming = self.language(checked).unwrap_or(language::OLDEST);
-        live.pods.iter().map(pods::language).fold(coming, u32::min).max(language::OLDEST)
+    /// The language that all pods read: those that exist, and those that come. What the pods of an
+    /// image have said goes before what was noted of it.
+    pub fn read_by_all(&self, checked: &Validated, live: &Live, said: &Languages) -> u32 {
+        let noted = self.language(checked).unwrap_or(language::OLDEST);
+        let coming = said.get(self.image(checked)).copied().unwrap_or(noted);
+        let read = |pod: &Pod| said.get(pods::image(pod)).copied();
+        let read = live.pods.iter().map(|pod| read(pod).unwrap_or_else(|| pods::language(pod)));
+        read.fold(coming, u32::min).max(language::OLDEST)
     }
 
-    /// The language of the settings that the pods read; nothing says what an image reads that the
-    /// user named.
+    /// The language of the settings that the pods read, as it was noted; nothing is noted of an image
+    /// that the user named.
     pub fn language(&self, checked: &Validated) -> Option<u32> {
         checked.image.is_none().then_some(self.language)
     }
@@ -139,6 +148,7 @@ pub fn after(state: State, begun: bool, phase: &Phase) -> State {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Container;
     use poolwright_crds::{Resources, SecretRef};
 
     use super::*;
@@ -234,18 +244,31 @@ mod tests {
     #[test]
     fn settings_are_in_the_language_of_the_oldest_pod() {
         let mut live = testing::live(&[("a-0", "h", true), ("a-1", "h", true)]);
-        let language = |pod: &mut k8s_openapi::api::core::v1::Pod, number: &str| {
+        let language = |pod: &mut Pod, number: &str| {
             pod.annotations_mut().insert(names::LANGUAGE.into(), number.into());
         };
         let made = Made { language: 3, ..testing::own() };
         let checked = testing::validated();
-        assert_eq!(made.read_by_all(&checked, &live), 1);
+        let mut said = Languages::new();
+        assert_eq!(made.read_by_all(&checked, &live, &said), 1);
         language(&mut live.pods[0], "3");
         language(&mut live.pods[1], "2");
-        assert_eq!(made.read_by_all(&checked, &live), 2);
-        assert_eq!(made.read_by_all(&checked, &Live::default()), 3);
+        assert_eq!(made.read_by_all(&checked, &live, &said), 2);
+        assert_eq!(made.read_by_all(&checked, &Live::default(), &said), 3);
         let named = Validated { image: Some("mine:1".into()), ..checked };
-        assert_eq!(made.read_by_all(&named, &Live::default()), language::OLDEST);
+        assert_eq!(made.read_by_all(&named, &Live::default(), &said), language::OLDEST);
+
+        // Its pods say what they read, and one that is silent is as they are.
+        for pod in &mut live.pods {
+            pod.annotations_mut().clear();
+            pod.spec.get_or_insert_default().containers =
+                vec![Container { image: named.image.clone(), ..Container::default() }];
+        }
+        assert_eq!(made.read_by_all(&named, &live, &said), language::OLDEST);
+        said.insert("mine:1".into(), 2);
+        assert_eq!(made.read_by_all(&named, &live, &said), 2);
+        let next = Validated { image: Some("mine:2".into()), ..named };
+        assert_eq!(made.read_by_all(&next, &live, &said), language::OLDEST);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolwright_settings::control::{Grants, Report, ServerReport, Sight};
+use poolwright_settings::language::LANGUAGE;
 use poolwright_settings::server_caps;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
@@ -121,6 +122,7 @@ impl Keeper {
         Report {
             process: self.process.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            language: LANGUAGE,
             epoch: self.treasury.epoch(),
             servers: servers.collect(),
             waiting,

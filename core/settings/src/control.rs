@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Fingerprint;
+use crate::{Fingerprint, language};
 
 /// The path that takes a [`Push`] by PUT and gives an [`Answer`].
 pub const SETTINGS: &str = "/v1/settings";
@@ -102,6 +102,9 @@ pub struct Report {
     pub process: String,
     /// Of the pooler's program.
     pub version: String,
+    /// The language of the settings that it reads.
+    #[serde(default = "language::oldest")]
+    pub language: u32,
     /// The epoch of the grants in force; 0 without any.
     pub epoch: u64,
     /// By the server's name in the settings.

@@ -11,7 +11,7 @@ pub const LANGUAGE: u32 = 1;
 /// The oldest that an operator still writes: that of two minor versions back.
 pub const OLDEST: u32 = 1;
 
-/// [`OLDEST`], for what was noted before there was a second language.
+/// [`OLDEST`], for what was noted before anybody told a language.
 pub fn oldest() -> u32 {
     OLDEST
 }
