@@ -22,8 +22,8 @@ pub struct Memory {
     ahead: Mutex<HashMap<String, u64>>,
     /// The certificate that every pod showed while an authority changes, in PEM.
     shown: Mutex<HashMap<String, String>>,
-    /// When a server may be looked at again.
-    looked: Mutex<HashMap<String, Instant>>,
+    /// When a server may be looked at again for the same spec, of that generation.
+    looked: Mutex<HashMap<String, (Instant, Option<i64>)>>,
     /// Since when pods have not come to their shares.
     unsettled: Mutex<HashMap<String, Instant>>,
     /// What pods have said that they read.
@@ -44,18 +44,18 @@ impl Memory {
         }
     }
 
-    /// Whether the server of a PoolerCluster was not looked at lately.
-    pub fn may_look(&self, uid: &str) -> bool {
+    /// Whether the server of a PoolerCluster was not looked at lately, for its spec of this generation.
+    pub fn may_look(&self, uid: &str, generation: Option<i64>) -> bool {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        looked.retain(|_, again| *again > now);
-        !looked.contains_key(uid)
+        looked.retain(|_, (again, _)| *again > now);
+        looked.get(uid).is_none_or(|(_, then)| *then != generation)
     }
 
-    pub fn note_look(&self, uid: String, has_seen: bool) {
+    pub fn note_look(&self, uid: String, generation: Option<i64>, has_seen: bool) {
         let wait = if has_seen { LOOK_EVERY } else { LOOK_AGAIN };
-        let again = Instant::now() + wait;
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, again);
+        let looked = (Instant::now() + wait, generation);
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, looked);
     }
 
     /// How long pods have not come to their shares by now.

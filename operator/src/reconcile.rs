@@ -238,15 +238,16 @@ async fn act(
         let mut books = Books::open(&read.live, ledger, wish(&plan, &prepared.roll));
         let endpoint = checked.endpoint();
         let is_unseen = checked.asks_server && prepared.server.is_none();
+        let generation = read.cluster.metadata.generation;
         let has_news = checked.asks_server || status::backend_is_untold(&read.cluster);
-        let look = has_news && context.memory.may_look(&uid);
+        let look = has_news && context.memory.may_look(&uid, generation);
         let owner = ObjectRef::from_obj(&read.cluster);
         let asker = Asker { uid: uid.clone(), owner, address: endpoint.clone() };
         let known = (&*context.departures, &context.backends);
         books.survey(&channel, look, &asker, known).await;
         let seen = books.server().filter(|it| it.is_at(&endpoint));
         if look {
-            context.memory.note_look(uid.clone(), seen.is_some());
+            context.memory.note_look(uid.clone(), generation, seen.is_some());
         }
         prepared.reach = books.reach(&endpoint, prepared.server.is_some());
         if seen.is_some() {
