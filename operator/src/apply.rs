@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -14,6 +14,29 @@ use crate::{
     authority::Certificates, build::Objects, covers, election::Term, live::Live, metrics::Metrics,
     names, rights::Denied, roll::Doomed,
 };
+
+/// A version that no stored object has, since etcd counts its own beginning as 1. The API server
+/// creates an object that is applied with it, and refuses to change one that is there.
+const BEFORE_ANY: &str = "1";
+
+/// What the operator writes: objects of a namespace.
+pub trait Object:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Serialize
+{
+}
+
+impl<K> Object for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+{
+}
 
 /// What the cluster answered.
 pub struct Applied {
@@ -107,27 +130,27 @@ pub async fn apply(
 }
 
 impl Writer<'_> {
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    {
+    fn api<K: Object>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), self.namespace)
     }
 
-    /// Applies the object unless it is so already, and only over the version that was read: a plan
-    /// that was made from an older one is no longer good. Returns it as it now is.
-    async fn ensure<K>(&self, mut desired: K, live: Option<&K>) -> Result<K, Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        if let Some(live) = live.filter(|live| covers::same(*live, &desired)) {
-            return Ok(live.clone());
+    /// Applies the object unless it is so already. Returns it as it now is.
+    async fn ensure<K: Object>(&self, desired: K, live: Option<&K>) -> Result<K, Error> {
+        match live {
+            Some(live) if covers::same(live, &desired) => Ok(live.clone()),
+            live => self.store(desired, live).await,
         }
-        desired.meta_mut().resource_version = live.and_then(ResourceExt::resource_version);
+    }
+
+    /// Applies the object over the version that was read, or where none was found, and nowhere else:
+    /// a plan that was made from something else is no longer good.
+    ///
+    /// # Errors
+    /// Another version is stored by now, or the API server refused or did not answer.
+    pub async fn store<K: Object>(&self, mut desired: K, live: Option<&K>) -> Result<K, Error> {
+        let none_found = || Some(BEFORE_ANY.to_owned());
+        desired.meta_mut().resource_version =
+            live.map_or_else(none_found, ResourceExt::resource_version);
         let name = desired.name_any();
         let parameters = PatchParams::apply(names::MANAGER).force();
         let mut applied = self.patch(&name, &parameters, &Patch::Apply(&desired)).await;
@@ -140,60 +163,12 @@ impl Writer<'_> {
         applied.map_err(|source| failed::<K>("apply", &name, source))
     }
 
-    /// Stores an object over the one that was read, or where none was found, and nowhere else.
-    ///
-    /// # Errors
-    /// Another one is stored by now, or the API server refused or did not answer.
-    pub async fn store<K>(&self, mut desired: K, live: Option<&K>) -> Result<K, Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let name = desired.name_any();
-        let stored = match live {
-            Some(live) => {
-                desired.meta_mut().resource_version = live.resource_version();
-                let parameters = PatchParams::apply(names::MANAGER).force();
-                self.patch(&name, &parameters, &Patch::Apply(&desired)).await
-            }
-            None => self.create(&desired).await,
-        };
-        stored.map_err(|source| failed::<K>("store", &name, source))
-    }
-
-    async fn create<K>(&self, desired: &K) -> Result<K, kube::Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        self.term.check()?;
-        self.metrics.wrote();
-        let manager = Some(names::MANAGER.to_owned());
-        let parameters = PostParams { field_manager: manager, ..PostParams::default() };
-        let done = self.api::<K>().create(&parameters, desired).await;
-        let (name, done_well) = (desired.name_any(), done.is_ok());
-        tracing::info!(kind = %K::kind(&()), namespace = self.namespace, name, done_well, "created");
-        done
-    }
-
-    async fn patch<K>(
+    async fn patch<K: Object>(
         &self,
         name: &str,
         parameters: &PatchParams,
-        patch: &Patch<impl Serialize + Debug>,
-    ) -> Result<K, kube::Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
-    {
+        patch: &Patch<&K>,
+    ) -> Result<K, kube::Error> {
         self.term.check()?;
         self.metrics.wrote();
         let done = self.api::<K>().patch(name, parameters, patch).await;
@@ -203,14 +178,7 @@ impl Writer<'_> {
     }
 
     /// Applies what is wanted, or deletes what is there and not wanted any more.
-    async fn settle<K>(&self, desired: Option<K>, live: Option<&K>) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
+    async fn settle<K: Object>(&self, desired: Option<K>, live: Option<&K>) -> Result<(), Error> {
         match (desired, live) {
             (Some(desired), live) => self.ensure(desired, live).await.map(drop),
             (None, Some(live)) => self.delete::<K>(&live.name_any(), only(live)).await.map(drop),
@@ -226,13 +194,7 @@ impl Writer<'_> {
     }
 
     /// Deletes the object if it is still the same; whether it did.
-    async fn delete<K>(&self, name: &str, same: Preconditions) -> Result<bool, Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + DeserializeOwned,
-    {
+    async fn delete<K: Object>(&self, name: &str, same: Preconditions) -> Result<bool, Error> {
         self.term.check().map_err(|error| failed::<K>("delete", name, error))?;
         self.metrics.wrote();
         let parameters = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };

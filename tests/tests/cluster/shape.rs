@@ -3,12 +3,14 @@
 
 use anyhow::{Context, Result, ensure};
 use poolwright_tests::kube::command::{number, text};
+use poolwright_tests::kube::manifest::config_map;
 use poolwright_tests::kube::stage::Stage;
 use poolwright_tests::kube::wait::{eventually, seconds};
 use serde_json::json;
 
 on_stage! {
     pods_run_with_no_rights 0: pods_without_rights;
+    objects_are_made_by_applying_where_there_was_none 0: made_by_applying;
     disruption_budgets_and_scales_follow_the_replicas 0: follows_the_replicas;
     a_network_policy_is_there_as_long_as_it_is_asked_for 0: network_policy;
     a_paused_pooler_cluster_is_left_alone 0: left_alone;
@@ -55,6 +57,34 @@ async fn pods_without_rights(stage: &Stage) -> Result<()> {
         inside("cat /var/run/secrets/kubernetes.io/serviceaccount/token").await.is_err(),
         "a token"
     );
+    Ok(())
+}
+
+/// What the operator makes has one manager of ours, by whom what is built no longer goes: nobody
+/// keeps fields from a creation of another kind. That rests on the API server, which creates what
+/// is applied with version 1, and refuses it where something stands.
+async fn made_by_applying(stage: &Stage) -> Result<()> {
+    stage.serve(NAME, json!({"spec": {"replicas": 1}})).await?;
+    let kinds = "statefulsets,configmaps,secrets,services,serviceaccounts";
+    let ours = "--selector app.kubernetes.io/managed-by=poolwright-operator --show-managed-fields";
+    let objects = stage.namespace.list(&format!("{kinds} {ours}")).await?;
+    ensure!(objects.len() >= 8, "the operator made {} objects", objects.len());
+    for object in &objects {
+        let managers = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+        let ours = managers.filter(|it| text(it, "/manager") == "poolwright-operator");
+        let ours: Vec<_> = ours.map(|it| text(it, "/operation")).collect();
+        let name = [text(object, "/kind"), text(object, "/metadata/name")].join(" ");
+        ensure!(ours == ["Apply"], "{name} is managed by {ours:?} of the operator's");
+    }
+
+    let mut came = config_map("came-meanwhile", &json!({"a": "1"}));
+    came["metadata"]["resourceVersion"] = json!("1");
+    let manifest = came.to_string();
+    let apply = ["apply", "--server-side", "--filename", "-"];
+    stage.namespace.run(&apply, &manifest).await?;
+    let refused = stage.namespace.run(&apply, &manifest).await.err();
+    let refused = refused.context("an object that was there was applied over")?;
+    ensure!(format!("{refused:#}").contains("the object has been modified"), "{refused:#}");
     Ok(())
 }
 
