@@ -5,7 +5,10 @@ use kube::ResourceExt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::names;
+use crate::{names, quantity};
+
+/// Fields that hold amounts by resource.
+const AMOUNTS: [&str; 2] = ["requests", "limits"];
 
 /// Whether applying `desired` would change nothing in `live`: it was made from the same
 /// template (so nothing that we set then is left over), and every field still holds.
@@ -20,6 +23,7 @@ pub fn same<K: ResourceExt + Serialize>(live: &K, desired: &K) -> bool {
 fn covers(live: &Value, desired: &Value) -> bool {
     match (live, desired) {
         (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, value)| {
+            let covers = if AMOUNTS.contains(&key.as_str()) { covers_amounts } else { covers };
             live.get(key).map_or_else(|| is_empty(value), |live| covers(live, value))
         }),
         (Value::Array(live), Value::Array(desired)) => {
@@ -27,6 +31,17 @@ fn covers(live: &Value, desired: &Value) -> bool {
         }
         (live, desired) => live == desired,
     }
+}
+
+/// The API server writes an amount in its own way.
+fn covers_amounts(live: &Value, desired: &Value) -> bool {
+    let (Some(live), Some(desired)) = (live.as_object(), desired.as_object()) else {
+        return covers(live, desired);
+    };
+    desired.iter().all(|(name, amount)| match (live.get(name), amount) {
+        (Some(Value::String(live)), Value::String(amount)) => quantity::same(live, amount),
+        (live, amount) => live == Some(amount),
+    })
 }
 
 /// What the API server may drop when it stores an object.
@@ -56,6 +71,15 @@ mod tests {
         check(&json!({"a": 1, "b": 2}), &json!({"a": 1}), true);
         check(&json!([{"name": "x", "y": 1}, {"name": "z"}]), &json!([{"name": "x"}]), true);
         check(&json!({}), &json!({"a": false, "b": [], "c": null}), true);
+    }
+
+    #[test]
+    fn an_amount_is_the_same_however_it_is_written() {
+        let desired = json!({"limits": {"cpu": "0.5", "memory": "1024Mi"}});
+        check(&json!({"limits": {"cpu": "500m", "memory": "1Gi"}}), &desired, true);
+        check(&json!({"limits": {"cpu": "500m", "memory": "2Gi"}}), &desired, false);
+        check(&json!({"limits": {"cpu": "500m"}}), &desired, false);
+        check(&json!({"value": "500m"}), &json!({"value": "0.5"}), false);
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod names;
 mod outcome;
 mod pods;
 mod push;
+mod quantity;
 mod reconcile;
 mod references;
 mod retry;

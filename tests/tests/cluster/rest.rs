@@ -49,7 +49,9 @@ async fn alone(stage: &Stage) -> Result<()> {
 async fn a_quiet_minute(stage: &Stage) -> Result<()> {
     let window = seconds(length::of("seconds of rest", 60, 20).into());
     let begun = Mark::now()?;
-    stage.serve(NAME, json!({})).await?;
+    // Amounts that the API server writes in another way.
+    let amounts = json!({"requests": {"cpu": "0.1", "memory": "131072Ki"}});
+    stage.serve(NAME, json!({"spec": {"pods": {"resources": amounts}}})).await?;
     let first = by_operator(begun.since()?);
     ensure!(!first.is_empty(), "the audit log does not show the operator's own first writes");
     let traffic = Traffic::start(stage, NAME, 40, Duration::from_millis(20)).await?;
