@@ -1,17 +1,19 @@
 //! Asks the pods over the control channel what they hold, and tells them what they may. It plans
 //! nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
-use bytes::Bytes;
-use futures::future::join_all;
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use poolwright_settings::control::{GRANTS, Grants, LOOK, REPORT, Report};
 
 pub use crate::push::Channel;
-use crate::{pods, upgrade::Languages};
+use crate::{
+    pods,
+    push::{Question, Reply},
+    upgrade::Languages,
+};
 
 /// How long a pod may take to report.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,7 +49,8 @@ impl Channel {
         let mut said = BTreeMap::new();
         let lookers = pods.iter().filter(|pod| look && pods::is_ready(pod)).take(LOOKERS);
         for pod in lookers {
-            said.extend(self.order(pod, LOOKING, Method::GET, LOOK, Bytes::new()).await);
+            let reply = self.ask(pod, Question::get(LOOK, LOOKING)).await;
+            said.extend(heard(pod, reply));
             if said.values().any(has_looked) {
                 break;
             }
@@ -56,45 +59,43 @@ impl Channel {
         }
         let has_said = |pod: &Pod| pod.uid().is_some_and(|uid| said.contains_key(&uid));
         let others = pods.iter().filter(|pod| may_answer(pod) && !has_said(pod));
-        let asked: Vec<_> = others
-            .map(|pod| self.order(pod, PATIENCE, Method::GET, REPORT, Bytes::new()))
-            .collect();
-        said.extend(join_all(asked).await.into_iter().flatten());
+        let asked: Vec<_> = others.map(|pod| (pod, Question::get(REPORT, PATIENCE))).collect();
+        said.extend(self.hear_all(asked.into_iter()).await);
         said
     }
 
     /// Tells each pod its grants; who has none to be told only reports.
     pub async fn grant(&self, news: &[(&Pod, Option<Grants>)]) -> BTreeMap<String, Said> {
         let asked = news.iter().filter(|(pod, _)| may_answer(pod)).map(|(pod, grants)| {
-            let body = grants.as_ref().and_then(|grants| serde_json::to_vec(grants).ok());
-            let (method, path) = match body {
-                Some(_) => (Method::PUT, GRANTS),
-                None => (Method::GET, REPORT),
+            let question = match grants {
+                Some(grants) => Question::put(GRANTS, grants, PATIENCE),
+                None => Question::get(REPORT, PATIENCE),
             };
-            self.order(pod, PATIENCE, method, path, Bytes::from(body.unwrap_or_default()))
+            (*pod, question)
         });
-        join_all(asked).await.into_iter().flatten().collect()
+        self.hear_all(asked).await
     }
 
-    async fn order(
+    async fn hear_all<'p>(
         &self,
-        pod: &Pod,
-        patience: Duration,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Option<(String, Said)> {
-        let reply = self.request(pod, patience, method, path, body).await;
-        let said = reply.and_then(|reply| match reply.status {
-            StatusCode::NOT_FOUND => Ok(Said::KnowsNone),
-            _ => reply.read().map(|report| Said::Report(Box::new(report))),
-        });
-        match said {
-            Ok(said) => Some((pod.uid()?, said)),
-            Err(error) => {
-                tracing::debug!(pod = pod.name_any(), %error, "a pod did not report");
-                None
-            }
+        asked: impl Iterator<Item = (&'p Pod, Question)>,
+    ) -> BTreeMap<String, Said> {
+        let replies = self.ask_all(asked).await;
+        replies.into_iter().filter_map(|(pod, reply)| heard(pod, reply)).collect()
+    }
+}
+
+/// What a pod said, by its uid; `None` where that is nothing.
+fn heard(pod: &Pod, reply: io::Result<Reply>) -> Option<(String, Said)> {
+    let said = reply.and_then(|reply| match reply.status {
+        StatusCode::NOT_FOUND => Ok(Said::KnowsNone),
+        _ => reply.read().map(|report| Said::Report(Box::new(report))),
+    });
+    match said {
+        Ok(said) => Some((pod.uid()?, said)),
+        Err(error) => {
+            tracing::debug!(pod = pod.name_any(), %error, "a pod did not report");
+            None
         }
     }
 }

@@ -18,7 +18,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig,
     pki_types::{CertificateDer, ServerName},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
@@ -92,13 +92,14 @@ impl Channel {
     /// Tells all pods that are ready.
     pub async fn push(&self, pods: &[Pod], push: &Push) -> Told {
         let sent = Sent::of(push);
-        let body = Bytes::from(serde_json::to_vec(push).unwrap_or_default());
+        let question = Question::put(SETTINGS, push, PATIENCE);
         let ready = pods.iter().filter(|pod| pods::is_ready(pod));
-        let answers = join_all(ready.map(async |pod| (pod.name_any(), self.ask(pod, &body).await)));
+        let replies = self.ask_all(ready.map(|pod| (pod, question.clone()))).await;
         let mut told = Told::default();
-        for (pod, answer) in answers.await {
+        for (pod, reply) in replies {
+            let pod = pod.name_any();
             told.pods += 1;
-            match answer {
+            match reply.and_then(|reply| Ok((reply.read()?, reply.is_current))) {
                 Ok((answer, is_current)) => {
                     told.note(&pod, &answer, &sent);
                     told.current += usize::from(is_current);
@@ -113,39 +114,30 @@ impl Channel {
         told
     }
 
-    /// The answer, and whether the pod showed its newest certificate.
-    async fn ask(&self, pod: &Pod, body: &Bytes) -> io::Result<(Answer, bool)> {
-        let reply = self.request(pod, PATIENCE, Method::PUT, SETTINGS, body.clone()).await?;
-        Ok((reply.read()?, reply.is_current))
+    /// Asks all these pods at once; what each replied.
+    pub async fn ask_all<'p>(
+        &self,
+        asked: impl Iterator<Item = (&'p Pod, Question)>,
+    ) -> Vec<(&'p Pod, io::Result<Reply>)> {
+        join_all(asked.map(async |(pod, question)| (pod, self.ask(pod, question).await))).await
     }
 
-    /// Asks a pod for anything.
+    /// Asks a pod.
     ///
     /// # Errors
     /// The pod does not answer, or one of the two certificates is not accepted.
-    pub async fn request(
-        &self,
-        pod: &Pod,
-        patience: Duration,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> io::Result<Reply> {
+    pub async fn ask(&self, pod: &Pod, question: Question) -> io::Result<Reply> {
         let address = pods::address(pod, template::CONTROL_PORT)
             .ok_or_else(|| io::Error::other("it has no address yet"))?;
-        let reply = timeout(patience, self.exchange(address, method, path, body)).await;
+        let patience = question.patience;
+        let reply = timeout(patience, self.exchange(address, question)).await;
         reply.unwrap_or_else(|_| {
             Err(io::Error::other(format!("no answer within {} s", patience.as_secs())))
         })
     }
 
-    async fn exchange(
-        &self,
-        address: SocketAddr,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> io::Result<Reply> {
+    async fn exchange(&self, address: SocketAddr, question: Question) -> io::Result<Reply> {
+        let Question { method, path, body, patience: _ } = question;
         let tcp = TcpStream::connect(address).await?;
         let tls = self.connector.connect(self.name.clone(), tcp).await?;
         let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -172,6 +164,27 @@ impl Channel {
             (Err(ended), Err(_)) => Err(io::Error::other(ended)),
             (Ok(()), Err(error)) => Err(error),
         }
+    }
+}
+
+/// What a pod is asked.
+#[derive(Clone)]
+pub struct Question {
+    method: Method,
+    path: &'static str,
+    body: Bytes,
+    /// How long the pod may take.
+    patience: Duration,
+}
+
+impl Question {
+    pub fn get(path: &'static str, patience: Duration) -> Question {
+        Question { method: Method::GET, path, body: Bytes::new(), patience }
+    }
+
+    pub fn put(path: &'static str, message: &impl Serialize, patience: Duration) -> Question {
+        let body = Bytes::from(serde_json::to_vec(message).unwrap_or_default());
+        Question { method: Method::PUT, path, body, patience }
     }
 }
 

@@ -60,8 +60,8 @@ async fn ask(
     let name = names::server_name("workspaces", "apps");
     let channel = Channel::new(operator, name, &newest.certificate).unwrap();
     let address = pod(pods).await;
-    let body = Bytes::from_static(b"{}");
-    let reply = channel.exchange(address, Method::PUT, SETTINGS, body).await?;
+    let question = Question::put(SETTINGS, &(), PATIENCE);
+    let reply = channel.exchange(address, question).await?;
     Ok((reply.read()?, reply.is_current))
 }
 
