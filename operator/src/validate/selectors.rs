@@ -32,86 +32,98 @@ pub fn counted(
     }
 }
 
+/// What stands in the way: the kind, the namespaces, the operator's limits, or time.
 fn unresolved(path: &str, selector: &TenantSelector, why: &Uncounted) -> Unresolved {
-    let TenantSelector { api_version, kind, namespaces, .. } = selector;
+    let TenantSelector { kind, .. } = selector;
+    let (reason, problem) = match why {
+        Uncounted::NotServed => ("KindNotServed", not_served(path, selector)),
+        Uncounted::Unwatchable => ("KindNotWatchable", unwatchable(path, selector)),
+        Uncounted::InNoNamespace => ("NamespaceMismatch", in_no_namespace(path, kind)),
+        Uncounted::NotAllowed => ("NamespacesNotAllowed", not_allowed(path)),
+        Uncounted::Denied(rule) => ("RightMissing", denied(path, selector, rule)),
+        Uncounted::TooManyKinds(most) => ("TooManyKinds", too_many_kinds(path, kind, *most)),
+        Uncounted::Full(most) => ("TooManyWatches", full(path, kind, *most)),
+        Uncounted::Pending => ("Counting", pending(path, kind)),
+        Uncounted::Failed(error) => ("TenantsUnknown", failed(path, kind, error)),
+    };
+    Unresolved { reason, problem }
+}
+
+const COUNTABLE: &str = "a kind whose objects can be listed and watched";
+
+fn not_served(path: &str, TenantSelector { api_version, kind, .. }: &TenantSelector) -> Problem {
+    Problem::new(
+        path,
+        format!("no kind {kind} in {api_version} among what the API server serves"),
+        COUNTABLE,
+        "correct apiVersion and kind (kubectl api-resources shows them), or install its \
+         CustomResourceDefinition, which is noticed within 30 s",
+    )
+}
+
+fn unwatchable(path: &str, TenantSelector { api_version, kind, .. }: &TenantSelector) -> Problem {
+    Problem::new(
+        path,
+        format!("kind {kind} in {api_version}, which the API server does not let anybody watch"),
+        COUNTABLE,
+        "choose another kind, or count its objects into a ConfigMap",
+    )
+}
+
+fn in_no_namespace(path: &str, kind: &str) -> Problem {
+    Problem::new(
+        format!("{path}.namespaces"),
+        format!("Own, and kind {kind} whose objects are in no namespace"),
+        "All",
+        "write All, if the operator may look there",
+    )
+}
+
+fn not_allowed(path: &str) -> Problem {
+    Problem::new(
+        format!("{path}.namespaces"),
+        "All",
+        "Own, since the operator was installed to count in a PoolerCluster's own namespace only",
+        "write Own, or install the operator with the chart's value tenantsInAllNamespaces: true",
+    )
+}
+
+fn denied(path: &str, selector: &TenantSelector, rule: &Rule) -> Problem {
+    let TenantSelector { kind, namespaces, .. } = selector;
     let place = match namespaces {
         Namespaces::Own => "in the namespace of the PoolerCluster",
         Namespaces::All => "in all namespaces",
     };
-    let countable = "a kind whose objects can be listed and watched";
-    let say = |reason, path: &str, found: &str, expected: &str, remedy: &str| {
-        let problem = Problem::new(path, found, expected, remedy);
-        Unresolved { reason, problem }
-    };
-    let about_namespaces = format!("{path}.namespaces");
-    match why {
-        Uncounted::Pending => say(
-            "Counting",
-            path,
-            &format!("objects of kind {kind} that are still being listed"),
-            "their number",
-            "wait",
-        ),
-        Uncounted::NotServed => say(
-            "KindNotServed",
-            path,
-            &format!("no kind {kind} in {api_version} among what the API server serves"),
-            countable,
-            "correct apiVersion and kind (kubectl api-resources shows them), or install its \
-             CustomResourceDefinition, which is noticed within 30 s",
-        ),
-        Uncounted::Unwatchable => say(
-            "KindNotWatchable",
-            path,
-            &format!(
-                "kind {kind} in {api_version}, which the API server does not let anybody watch"
-            ),
-            countable,
-            "choose another kind, or count its objects into a ConfigMap",
-        ),
-        Uncounted::InNoNamespace => say(
-            "NamespaceMismatch",
-            &about_namespaces,
-            &format!("Own, and kind {kind} whose objects are in no namespace"),
-            "All",
-            "write All, if the operator may look there",
-        ),
-        Uncounted::NotAllowed => say(
-            "NamespacesNotAllowed",
-            &about_namespaces,
-            "All",
-            "Own, since the operator was installed to count in a PoolerCluster's own namespace only",
-            "write Own, or install the operator with the chart's value tenantsInAllNamespaces: true",
-        ),
-        Uncounted::Denied(rule) => say(
-            "RightMissing",
-            path,
-            &format!("kind {kind}, which the operator may not list and watch {place}"),
-            "the right to do so",
-            &remedy(rule),
-        ),
-        Uncounted::TooManyKinds(most) => say(
-            "TooManyKinds",
-            path,
-            &format!("kind {kind} beside others"),
-            &format!("at most {most} kinds in one PoolerCluster"),
-            "use labels of fewer kinds",
-        ),
-        Uncounted::Full(most) => say(
-            "TooManyWatches",
-            path,
-            &format!("kind {kind} while the operator watches {most} places already"),
-            "fewer kinds and namespaces",
-            "count these into a ConfigMap",
-        ),
-        Uncounted::Failed(error) => say(
-            "TenantsUnknown",
-            path,
-            &format!("an answer of the API server that is no list of kind {kind}: {error}"),
-            "their number",
-            "it is asked again",
-        ),
-    }
+    let found = format!("kind {kind}, which the operator may not list and watch {place}");
+    Problem::new(path, found, "the right to do so", remedy(rule))
+}
+
+fn too_many_kinds(path: &str, kind: &str, most: usize) -> Problem {
+    Problem::new(
+        path,
+        format!("kind {kind} beside others"),
+        format!("at most {most} kinds in one PoolerCluster"),
+        "use labels of fewer kinds",
+    )
+}
+
+fn full(path: &str, kind: &str, most: usize) -> Problem {
+    Problem::new(
+        path,
+        format!("kind {kind} while the operator watches {most} places already"),
+        "fewer kinds and namespaces",
+        "count these into a ConfigMap",
+    )
+}
+
+fn pending(path: &str, kind: &str) -> Problem {
+    let found = format!("objects of kind {kind} that are still being listed");
+    Problem::new(path, found, "their number", "wait")
+}
+
+fn failed(path: &str, kind: &str, error: &str) -> Problem {
+    let found = format!("an answer of the API server that is no list of kind {kind}: {error}");
+    Problem::new(path, found, "their number", "it is asked again")
 }
 
 /// The rule, and the value of the chart that renders it.
