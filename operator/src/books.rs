@@ -30,7 +30,7 @@ use crate::{
     grants::{Channel, Said, languages},
     live::Live,
     names, pods,
-    upgrade::Languages,
+    upgrade::{Languages, Made},
     validate::{Problems, Validated},
 };
 
@@ -233,7 +233,7 @@ impl<'a> Books<'a> {
     /// How far the pods are; `has_moved`: the last plan has changed something.
     pub fn shares(&self, has_moved: bool) -> Shares {
         let ledger = self.ledger();
-        let Wish { total, floor, replicas } = self.wish;
+        let Wish { floor, replicas, .. } = self.wish;
         let is_over = |it: &Entry| it.granted.is_some_and(|to| it.held > to.max(ledger.floor));
         let is_unsure = |it: &Entry| {
             let knows_grants = it.process.as_ref().is_none_or(|process| !process.is_empty());
@@ -251,19 +251,33 @@ impl<'a> Books<'a> {
             }
             () => Progress::Settled,
         };
-        let held_back = (ledger.replicas < replicas).then(|| {
-            let held = ledger.held();
-            format!(
-                "{} pods until there is room for the next one: of {total} connections {held} may \
-                 be open",
-                ledger.replicas
-            )
-        });
+        let held_back = (ledger.replicas < replicas).then(|| self.held_back(&ledger));
         let granted = ledger.entries.iter().filter(|it| !it.ended).filter_map(|it| it.granted);
         let per_pod = granted.min().unwrap_or(ledger.floor);
         let suspected = self.suspected();
         let unsettled_for = Duration::ZERO;
         Shares { floor: ledger.floor, per_pod, held_back, suspected, progress, unsettled_for }
+    }
+
+    /// Why the next pod may not start yet.
+    fn held_back(&self, ledger: &Ledger) -> String {
+        let (total, held) = (self.wish.total, ledger.held());
+        let room = format!(
+            "{} pods until there is room for the next one: of {total} connections {held} may be open",
+            ledger.replicas
+        );
+        let knows_none =
+            |pod: &&Pod| pod.uid().is_some_and(|uid| self.said.get(&uid) == Some(&Said::KnowsNone));
+        let old = self.live.pods.iter().filter(knows_none).map(ResourceExt::name_any);
+        let old = old.collect::<Vec<_>>().join(", ");
+        let set = self.live.stateful_set.as_ref().map(ResourceExt::name_any).unwrap_or_default();
+        match Made::kept(self.live, &set).filter(|_| !old.is_empty()) {
+            Some(Made { version, .. }) => format!(
+                "{room}; pods of version {version} know no grants and give nothing back: {old}; an \
+                 upgrade lets it go on, and UpToDate says how"
+            ),
+            None => room,
+        }
     }
 
     fn next(&self) -> Ledger {

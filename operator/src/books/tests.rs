@@ -149,3 +149,18 @@ fn what_is_awaited_is_told_apart() {
         "2 pods until there is room for the next one: of 50 connections 50 may be open"
     );
 }
+
+#[test]
+fn pods_that_know_no_grants_are_named_where_they_hold_the_next_one_back() {
+    let (mut live, more) = (two_pods(), Wish { replicas: 3, ..WISH });
+    let spec = live.stateful_set.as_mut().and_then(|set| set.spec.as_mut()).unwrap();
+    spec.template.spec = template::template(&testing::validated(), &testing::own()).spec.spec;
+    let mut books = Books::open(&live, None, WISH);
+    said(&mut books, [Some(report(16, &[], None)), Some(Said::KnowsNone)]);
+    books.stored = Some((ConfigMap::default(), books.next()));
+    books.wish = more;
+    let text = books.shares(false).held_back.expect("a third pod waits");
+    let expect = "; pods of version 0.1.0 know no grants and give nothing back: workspaces-1; an \
+                  upgrade lets it go on";
+    assert!(text.contains(expect), "{text}");
+}
