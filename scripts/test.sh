@@ -91,7 +91,9 @@ on_cluster() {
 figures() {
   passed image || return 0
   say "figures:"
-  grep -E '^(  |[a-z]+-[a-z-]+$|\[ *[0-9.]+ s\] (ok|FAILED|skipped))' "$logs/cluster.log" || true
+  grep -E '^\[ *[0-9.]+ s\] (ok|FAILED|skipped)' "$logs/cluster.log" || true
+  sed -e '1,/^running [0-9]/d' -e '/^--- the end of/,/^---$/d' "$logs/cluster.log" |
+    grep -E '^(  |    )?[^ ]' | grep -vE '^(ok|note|test|stack|failures)|^$' || true
 }
 
 quick() {
