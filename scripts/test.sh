@@ -46,6 +46,9 @@ integration() {
   part integration cargo_test 900 -p poolwright-tests
 }
 
+# The light ones of the real clients; `make drivers` runs all.
+drivers() { part drivers limited 600 tests/drivers/drivers.sh psql pgbench psycopg; }
+
 # The shipped binaries in their image, on a real cluster.
 #
 #   shipped SECONDS COMMAND…    the cluster's tests, and how long they may take
@@ -78,6 +81,7 @@ all() {
   shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
   instructions
   integration
+  drivers
 }
 
 on_cluster() {
