@@ -49,13 +49,13 @@ need_package() {
   step "apt-$package" install_packages "$package"
 }
 
+# once LANGUAGE PLACE COMMAND — unless the folder PLACE is there, COMMAND makes it.
+once() { [[ -d $2 ]] || step "drivers-$1" whole "$2" "$3"; }
+
 # Whole or not at all: made beside its place and renamed.
-once() {
-  local place=$1 draft
-  shift
-  [[ ! -d $place ]] || return 0
-  draft=$place.draft
-  rm -rf "$draft" && mkdir -p "$draft" && "$@" "$draft" && mv "$draft" "$place"
+whole() {
+  local place=$1 draft=$1.draft
+  rm -rf "$draft" && mkdir -p "$draft" && "$2" "$draft" && mv "$draft" "$place"
 }
 
 # Into a folder and not a virtual environment, which could not be renamed.
@@ -65,14 +65,14 @@ install_python() {
 }
 bring_python() {
   need_package python3-pip python3 -m pip --version
-  step drivers-python once "$(python_home)" install_python
+  once python "$(python_home)" install_python
 }
 
 install_node() { cp "$here/package.json" "$here/package-lock.json" "$1" && npm ci --silent --ignore-scripts --prefix "$1"; }
 bring_node() {
   need_package nodejs node --version
   need_package npm npm --version
-  step drivers-node once "$(node_home)" install_node
+  once node "$(node_home)" install_node
 }
 
 bring_go() {
@@ -88,7 +88,7 @@ install_java() {
 bring_java() {
   need_package default-jdk-headless javac -version
   need_package maven mvn --version
-  step drivers-java once "$(java_home)" install_java
+  once java "$(java_home)" install_java
 }
 
 # command_of NAME — sets `command`, how its program is run.

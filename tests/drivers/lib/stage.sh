@@ -20,7 +20,7 @@ stage_up() {
 
 stage_down() {
   [[ -n $stage ]] || return 0
-  [[ -z $pooler_pid ]] || { kill -KILL "$pooler_pid" && wait "$pooler_pid"; } 2>/dev/null || true
+  [[ -z $pooler_pid ]] || kill -KILL "$pooler_pid" 2>/dev/null || true
   [[ ! -d $stage/pg ]] || "$root/scripts/postgres.sh" stop "$stage/pg" >/dev/null 2>&1 || true
   cp "$stage/pooler.log" "$logs/drivers/pooler.log" 2>/dev/null || true
   cp "$stage/pg/log" "$logs/drivers/postgres.log" 2>/dev/null || true
@@ -78,8 +78,8 @@ YAML
 }
 
 start_pooler() {
-  "$pooler" "$stage/settings.yaml" >"$stage/pooler.log" 2>&1 &
-  pooler_pid=$!
+  # Not a job of this shell, which would tell of its end.
+  pooler_pid=$("$pooler" "$stage/settings.yaml" >"$stage/pooler.log" 2>&1 & echo $!)
   wait_until 20 "the pooler's start" "$stage/pooler.log" pooler_is_ready
 }
 
