@@ -9,18 +9,15 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use poolwright_pool::{ClientId, Refusal};
-use poolwright_session::{Fatal, Output, Session};
-use poolwright_wire::write::{self, ErrorFields};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use poolwright_pool::ClientId;
+use poolwright_session::{Output, Session};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::conn::{RunError, ServerConn};
 use crate::door::Place;
+use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown};
 use crate::homes::Part;
 use crate::login::LoggedIn;
 use crate::relay::{ClientConn, End, Pair};
@@ -28,9 +25,6 @@ use crate::roster::{Slot, Standing, secret_length};
 use crate::stream::Stream;
 use crate::tenant::Tenant;
 use crate::worker::{Lease, Worker};
-
-/// How long a client may take to hear the end, and then to hang up.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client, from its greeting to its end.
 pub struct Client {
@@ -43,48 +37,6 @@ pub struct Client {
     peer: SocketAddr,
     /// Until the end has been told.
     seat: Option<Seat>,
-}
-
-/// Why a client's session is over.
-#[derive(Debug)]
-enum Over {
-    /// It said goodbye, or hung up between requests.
-    Left,
-    /// It is to be told, and closed.
-    Told(Farewell),
-    /// It cannot be told any more.
-    Lost(String),
-}
-
-/// The last error that a client reads.
-#[derive(Debug)]
-struct Farewell {
-    sqlstate: String,
-    message: String,
-}
-
-fn farewell(sqlstate: impl Into<String>, message: impl Into<String>) -> Over {
-    Over::Told(Farewell { sqlstate: sqlstate.into(), message: message.into() })
-}
-
-fn shutdown() -> Over {
-    farewell("57P01", "terminating connection due to administrator command")
-}
-
-impl From<Fatal> for Over {
-    fn from(fatal: Fatal) -> Over {
-        farewell(fatal.sqlstate, fatal.message)
-    }
-}
-
-impl From<Refusal> for Over {
-    /// PgBouncer's code and, where there is one, its text.
-    fn from(refusal: Refusal) -> Over {
-        match refusal {
-            Refusal::ShuttingDown => shutdown(),
-            refusal => farewell("08P01", refusal.to_string()),
-        }
-    }
 }
 
 /// A client's place among the others, which it leaves even if its task panics.
@@ -109,42 +61,6 @@ pub fn begin(worker: &Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
             hang_up(&mut stream, &over).await;
         })),
     }
-}
-
-/// The end of what is sent, behind what is still to be sent, with the reason where there is one to
-/// tell.
-async fn say_farewell(stream: &mut Stream, mut out: Vec<u8>, over: &Over) {
-    // Dropping the socket ends it as well, and nobody reads what is left.
-    if !stream.is_tls() && !matches!(over, Over::Told(_)) {
-        return;
-    }
-    match over {
-        Over::Told(Farewell { sqlstate, message }) => {
-            let severity = "FATAL";
-            let fields = ErrorFields { severity, sqlstate, message, ..ErrorFields::default() };
-            write::error_response(&mut out, &fields);
-        }
-        Over::Left | Over::Lost(_) => out.clear(),
-    }
-    // A peer that is gone hears nothing.
-    let _ = timeout(FAREWELL_TIMEOUT, async {
-        stream.write_all(&out).await?;
-        stream.shutdown().await
-    })
-    .await;
-}
-
-/// Lets a client that was told read it: a close with something unread would make the system throw
-/// away what the client has not read yet.
-async fn hang_up(stream: &mut Stream, over: &Over) {
-    if !matches!(over, Over::Told(_)) {
-        return;
-    }
-    let _ = timeout(FAREWELL_TIMEOUT, async {
-        let mut unread = vec![0; 4096];
-        while stream.read(&mut unread).await.is_ok_and(|count| count > 0) {}
-    })
-    .await;
 }
 
 impl Client {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use poolwright_settings::Secret;
+use poolwright_settings::{Secret, User};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
@@ -16,7 +16,23 @@ pub struct Job {
     pub database: String,
     pub user: String,
     pub password: Option<Secret>,
+    pub more: Vec<(String, String)>,
     pub reply: oneshot::Sender<Result<Connected<Parked>, ConnectError>>,
+}
+
+/// A user's passwords at the servers.
+#[derive(Clone, Default)]
+pub struct Passwords {
+    /// `None`: servers must ask for none.
+    now: Option<Secret>,
+    /// For servers that do not know the new one yet.
+    previous: Option<Secret>,
+}
+
+impl Passwords {
+    pub fn of(user: &User) -> Passwords {
+        Passwords { now: user.server_password.clone(), previous: user.previous_password.clone() }
+    }
 }
 
 /// A way to ask for server logins.
@@ -30,21 +46,40 @@ impl Desk {
         (Desk(sender), jobs)
     }
 
-    /// Logs in, on the desk's thread; the connection comes to this thread's runtime.
+    /// Logs in, on the desk's thread, with one of the passwords; the connection comes to this
+    /// thread's runtime.
     ///
     /// # Errors
     /// [`ConnectError`], as [`connect`] gives it.
     pub async fn connect(
         &self,
-        target: ServerTarget,
+        target: &ServerTarget,
+        who: Identity<'_>,
+        passwords: &Passwords,
+    ) -> Result<Connected<Stream>, ConnectError> {
+        let with = |password| Identity { password, ..who };
+        let done = self.log_in(target, with(passwords.now.as_ref())).await;
+        match &passwords.previous {
+            Some(previous) if done.as_ref().is_err_and(ConnectError::is_wrong_password) => {
+                self.log_in(target, with(Some(previous))).await
+            }
+            _ => done,
+        }
+    }
+
+    async fn log_in(
+        &self,
+        target: &ServerTarget,
         identity: Identity<'_>,
     ) -> Result<Connected<Stream>, ConnectError> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let (reply, answer) = oneshot::channel();
         let job = Job {
-            target,
+            target: target.clone(),
             database: identity.database.to_owned(),
             user: identity.user.to_owned(),
             password: identity.password.cloned(),
+            more: identity.more.iter().map(owned).collect(),
             reply,
         };
         let closed = || ConnectError::interrupted();
@@ -63,8 +98,10 @@ pub async fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
 }
 
 async fn carry_out(job: Job, keys: Rc<ClientKeyCache>) {
-    let Job { target, database, user, password, reply } = job;
-    let identity = Identity { database: &database, user: &user, password: password.as_ref() };
+    let Job { target, database, user, password, more, reply } = job;
+    let more: Vec<_> = more.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let password = password.as_ref();
+    let identity = Identity { database: &database, user: &user, password, more: &more };
     let connected = connect(&target, identity, &keys).await.and_then(|connected| {
         connected.try_map(Stream::park).map_err(|error| ConnectError::io("login", &error))
     });

@@ -7,17 +7,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
-use poolwright_settings::{Database, Secret, Server};
+use poolwright_settings::{Database, Server};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use tracing::warn;
 
 use crate::config::Config;
 use crate::conn::ServerConn;
-use crate::desk::Desk;
+use crate::desk::{Desk, Passwords};
 use crate::metrics::Metrics;
 use crate::server::{ConnectError, Connected, Identity, Kind, ServerTarget};
 use crate::tls::ServerTls;
 use crate::treasury::Treasury;
+
+/// What servers show as a connection's name until a client sets another.
+const APPLICATION_NAME: &str = "poolwright";
 
 pub struct Dialer {
     targets: RefCell<HashMap<ServerId, ServerTarget>>,
@@ -29,15 +32,6 @@ pub struct Dialer {
     desk: Desk,
     treasury: Arc<Treasury>,
     pub metrics: Rc<Metrics>,
-}
-
-/// A user's passwords at the servers.
-#[derive(Clone, Default)]
-struct Passwords {
-    /// `None`: servers must ask for none.
-    now: Option<Secret>,
-    /// For servers that do not know the new one yet.
-    previous: Option<Secret>,
 }
 
 /// What a pool's connections log in to.
@@ -65,10 +59,7 @@ impl Dialer {
 
     pub fn follow(&self, config: &Config) {
         self.statements.set(config.prepared_statements as usize);
-        let passwords = config.users.values().map(|user| {
-            let (now, previous) = (user.server_password.clone(), user.previous_password.clone());
-            (user.name.clone(), Passwords { now, previous })
-        });
+        let passwords = config.users.values().map(|user| (user.name.clone(), Passwords::of(user)));
         self.passwords.replace(passwords.collect());
     }
 
@@ -144,14 +135,10 @@ impl Dialer {
 
     async fn prove(&self, login: &Login, to: &ServerTarget) -> Result<Connected, ConnectError> {
         let passwords = self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
-        let as_who = |password| Identity { database: &login.dbname, user: &login.user, password };
-        let done = self.desk.connect(to.clone(), as_who(passwords.now.as_ref())).await;
-        match &passwords.previous {
-            Some(previous) if done.as_ref().is_err_and(ConnectError::is_wrong_password) => {
-                self.desk.connect(to.clone(), as_who(Some(previous))).await
-            }
-            _ => done,
-        }
+        let more = &[("application_name", APPLICATION_NAME)];
+        let Login { dbname, user, .. } = login;
+        let who = Identity { database: dbname, user, password: None, more };
+        self.desk.connect(to, who, &passwords).await
     }
 }
 

@@ -25,6 +25,7 @@ use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::login::{Arrival, LOGIN_TIMEOUT, LoggedIn, LoginContext, Verifiers, accept};
 use crate::metrics::{Gauges, Metrics};
+use crate::replication::{Kind, Room};
 use crate::stream::{Socket, Stream};
 use crate::treasury::Treasury;
 use crate::worker::{CancelKey, Message};
@@ -37,6 +38,7 @@ pub struct Front {
     login: RefCell<LoginContext>,
     homes: Rc<Homes>,
     crew: Rc<Crew>,
+    room: Room,
     treasury: Arc<Treasury>,
     metrics: Rc<Metrics>,
 }
@@ -49,13 +51,14 @@ pub async fn run(
     kit: Kit,
     crew: Rc<Crew>,
     homes: Rc<Homes>,
+    room: Room,
     metrics: Rc<Metrics>,
 ) -> anyhow::Result<()> {
     let Kit { mut config, mut lifecycle, treasury, .. } = kit;
     let first = config.borrow_and_update().clone();
     let address = SocketAddr::new(first.listen.address, first.listen.port);
     let listener = Listener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    let front = Rc::new(Front::new(first, crew, homes, treasury, metrics)?);
+    let front = Rc::new(Front::new(first, crew, homes, room, treasury, metrics)?);
     front.show_gauges();
     front.metrics.accepting.set(true);
     info!(%address, workers = front.crew.len(), "clients are let in");
@@ -83,6 +86,7 @@ impl Front {
         config: Arc<Config>,
         crew: Rc<Crew>,
         homes: Rc<Homes>,
+        room: Room,
         treasury: Arc<Treasury>,
         metrics: Rc<Metrics>,
     ) -> anyhow::Result<Front> {
@@ -93,7 +97,7 @@ impl Front {
             door: Arc::new(Door::default()),
             timeout: LOGIN_TIMEOUT,
         };
-        Ok(Front { login: RefCell::new(login), homes, crew, treasury, metrics })
+        Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics })
     }
 
     fn config(&self) -> Arc<Config> {
@@ -121,7 +125,10 @@ impl Front {
     async fn meet(self: Rc<Front>, socket: Socket, peer: SocketAddr) {
         let context = self.login.borrow().clone();
         match accept(socket, peer, &context).await {
-            Ok(Arrival::Client(login)) => self.send_home(login),
+            Ok(Arrival::Client(login)) => match login.replication {
+                Some(kind) => self.send_to_room(login, kind),
+                None => self.send_home(login),
+            },
             Ok(Arrival::Cancel { process_id, secret, stream }) => {
                 self.cancel(CancelKey { process_id, secret: secret.into() }, stream).await;
             }
@@ -149,9 +156,17 @@ impl Front {
         }
     }
 
+    fn send_to_room(&self, login: LoggedIn<Stream>, kind: Kind) {
+        let peer = login.peer;
+        match login.try_map(Stream::park) {
+            Ok(login) => self.room.take_in(login, kind),
+            Err(error) => info!(%peer, %error, "client lost"),
+        }
+    }
+
     /// Has a cancel request delivered by whoever knows its key; its connection closes only then.
     async fn cancel(&self, key: CancelKey, mut stream: Stream) {
-        let mut deliveries = Vec::new();
+        let mut deliveries = vec![self.room.cancel(key.clone())];
         for worker in 0..self.crew.len() {
             let (done, delivered) = oneshot::channel();
             self.crew.tell(worker, Message::Cancel(key.clone(), done));
@@ -190,6 +205,8 @@ impl Front {
         for server in &config.servers {
             let max = u64::from(self.treasury.counts(&server.name).0);
             gauges.server_connections_max.insert(server.name.clone(), max);
+            let replication = u64::from(self.room.count(&server.name));
+            gauges.replication_connections.insert(server.name.clone(), replication);
         }
     }
 }

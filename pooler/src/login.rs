@@ -13,13 +13,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolwright_settings::ListenAuth;
+use poolwright_settings::{ListenAuth, Settings};
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::door::{Door, Place};
+use crate::replication::{Kind, place};
 use crate::stream::{Framed, Socket, Stream};
 
 pub use error::LoginError;
@@ -65,6 +66,8 @@ pub struct LoggedIn<S> {
     /// Startup parameters except user and database; those in `options` come first, so that later
     /// ones win as in Postgres.
     pub parameters: Vec<(String, String)>,
+    /// The connection is not for a pool.
+    pub replication: Option<Kind>,
     /// Read from the client beyond the login.
     pub leftover: Vec<u8>,
     /// To be sent before AuthenticationOk.
@@ -79,8 +82,8 @@ impl<S> LoggedIn<S> {
     /// # Errors
     /// The change of form fails; the client is lost.
     pub fn try_map<T>(self, change: impl FnOnce(S) -> io::Result<T>) -> io::Result<LoggedIn<T>> {
-        let LoggedIn { stream, protocol, user, database, parameters, leftover, .. } = self;
-        let LoggedIn { pending_out, peer, place, .. } = self;
+        let LoggedIn { stream, protocol, user, database, parameters, replication, .. } = self;
+        let LoggedIn { leftover, pending_out, peer, place, .. } = self;
         let stream = change(stream)?;
         Ok(LoggedIn {
             stream,
@@ -88,6 +91,7 @@ impl<S> LoggedIn<S> {
             user,
             database,
             parameters,
+            replication,
             leftover,
             pending_out,
             peer,
@@ -161,22 +165,32 @@ async fn identify(
         ListenAuth::Trust if config.users.contains_key(&request.user) => {}
         ListenAuth::Trust => return Err(LoginError::Role { name: request.user }),
     }
-    if !config.databases.contains_key(&request.database) {
-        return Err(LoginError::Database { name: request.database });
-    }
+    check_database(&request, config)?;
     let place = door.enter(config.max_clients).ok_or(LoginError::Full)?;
     Ok((request, place))
 }
 
+fn check_database(request: &Request, settings: &Settings) -> Result<(), LoginError> {
+    let Request { database, replication, .. } = request;
+    let name = database.clone();
+    match replication {
+        Some(kind) if place(settings, *kind, database).is_some() => Ok(()),
+        Some(Kind::Physical) => Err(LoginError::Instance { name }),
+        _ if settings.databases.contains_key(database) => Ok(()),
+        _ => Err(LoginError::Database { name }),
+    }
+}
+
 fn logged_in(framed: Framed, request: Request, peer: SocketAddr, place: Place) -> LoggedIn<Stream> {
     let Framed { stream, input, output } = framed;
-    let Request { protocol, user, database, parameters } = request;
+    let Request { protocol, user, database, parameters, replication } = request;
     LoggedIn {
         stream,
         protocol,
         user,
         database,
         parameters,
+        replication,
         leftover: input,
         pending_out: output,
         peer,

@@ -11,6 +11,7 @@ mod crew;
 mod desk;
 mod dialer;
 mod door;
+mod farewell;
 mod front;
 mod homes;
 mod keeper;
@@ -21,6 +22,7 @@ mod pools;
 mod query;
 mod relay;
 mod reload;
+mod replication;
 mod roster;
 mod server;
 mod spares;
@@ -56,6 +58,7 @@ use crate::keeper::Keeper;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
+use crate::replication::Room;
 use crate::treasury::Treasury;
 
 /// PostgreSQL pooler for many tenants and few server connections.
@@ -184,9 +187,10 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let control = spawn_local(control::serve(config.clone(), Ways { pushes, orders }));
     let reloads = spawn_local(reloader.run(inbox));
     spawn_local(Signals::listen().context("listen to signals")?.drive(lifecycle, config.clone()));
-    let front = front::run(kit, crew, homes, metrics);
+    let (room, room_ended) = Room::open(&kit)?;
+    let front = front::run(kit, crew, homes, room, metrics);
     let served = async {
-        tokio::try_join!(front, ends.all())?;
+        tokio::try_join!(front, ends.all(), room_ended.wait())?;
         // Whoever counts connections trusts an end without an error.
         ensure!(!books.has_left_open(), "the end of some server connections was not confirmed");
         Ok(())

@@ -99,6 +99,8 @@ pub struct Gauges {
     pub server_connections: BTreeMap<(String, &'static str), u64>,
     /// By server: the cap.
     pub server_connections_max: BTreeMap<String, u64>,
+    /// By server: those that are not for a pool.
+    pub replication_connections: BTreeMap<String, u64>,
 }
 
 impl DatabaseCounts {

@@ -67,8 +67,9 @@ impl Query {
             protocol: PROTOCOL_3_0,
         };
         let password = std::env::var(PASSWORD).ok().map(Secret::new);
-        let identity =
-            Identity { database: &self.database, user: &self.user, password: password.as_ref() };
+        let password = password.as_ref();
+        let more = &[("application_name", env!("CARGO_PKG_NAME"))];
+        let identity = Identity { database: &self.database, user: &self.user, password, more };
         let connected = connect(&target, identity, &ClientKeyCache::default()).await?;
         let mut framed = Framed::new(connected.stream);
         framed.input = connected.leftover;

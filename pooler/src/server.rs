@@ -46,6 +46,8 @@ pub struct Identity<'a> {
     pub user: &'a str,
     /// `None`: the server must ask for none.
     pub password: Option<&'a Secret>,
+    /// Further startup parameters.
+    pub more: &'a [(&'a str, &'a str)],
 }
 
 /// A server connection that is ready for its first query.

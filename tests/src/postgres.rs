@@ -301,4 +301,6 @@ host all postgres 127.0.0.1/32 trust
 hostnossl all +by_tls 127.0.0.1/32 reject
 host all +by_password 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
+host replication +by_password 127.0.0.1/32 scram-sha-256
+host replication all 127.0.0.1/32 trust
 ";

@@ -9,11 +9,13 @@
 //! - [`replies`]: what a server still owes, and to whom;
 //! - `sink`: bytes on their way to the client;
 //! - [`server`]: the model of one server connection, fed with what the server sends;
-//! - [`client`]: the rules for each message of a client.
+//! - [`client`]: the rules for each message of a client;
+//! - [`replication`]: what a connection is doing that is not pooled.
 
 pub mod client;
 pub mod lexer;
 pub mod parameters;
+pub mod replication;
 pub mod replies;
 pub mod server;
 mod sink;

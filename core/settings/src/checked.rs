@@ -109,6 +109,8 @@ pub struct Server {
     pub port: u16,
     /// Connections this process may hold to it, 1 or more.
     pub max_connections: u32,
+    /// The same for replication, which is not pooled.
+    pub max_replication_connections: u32,
     /// From dialling to the end of the login.
     pub connect_timeout: Duration,
     pub tls: ServerTls,

@@ -14,6 +14,8 @@ pub const ADMIN_PORT: u16 = 9187;
 pub const CONTROL_PORT: u16 = 9188;
 pub const MAX_CLIENTS: u32 = 10_000;
 pub const SERVER_PORT: u16 = 5432;
+/// A backup and its stream of WAL, and another stream.
+pub const MAX_REPLICATION_CONNECTIONS: u32 = 3;
 pub const SERVER_TLS_MODE: ServerTlsMode = ServerTlsMode::Prefer;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const POOL_MODE: PoolMode = PoolMode::Transaction;

@@ -7,7 +7,7 @@ use crate::raw;
 use crate::table::{Row, rows};
 
 /// What this version reads and writes. Each release that adds a setting counts on.
-pub const LANGUAGE: u32 = 1;
+pub const LANGUAGE: u32 = 2;
 /// The oldest that an operator still writes: that of two minor versions back.
 pub const OLDEST: u32 = 1;
 

@@ -67,6 +67,7 @@ section! {
         host: String,
         port: u16,
         max_connections: u32,
+        max_replication_connections: u32,
         connect_timeout: Span,
         tls: ServerTls,
     }

@@ -58,12 +58,15 @@ fn control(control: &Control) -> raw::Control {
 }
 
 fn server(server: &Server) -> raw::Server {
-    let Server { name, host, port, max_connections, connect_timeout, tls } = server.clone();
+    let Server { name, host, port, max_connections, max_replication_connections, .. } =
+        server.clone();
+    let Server { connect_timeout, tls, .. } = server.clone();
     raw::Server {
         name: Some(name),
         host: Some(host),
         port: Some(port),
         max_connections: Some(max_connections),
+        max_replication_connections: Some(max_replication_connections),
         connect_timeout: Some(Span(connect_timeout)),
         tls: Some(raw::ServerTls { mode: Some(tls.mode), ca_file: tls.ca_file }),
     }

@@ -172,6 +172,15 @@ pub fn rows() -> Vec<Row> {
             Required,
             "Connections that this process may hold to the server, all databases together. With a `control` section: those that it begins with; the operator may grant others.",
         ),
+        Row {
+            since: 2,
+            ..live(
+                "servers[].maxReplicationConnections",
+                CONNECTIONS_OR_NONE,
+                value(defaults::MAX_REPLICATION_CONNECTIONS),
+                "Replication connections that this process may hold to the server, beside `maxConnections`: since version 12 PostgreSQL counts them by its `max_wal_senders`. They are not pooled.",
+            )
+        },
         live(
             "servers[].connectTimeout",
             Kind::Span(false),

@@ -114,6 +114,7 @@ fn server(checked: &Validated, max_connections: u32) -> Server {
         host: Some(checked.host.clone()),
         port: Some(checked.port),
         max_connections: Some(max_connections),
+        max_replication_connections: None,
         connect_timeout: None,
         tls: Some(ServerTls {
             mode: Some(tls_mode(checked.tls)),

@@ -39,6 +39,7 @@ impl Front {
         for worker in 0..self.crew.len() {
             self.crew.tell(worker, Message::NoMoreClients);
         }
+        self.room.no_more_clients();
     }
 
     async fn take_late_logins(self: &Rc<Front>, listener: &Listener, span: Duration) {

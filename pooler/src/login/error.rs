@@ -36,8 +36,8 @@ pub enum LoginError {
     Encoding(String),
     #[error(transparent)]
     Options(#[from] OptionsError),
-    #[error("replication connections are not supported by this pooler")]
-    Replication,
+    #[error("invalid value for parameter \"replication\": \"{0}\"")]
+    Replication(String),
     #[error("sorry, too many clients already")]
     Full,
     #[error("the pooler is shutting down")]
@@ -50,6 +50,8 @@ pub enum LoginError {
     Scram(ScramError),
     #[error("database \"{name}\" does not exist")]
     Database { name: String },
+    #[error("\"{name}\" does not say which server is to be replicated")]
+    Instance { name: String },
     #[error("the login took too long")]
     Timeout,
     #[error("the client left during the login")]
@@ -70,14 +72,14 @@ impl LoginError {
             | E::Buffered(_)
             | E::Repeated(_)
             | E::Scram(_) => Some("08P01"),
-            E::Protocol { .. } | E::Replication => Some("0A000"),
+            E::Protocol { .. } => Some("0A000"),
             E::TlsRequired | E::NoUser | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
-            E::Options(_) => Some("22023"),
+            E::Options(_) | E::Replication(_) => Some("22023"),
             E::Full => Some("53300"),
             E::Stopping => Some("57P03"),
             E::Password { .. } => Some("28P01"),
-            E::Database { .. } => Some("3D000"),
+            E::Database { .. } | E::Instance { .. } => Some("3D000"),
             E::Internal(_) => Some("XX000"),
             E::Frame(_)
             | E::Handshake(_)
@@ -94,7 +96,12 @@ impl LoginError {
         match self {
             LoginError::TlsRequired => Some("Connect with sslmode=require or stronger."),
             LoginError::Role { .. } => Some("Add it to the pooler's users."),
-            LoginError::Replication => Some("Connect to the PostgreSQL server directly."),
+            LoginError::Replication(_) => {
+                Some("Valid values are: \"false\", 0, \"true\", 1, \"database\".")
+            }
+            LoginError::Instance { .. } => {
+                Some("Name one of the pooler's databases that is on it.")
+            }
             LoginError::Options(_) => Some("Set parameters by -c name=value or --name=value."),
             _ => None,
         }
@@ -109,9 +116,11 @@ impl LoginError {
             | E::Io(_) => "gone",
             E::Frame(_) | E::Unexpected { .. } | E::Repeated(_) => "protocol",
             E::Buffered(_) | E::Handshake(_) | E::NoTls | E::NoAlpn | E::TlsRequired => "tls",
-            E::Protocol { .. } | E::Replication | E::Encoding(_) | E::Options(_) => "unsupported",
+            E::Protocol { .. } | E::Replication(_) | E::Encoding(_) | E::Options(_) => {
+                "unsupported"
+            }
             E::NoUser | E::Role { .. } | E::Password { .. } | E::Scram(_) => "password",
-            E::Database { .. } => "database",
+            E::Database { .. } | E::Instance { .. } => "database",
             E::Full => "full",
             E::Stopping => "stopping",
             E::Timeout => "timeout",

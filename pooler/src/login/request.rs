@@ -5,6 +5,7 @@ use poolwright_wire::startup::{self, PROTOCOL_3_2, Start, Startup};
 use poolwright_wire::write;
 
 use super::LoginError;
+use crate::replication::Kind;
 
 /// What a client asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub(super) struct Request {
     /// The user's name where none was asked for.
     pub(super) database: String,
     pub(super) parameters: Vec<(String, String)>,
+    pub(super) replication: Option<Kind>,
 }
 
 /// Reads a startup packet. A client that asks for more than protocol 3.2 is told so by a message
@@ -24,7 +26,7 @@ pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginErr
         return Err(LoginError::Repeated("another packet"));
     };
     let protocol = negotiate_version(&start, out);
-    let (mut user, mut database) = (None, None);
+    let (mut user, mut database, mut replication) = (None, None, None);
     let (mut from_options, mut direct) = (Vec::new(), Vec::new());
     for (name, value) in start.parameters {
         if name.starts_with(b"_pq_.") {
@@ -34,7 +36,7 @@ pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginErr
         match name.as_str() {
             "user" => user = Some(value),
             "database" => database = Some(value),
-            "replication" => refuse_replication(&value)?,
+            "replication" => replication = self::replication(value)?,
             "options" => from_options = startup::options(&value)?,
             _ => direct.push((name, value)),
         }
@@ -42,7 +44,7 @@ pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginErr
     let user = user.filter(|user| !user.is_empty()).ok_or(LoginError::NoUser)?;
     let database = database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
     from_options.append(&mut direct);
-    Ok(Request { protocol, user, database, parameters: from_options })
+    Ok(Request { protocol, user, database, parameters: from_options, replication })
 }
 
 /// The version that both speak; a client that must be told it reads it in `out`.
@@ -61,11 +63,25 @@ fn text(name: &[u8], bytes: &[u8]) -> Result<String, LoginError> {
         .map_err(|_| LoginError::Encoding(String::from_utf8_lossy(name).into_owned()))
 }
 
-/// `replication` may say no, in any of Postgres's spellings.
-fn refuse_replication(value: &str) -> Result<(), LoginError> {
-    match value.to_ascii_lowercase().as_str() {
-        "false" | "off" | "no" | "0" | "f" | "n" => Ok(()),
-        _ => Err(LoginError::Replication),
+fn replication(value: String) -> Result<Option<Kind>, LoginError> {
+    match boolean(&value) {
+        _ if value == "database" => Ok(Some(Kind::Logical)),
+        Some(true) => Ok(Some(Kind::Physical)),
+        Some(false) => Ok(None),
+        None => Err(LoginError::Replication(value)),
+    }
+}
+
+/// In any of Postgres's spellings: words may be cut as long as they are told apart.
+fn boolean(text: &str) -> Option<bool> {
+    let text = text.to_ascii_lowercase();
+    let is = |word: &str, least: usize| text.len() >= least && word.starts_with(&text);
+    if text == "1" || is("true", 1) || is("yes", 1) || is("on", 2) {
+        Some(true)
+    } else if text == "0" || is("false", 1) || is("no", 1) || is("off", 2) {
+        Some(false)
+    } else {
+        None
     }
 }
 

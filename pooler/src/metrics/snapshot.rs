@@ -61,6 +61,7 @@ impl Snapshot {
         add_all(&mut self.gauges.client_connections, other.gauges.client_connections);
         add_all(&mut self.gauges.server_connections, other.gauges.server_connections);
         add_all(&mut self.gauges.server_connections_max, other.gauges.server_connections_max);
+        add_all(&mut self.gauges.replication_connections, other.gauges.replication_connections);
     }
 
     /// OpenMetrics text, ended by its `# EOF`.
@@ -93,11 +94,14 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut to = Writer(encoder);
         let Self { databases, gauges, .. } = self;
-        let Gauges { client_connections, server_connections, server_connections_max } = gauges;
+        let Gauges { client_connections, server_connections, .. } = gauges;
         to.states("client_connections", "Clients by state", client_connections)?;
         to.states("server_connections", "Server connections by state", server_connections)?;
         let max = "Server connections this process may hold";
-        to.gauges("server_connections_max", max, "server", server_connections_max)?;
+        to.gauges("server_connections_max", max, "server", &gauges.server_connections_max)?;
+        let replication = "Replication connections";
+        let counts = &gauges.replication_connections;
+        to.gauges("replication_connections", replication, "server", counts)?;
         to.databases("transactions", "Transactions ended", databases, |it| it.transactions)?;
         to.databases("queries", "Queries answered", databases, |it| it.queries)?;
         let wait = "Time that clients waited for a server connection";

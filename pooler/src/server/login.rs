@@ -16,8 +16,6 @@ use crate::stream::{Framed, Message};
 
 /// More than any message of a login.
 const MAX_MESSAGE: u32 = 64 * 1024;
-/// What servers show as the connection's name until a client sets another.
-const APPLICATION_NAME: &str = "poolwright";
 
 /// What the server said before ReadyForQuery.
 #[derive(Debug, Default)]
@@ -34,15 +32,11 @@ pub(super) async fn log_in(
     identity: Identity<'_>,
     keys: &ClientKeyCache,
 ) -> Result<Session, ConnectError> {
-    write::startup(
-        &mut framed.output,
-        protocol,
-        &[
-            (b"user", identity.user.as_bytes()),
-            (b"database", identity.database.as_bytes()),
-            (b"application_name", APPLICATION_NAME.as_bytes()),
-        ],
-    );
+    let Identity { database, user, more, .. } = identity;
+    let who = [("user", user), ("database", database)];
+    let parameters =
+        who.iter().chain(more).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    write::startup(&mut framed.output, protocol, &parameters.collect::<Vec<_>>());
     flush(framed).await?;
     authenticate(framed, protocol, identity, keys).await?;
     session(framed).await

@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, connect};
 use crate::tls::ServerTls;
 
+const MORE: &[(&str, &str)] = &[("application_name", "poolwright")];
+
 fn target(address: SocketAddr, mode: ServerTlsMode) -> ServerTarget {
     let authorities = matches!(mode, ServerTlsMode::VerifyCa | ServerTlsMode::VerifyFull);
     assert!(!authorities, "use a target of your own");
@@ -41,7 +43,8 @@ async fn run(
         }
     };
     let password = Secret::new("pencil");
-    let identity = Identity { database: "shop", user: "ann", password: Some(&password) };
+    let identity =
+        Identity { database: "shop", user: "ann", password: Some(&password), more: MORE };
     let keys = ClientKeyCache::default();
     tokio::select! {
         outcome = connect(&target, identity, &keys) => outcome,

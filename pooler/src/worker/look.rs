@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Tenants that are tried, one after the other.
 const TRIED: usize = 3;
 /// One JSON object. Everything is named with its schema: the session may have a client's
-/// search_path.
+/// search_path. Walsenders take none of max_connections.
 const QUESTION: &str = "\
     SELECT pg_catalog.json_build_object(\
     'maxConnections', pg_catalog.current_setting('max_connections')::pg_catalog.int4, \
@@ -32,7 +32,8 @@ const QUESTION: &str = "\
     'instance', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time())::pg_catalog.text, \
     'backends', (SELECT COALESCE(pg_catalog.json_agg(\
     pg_catalog.json_build_array(pid, datname, usename)), '[]'::pg_catalog.json) \
-    FROM pg_catalog.pg_stat_activity WHERE usename IS NOT NULL))::pg_catalog.text";
+    FROM pg_catalog.pg_stat_activity WHERE usename IS NOT NULL \
+    AND backend_type IS DISTINCT FROM 'walsender'))::pg_catalog.text";
 
 /// A server to be looked at.
 pub struct Look {

@@ -52,6 +52,7 @@ mod pools;
 mod prepared;
 mod query;
 mod reload;
+mod replication;
 mod simple;
 mod tls;
 mod trouble;

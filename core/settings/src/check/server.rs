@@ -30,6 +30,9 @@ fn one(server: raw::Server, path: &str, report: &mut Report) -> Server {
             server.max_connections.as_ref(),
             limit,
         ),
+        max_replication_connections: server
+            .max_replication_connections
+            .unwrap_or(defaults::MAX_REPLICATION_CONNECTIONS),
         connect_timeout: server.connect_timeout.map_or(defaults::CONNECT_TIMEOUT, |span| span.0),
         tls: tls(server.tls.unwrap_or_default(), path, report),
     }

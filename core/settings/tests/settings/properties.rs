@@ -64,6 +64,7 @@ fn servers() -> impl Strategy<Value = Vec<Server>> {
             host: it.1,
             port: it.2,
             max_connections: it.3,
+            max_replication_connections: it.3 / 2,
             connect_timeout: it.4,
             tls: ServerTls {
                 mode: if it.5 { ServerTlsMode::VerifyFull } else { ServerTlsMode::Allow },

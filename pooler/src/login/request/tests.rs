@@ -4,6 +4,7 @@ use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use poolwright_wire::write;
 
 use super::{LoginError, read};
+use crate::replication::Kind;
 
 fn packet(parameters: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -53,13 +54,32 @@ fn what_cannot_be_granted_is_refused_by_name() {
     assert!(matches!(refusal(&[("user", "")]), LoginError::NoUser));
     let options = refusal(&[("user", "ann"), ("options", "-c=")]);
     assert!(matches!(options, LoginError::Options(_)));
-    for value in ["database", "true", "1", "on", ""] {
+    for value in ["", "o", "2", "Database", "trueish", "-"] {
         let replication = refusal(&[("user", "ann"), ("replication", value)]);
-        assert!(matches!(replication, LoginError::Replication), "{value}");
+        assert!(matches!(replication, LoginError::Replication(_)), "{value}");
     }
     let mut out = Vec::new();
     write::startup(&mut out, PROTOCOL_3_0, &[(b"user", b"a\xff")]);
     assert!(matches!(read(&out, &mut Vec::new()), Err(LoginError::Encoding(_))));
+}
+
+#[test]
+fn replication_is_said_in_any_spelling_of_postgres() {
+    for (value, expect) in [
+        ("database", Some(Kind::Logical)),
+        ("true", Some(Kind::Physical)),
+        ("T", Some(Kind::Physical)),
+        ("1", Some(Kind::Physical)),
+        ("on", Some(Kind::Physical)),
+        ("yE", Some(Kind::Physical)),
+        ("false", None),
+        ("of", None),
+        ("n", None),
+        ("0", None),
+    ] {
+        let packet = packet(&[("user", "ann"), ("replication", value)]);
+        assert_eq!(read(&packet, &mut Vec::new()).unwrap().replication, expect, "{value}");
+    }
 }
 
 /// What a client of this minor version is told, and the version that is spoken then.

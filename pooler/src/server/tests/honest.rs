@@ -144,7 +144,8 @@ async fn a_port_where_nobody_listens_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = target(listener.local_addr().unwrap(), ServerTlsMode::Disable);
     drop(listener);
-    let identity = super::Identity { database: "shop", user: "ann", password: None };
+    let identity =
+        super::Identity { database: "shop", user: "ann", password: None, more: super::MORE };
     let error = super::connect(&target, identity, &Default::default()).await.unwrap_err();
     assert_eq!((error.kind, error.retry()), (Kind::Unreachable, true));
 }
@@ -235,7 +236,8 @@ async fn verify(
         tls: ServerTls::new(mode, Some(authority.as_bytes())).unwrap(),
         ..target(listener.local_addr().unwrap(), ServerTlsMode::Disable)
     };
-    let identity = super::Identity { database: "shop", user: "ann", password: None };
+    let identity =
+        super::Identity { database: "shop", user: "ann", password: None, more: super::MORE };
     let keys = Default::default();
     let serve = async {
         loop {
