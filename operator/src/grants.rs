@@ -61,6 +61,13 @@ impl Channel {
         let others = pods.iter().filter(|pod| may_answer(pod) && !has_said(pod));
         let asked: Vec<_> = others.map(|pod| (pod, Question::get(REPORT, PATIENCE))).collect();
         said.extend(self.hear_all(asked.into_iter()).await);
+        if said.values().any(has_looked) {
+            // What had kept the others from the server may be over.
+            let is_cut_off = |pod: &&Pod| pod.uid().is_some_and(|uid| is_in_trouble(&said, &uid));
+            let cut_off: Vec<_> = pods.iter().filter(is_cut_off).collect();
+            let asked = cut_off.into_iter().map(|pod| (pod, Question::get(LOOK, LOOKING)));
+            said.extend(self.hear_all(asked).await);
+        }
         said
     }
 
@@ -98,6 +105,11 @@ fn heard(pod: &Pod, reply: io::Result<Reply>) -> Option<(String, Said)> {
             None
         }
     }
+}
+
+fn is_in_trouble(said: &BTreeMap<String, Said>, uid: &str) -> bool {
+    let Some(Said::Report(report)) = said.get(uid) else { return false };
+    report.servers.values().any(|server| server.trouble.is_some())
 }
 
 fn has_looked(said: &Said) -> bool {

@@ -208,7 +208,9 @@ impl Worker {
             });
             if moved {
                 info!(server = server.name, "server moved: its connections are replaced");
-                self.pools.reconnect(self.treasury.server_id(&server.name));
+                let id = self.treasury.server_id(&server.name);
+                self.treasury.note_trouble(id, None);
+                self.pools.reconnect(id);
                 self.tenants.borrow().values().for_each(|tenant| tenant.forget_answers());
             }
         }

@@ -281,7 +281,7 @@ impl Ledger {
     }
 
     fn grow(&mut self, target: u32, total: u32, epoch: u64) {
-        let Some(mut spare) = u64::from(total).checked_sub(self.held()) else { return };
+        let mut spare = u64::from(total).saturating_sub(self.held());
         for entry in self.entries.iter_mut().filter(|it| !it.ended && !it.lost) {
             let Some(granted) = entry.granted.filter(|it| *it < target) else { continue };
             // Up to what it still holds costs nothing.

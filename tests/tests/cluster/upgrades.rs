@@ -61,7 +61,7 @@ async fn there_and_back(stage: &Stage, previous: &Previous) -> Result<()> {
     for name in [NAME, OTHER] {
         let said = up_to_date(stage, name, "False", "UpgradeAvailable").await?;
         println!("    {name}: {}", text(&said, "/message"));
-        settings_reach_pods(stage, name).await?;
+        settings_reach_pods(stage, name, "2s").await?;
     }
     ensure!(pods(stage).await? == old, "the new operator replaced pods");
     traffic.goes_on().await?;
@@ -74,11 +74,12 @@ async fn there_and_back(stage: &Stage, previous: &Previous) -> Result<()> {
     }
     traffic.goes_on().await?;
 
+    let new = stage.identities(NAME).await?;
     stage.operator.roll_back(&first).await?;
-    for name in [NAME, OTHER] {
-        image_is(stage, name, before).await?;
-        stage.ready(name).await?;
-    }
+    image_is(stage, OTHER, before).await?;
+    stage.ready(OTHER).await?;
+    settings_reach_pods(stage, NAME, "3s").await?;
+    ensure!(stage.identities(NAME).await? == new, "the operator before replaced pods untold");
     traffic.goes_on().await?;
     a_newer_definition_under_the_operator_before(stage).await?;
     traffic.goes_on().await?;
@@ -120,9 +121,9 @@ async fn image_is(stage: &Stage, name: &str, image: &str) -> Result<()> {
     .await
 }
 
-/// Settings that this operator writes are taken over by pods of the version before.
-async fn settings_reach_pods(stage: &Stage, name: &str) -> Result<()> {
-    let change = json!({"spec": {"sizing": {"perTenant": {"reserveTimeout": "2s"}}}});
+/// Settings that one version's operator writes are taken over by pods of the other.
+async fn settings_reach_pods(stage: &Stage, name: &str, timeout: &str) -> Result<()> {
+    let change = json!({"spec": {"sizing": {"perTenant": {"reserveTimeout": timeout}}}});
     stage.namespace.patch(&format!("poolercluster/{name}"), &change).await?;
     stage.condition(name, "ConfigApplied", "True").await.map(drop)
 }
@@ -162,12 +163,16 @@ async fn one_after_the_other(stage: &Stage) -> Result<()> {
 
 /// An older operator ignores a field that a newer definition has.
 async fn a_newer_definition_under_the_operator_before(stage: &Stage) -> Result<()> {
-    let arguments = ["apply", "--server-side", "--force-conflicts", "--filename", CRD];
-    stage.namespace.run(&arguments, "").await?;
-    let change = json!({"spec": {"upgrade": "automatic", "replicas": 2}});
+    let mut definition: Value = serde_yaml::from_str(&std::fs::read_to_string(CRD)?)?;
+    let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = definition.pointer_mut(fields).context("no fields")?;
+    fields["fromLater"] = json!({"type": "string"});
+    let arguments = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
+    stage.namespace.run(&arguments, &definition.to_string()).await?;
+    let change = json!({"spec": {"fromLater": "a field", "replicas": 2}});
     stage.namespace.patch(&format!("poolercluster/{OTHER}"), &change).await?;
     stage.ready(OTHER).await?;
     let cluster = stage.pooler_cluster(OTHER).await?;
-    ensure!(text(&cluster, "/spec/upgrade") == "automatic", "the field was not kept: {cluster}");
+    ensure!(text(&cluster, "/spec/fromLater") == "a field", "it was not kept: {cluster}");
     Ok(())
 }

@@ -178,3 +178,24 @@ fn an_older_ledger_that_was_put_back_grants_anew() {
     assert_eq!(again.epoch, 10);
     assert!(again.entries.iter().all(|it| it.epoch == 10), "{again:?}");
 }
+
+#[test]
+fn a_total_that_falls_and_rises_again_is_given_out_at_once() {
+    let none = BTreeSet::new();
+    let at = |total: u32, floor: u32, file: u32, pods| View {
+        total,
+        floor,
+        file: Some(File { floor: file, fence: u64::MAX }),
+        ..view(2, pods, &none)
+    };
+    let fresh = [pod(0, Some((0, 20, 20))), pod(1, Some((0, 20, 20)))];
+    let ledger = next(None, &at(40, 20, 20, &fresh));
+    assert_eq!(granted(&ledger), [(Some(20), 20), (Some(20), 20)]);
+    let shrinking = next(Some(&ledger), &at(2, 1, 20, &fresh));
+    assert_eq!(granted(&shrinking), [(Some(1), 20), (Some(1), 20)]);
+    let told = [pod(0, Some((2, 1, 20))), pod(1, Some((2, 1, 20)))];
+    let shrunk = next(Some(&shrinking), &at(2, 1, 1, &told));
+    assert_eq!(shrunk, shrinking, "volumes lag");
+    let again = next(Some(&shrunk), &at(30, 15, 1, &told));
+    assert_eq!(granted(&again), [(Some(15), 20), (Some(15), 20)], "they might begin with more");
+}
