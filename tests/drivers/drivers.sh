@@ -17,7 +17,7 @@ source "$here/lib/languages.sh"
 trap 'stop_ticker; stage_down' EXIT
 trap 'echo; say "interrupted"; exit 130' INT TERM
 
-all=(psql pgbench psycopg sqlalchemy asyncpg pgx pq node-postgres postgres-js pgjdbc)
+all=(psql pgbench psycopg sqlalchemy asyncpg pgx pq node-postgres postgres-js pgjdbc tokio-postgres sqlx)
 longest=${POOLWRIGHT_DRIVER_SECONDS:-180}
 noise=$logs/drivers
 mkdir -p "$noise"

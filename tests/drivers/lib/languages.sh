@@ -36,6 +36,7 @@ bring_languages() {
       check.cjs) bring_node ;;
       main.go) step drivers-go bring_go ;;
       Check.java) bring_java ;;
+      Cargo.toml) step drivers-rust bring_rust ;;
     esac
   done
 }
@@ -82,6 +83,8 @@ bring_go() {
   done
 }
 
+bring_rust() { cargo build --locked --manifest-path "$here/Cargo.toml" --target-dir "$kept/rust"; }
+
 install_java() {
   mvn --batch-mode --quiet --file "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$1"
 }
@@ -99,6 +102,7 @@ command_of() {
     check.py) command=(env "PYTHONPATH=$(python_home):$here/lib" PYTHONDONTWRITEBYTECODE=1 python3 -W error::DeprecationWarning -u "$folder/check.py") ;;
     check.cjs) command=(env "NODE_PATH=$(node_home)/node_modules:$here/lib" node "$folder/check.cjs") ;;
     main.go) command=("$kept/go/$1") ;;
+    Cargo.toml) command=("$kept/rust/debug/$1") ;;
     Check.java) command=(java -cp "$(java_home)/*" "$folder/Check.java") ;;
   esac
 }

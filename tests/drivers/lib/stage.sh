@@ -49,7 +49,10 @@ start_postgres() {
   local database
   postgres_port=$(free_port)
   "$root/scripts/postgres.sh" start "$stage/pg" 127.0.0.1 "$postgres_port" 100 5
-  as_superuser --command "CREATE ROLE app LOGIN PASSWORD '$client_password'"
+  as_superuser --command 'ALTER SYSTEM SET wal_level = logical' --command 'ALTER SYSTEM SET max_wal_senders = 5'
+  "$root/scripts/postgres.sh" stop "$stage/pg"
+  "$root/scripts/postgres.sh" start "$stage/pg" 127.0.0.1 "$postgres_port" 100 5
+  as_superuser --command "CREATE ROLE app LOGIN REPLICATION PASSWORD '$client_password'"
   for database in "$@"; do as_superuser --command "CREATE DATABASE $database OWNER app"; done
 }
 

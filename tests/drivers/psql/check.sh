@@ -4,6 +4,8 @@
 set -euo pipefail
 # shellcheck source=../lib/tell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/tell.sh"
+newest=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+PATH=$newest:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -98,6 +100,17 @@ state() {
   expect "SET LOCAL within its transaction" 3s "$(ask <<<"BEGIN; SET LOCAL lock_timeout = '3s'; SHOW lock_timeout; COMMIT")"
 }
 
+# pg_recvlogical of the same folder, as a client of a replication connection.
+replication() {
+  local slot=(pg_recvlogical --dbname "$PGDATABASE" --slot drivers)
+  expect "a replication connection's command" 4 "$(ask 'replication=database' <<<'IDENTIFY_SYSTEM' | awk -F '|' '{print NF}')"
+  "${slot[@]}" --create-slot --plugin test_decoding
+  ask <<<'CREATE TABLE followed (n int); BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO followed VALUES (1), (2); COMMIT'
+  "${slot[@]}" --start --endpos "$(ask <<<'SELECT pg_current_wal_lsn()')" --file "$work/changes"
+  "${slot[@]}" --drop-slot
+  expect "changes by pg_recvlogical" 2 "$(grep -c 'table public.followed: INSERT' "$work/changes")"
+}
+
 not_yet_there() {
   expect_not_yet "SET of other parameters ends with the transaction" 0 "$(ask <<<"SET statement_timeout = '5s'; SHOW statement_timeout")"
   expect_not_yet "SET ROLE ends with the transaction" app "$(ask <<<'SET ROLE pg_monitor; SELECT current_user' | last_line)"
@@ -111,7 +124,6 @@ SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_p
   expect_not_yet "cursors WITH HOLD end with the transaction" 34000 "$(ask <<<'DECLARE c CURSOR WITH HOLD FOR SELECT 1; FETCH c' | states)"
   ask <<<'CREATE SEQUENCE numbers'
   expect_not_yet "currval in a later transaction is refused" $'1\n55000' "$(ask <<<"SELECT nextval('numbers'); SELECT currval('numbers')" | sed -E '/^(LOCATION|HINT|DETAIL)/d; s/^ERROR:  ([0-9A-Z]{5}).*/\1/')"
-  expect_not_yet "replication connections are refused" 'FATAL:  replication' "$(ask 'replication=database' <<<'IDENTIFY_SYSTEM' | grep -o "FATAL:  replication" | head -n 1 || true)"
 }
 
 version "$(psql --version | awk '{print $3}')"
@@ -121,5 +133,6 @@ copies
 concurrency
 cancels
 state
+replication
 not_yet_there
 echo 'done'
