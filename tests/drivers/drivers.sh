@@ -17,7 +17,7 @@ source "$here/lib/languages.sh"
 trap 'stop_ticker; stage_down' EXIT
 trap 'echo; say "interrupted"; exit 130' INT TERM
 
-all=(psql pgbench psycopg sqlalchemy asyncpg pgx pq node-postgres postgres-js pgjdbc tokio-postgres sqlx)
+all=(psql pgbench psycopg sqlalchemy asyncpg pgx pq golang-migrate node-postgres postgres-js pgjdbc tokio-postgres sqlx)
 longest=${POOLWRIGHT_DRIVER_SECONDS:-180}
 noise=$logs/drivers
 mkdir -p "$noise"
@@ -44,7 +44,7 @@ first_failure() {
   elif (($(count "$name" ok) == 0)); then
     echo "it checked nothing"
   else
-    trouble_of_stage "$database"
+    trouble_of_stage "$database" "$(sed -n 's/^warns //p' "$log" | head -n 1)"
   fi
 }
 

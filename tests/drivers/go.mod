@@ -1,8 +1,9 @@
 module poolwright.dev/drivers
 
-go 1.25.0
+go 1.25.11
 
 require (
+	github.com/golang-migrate/migrate/v4 v4.20.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/lib/pq v1.12.3
 )

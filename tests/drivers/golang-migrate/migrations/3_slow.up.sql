@@ -1,0 +1,2 @@
+CREATE TABLE half (n int);
+SELECT pg_sleep(60);
