@@ -171,7 +171,7 @@ impl<'a> Books<'a> {
     }
 
     /// Whether pods reach the server at this endpoint, each by its last try. `seen`: it was seen there
-    /// before, so connections that are open lead there.
+    /// before, and whoever does not try has nothing to say against that.
     pub fn reach(&self, endpoint: &str, seen: bool) -> Reach {
         let name = |uid: &String| {
             let pods = self.live.pods.iter();
@@ -179,15 +179,12 @@ impl<'a> Books<'a> {
         };
         let reports = self.said.iter().filter_map(|(uid, said)| Some((uid, server(said)?.1)));
         let troubles: Vec<_> = reports
-            .clone()
             .filter_map(|(uid, it)| Some(format!("{}: {}", name(uid)?, it.trouble.as_ref()?)))
             .collect();
         let is_there = |it: &Sight| it.endpoint.is_empty() || it.endpoint == endpoint;
-        let has_come =
-            |it: &ServerReport| it.sight.as_ref().is_some_and(is_there) || (seen && it.open > 0);
         match () {
             () if !troubles.is_empty() => Reach::Fails(troubles.join("\n")),
-            () if reports.map(|it| it.1).any(has_come) => Reach::Works,
+            () if seen || self.sight.as_ref().is_some_and(is_there) => Reach::Works,
             () => Reach::Unknown,
         }
     }

@@ -240,7 +240,8 @@ async fn act(
         let is_unseen = checked.asks_server && prepared.server.is_none();
         let generation = read.cluster.metadata.generation;
         let has_news = checked.asks_server || status::backend_is_untold(&read.cluster);
-        let look = has_news && context.memory.may_look(&uid, generation);
+        let may_look = read.live.pods.iter().any(pods::is_ready);
+        let look = has_news && may_look && context.memory.may_look(&uid, generation);
         let owner = ObjectRef::from_obj(&read.cluster);
         let asker = Asker { uid: uid.clone(), owner, address: endpoint.clone() };
         let known = (&*context.departures, &context.backends);
