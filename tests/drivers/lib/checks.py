@@ -57,10 +57,10 @@ def name_of(check):
     return inspect.getdoc(check).splitlines()[0].rstrip(".")
 
 
-def expect_own_rows(seen):
+def expect_own_rows(seen, rounds=ROUNDS):
     """`seen` has for each client a list of (expected mark, found mark, server's pid)."""
     for client, rows in enumerate(seen):
-        expect(f"client {client}: rows", ROUNDS, len(rows))
+        expect(f"client {client}: rows", rounds, len(rows))
         for wanted, found, _ in rows:
             expect(f"client {client}: its mark", wanted, found)
     servers = {pid for rows in seen for _, _, pid in rows}

@@ -111,8 +111,8 @@ passfile() {
 harmless='rustls::common_state: TLS alert warning received: .*UserCanceled'
 
 # trouble_of_stage DATABASE [WARNING] — what a client that has gone must not leave: a dead
-# pooler, another warning in its log than the one announced, more server connections than its pool has, an open
-# transaction, or a connection that the next client cannot use. One line or nothing.
+# pooler, another warning in its log than the one announced, more server connections than
+# its pool has, or one that is not idle. One line or nothing.
 trouble_of_stage() {
   local warnings held open
   kill -0 "$pooler_pid" 2>/dev/null || { echo "the pooler has ended" && return; }
