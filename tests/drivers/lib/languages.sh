@@ -8,7 +8,7 @@ kept=$POOLWRIGHT_CACHE/drivers
 
 language_of() {
   local language
-  for language in check.sh check.py check.cjs main.go Check.java Cargo.toml; do
+  for language in check.sh check.py check.cjs check.php main.go Check.java Cargo.toml; do
     [[ ! -f $here/$1/$language ]] || { echo "$language" && return; }
   done
   fail "tests/drivers/$1 has no program"
@@ -34,6 +34,7 @@ bring_languages() {
     case $name in
       check.py) bring_python ;;
       check.cjs) bring_node ;;
+      check.php) bring_php ;;
       main.go) step drivers-go bring_go ;;
       Check.java) bring_java ;;
       Cargo.toml) step drivers-rust bring_rust ;;
@@ -76,6 +77,12 @@ bring_node() {
   once node "$(node_home)" install_node
 }
 
+# Debian's, and so not pinned.
+bring_php() {
+  need_package php-cli php --version
+  need_package php-pgsql php -r 'new ReflectionExtension("pdo_pgsql");'
+}
+
 bring_go() {
   local program
   for program in "$here"/*/main.go; do
@@ -101,6 +108,7 @@ command_of() {
     check.sh) command=("$folder/check.sh") ;;
     check.py) command=(env "PYTHONPATH=$(python_home):$here/lib" PYTHONDONTWRITEBYTECODE=1 python3 -W error::DeprecationWarning -u "$folder/check.py") ;;
     check.cjs) command=(env "NODE_PATH=$(node_home)/node_modules:$here/lib" node "$folder/check.cjs") ;;
+    check.php) command=(php "$folder/check.php") ;;
     main.go) command=("$kept/go/$1") ;;
     Cargo.toml) command=("$kept/rust/debug/$1") ;;
     Check.java) command=(java -cp "$(java_home)/*" "$folder/Check.java") ;;
