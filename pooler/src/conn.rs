@@ -32,7 +32,7 @@ pub struct ServerConn {
     pub output: Vec<u8>,
     pub backend: Rc<Backend>,
     /// Until its end is confirmed.
-    _listed: Listed,
+    listed: Listed,
 }
 
 /// Who serves the connection, for those who want it cancelled.
@@ -150,7 +150,7 @@ impl ServerConn {
             input: connected.leftover,
             output: Vec::new(),
             backend: Rc::new(backend),
-            _listed: listed,
+            listed,
         }
     }
 
@@ -279,6 +279,11 @@ impl ServerConn {
 
     /// Says goodbye and waits for the server's end of the connection: then the slot is free (B).
     pub async fn close(mut self: Box<Self>) {
+        self.say_goodbye().await;
+        self.listed.end();
+    }
+
+    async fn say_goodbye(&mut self) {
         let mut goodbye = std::mem::take(&mut self.output);
         goodbye.clear();
         write::terminate(&mut goodbye);

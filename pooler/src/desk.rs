@@ -1,5 +1,6 @@
 //! Where server logins are made for the workers: TLS handshakes and key derivations never hold up
-//! the threads that serve clients. It opens what it is asked for, and keeps nothing but keys.
+//! the threads that serve clients. It opens what it is asked for, and keeps nothing but keys
+//! and what servers refuse.
 
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use poolwright_settings::{Secret, User};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
-use crate::server::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, connect};
+use crate::server::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, Vigil};
 use crate::stream::{Parked, Stream};
 
 /// A server login to be made.
@@ -50,7 +51,7 @@ impl Desk {
     /// thread's runtime.
     ///
     /// # Errors
-    /// [`ConnectError`], as [`connect`] gives it.
+    /// [`ConnectError`], as [`Vigil::connect`] gives it.
     pub async fn connect(
         &self,
         target: &ServerTarget,
@@ -89,20 +90,28 @@ impl Desk {
     }
 }
 
+/// From earlier logins.
+#[derive(Default)]
+struct Known {
+    keys: ClientKeyCache,
+    vigil: Vigil,
+}
+
 /// Makes the logins, side by side, until nobody can ask any more.
 pub async fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
-    let keys = Rc::new(ClientKeyCache::default());
+    let known = Rc::new(Known::default());
     while let Some(job) = jobs.recv().await {
-        spawn_local(carry_out(job, Rc::clone(&keys)));
+        spawn_local(carry_out(job, Rc::clone(&known)));
     }
 }
 
-async fn carry_out(job: Job, keys: Rc<ClientKeyCache>) {
+async fn carry_out(job: Job, known: Rc<Known>) {
     let Job { target, database, user, password, more, reply } = job;
     let more: Vec<_> = more.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let password = password.as_ref();
     let identity = Identity { database: &database, user: &user, password, more: &more };
-    let connected = connect(&target, identity, &keys).await.and_then(|connected| {
+    let connected = known.vigil.connect(&target, identity, &known.keys).await;
+    let connected = connected.and_then(|connected| {
         connected.try_map(Stream::park).map_err(|error| ConnectError::io("login", &error))
     });
     // A worker that has ended needs no connection: it is closed here.

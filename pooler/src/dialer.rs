@@ -14,13 +14,14 @@ use tracing::warn;
 use crate::config::Config;
 use crate::conn::ServerConn;
 use crate::desk::{Desk, Passwords};
+use crate::journal::Key;
 use crate::metrics::Metrics;
 use crate::server::{ConnectError, Connected, Identity, Kind, ServerTarget};
 use crate::tls::ServerTls;
 use crate::treasury::Treasury;
 
 /// What servers show as a connection's name until a client sets another.
-const APPLICATION_NAME: &str = "poolwright";
+pub const APPLICATION_NAME: &str = "poolwright";
 
 pub struct Dialer {
     targets: RefCell<HashMap<ServerId, ServerTarget>>,
@@ -64,14 +65,7 @@ impl Dialer {
     }
 
     pub fn set_target(&self, id: ServerId, server: &Server, tls: &ServerTls) {
-        let target = ServerTarget {
-            host: server.host.clone(),
-            port: server.port,
-            tls: tls.clone(),
-            connect_timeout: server.connect_timeout,
-            protocol: PROTOCOL_3_0,
-        };
-        self.targets.borrow_mut().insert(id, target);
+        self.targets.borrow_mut().insert(id, ServerTarget::of(server, tls));
     }
 
     pub fn target(&self, id: ServerId) -> Option<ServerTarget> {
@@ -94,14 +88,17 @@ impl Dialer {
     /// [`ConnectError`], which the log has been told.
     pub async fn dial(&self, pool: PoolId) -> Result<ServerConn, ConnectError> {
         let login = Rc::clone(&self.pools.borrow()[&pool]);
+        let mut entry = self.treasury.begin(login.server, &login.dbname, &login.user);
         match self.log_in(&login).await {
             Ok(connected) => {
                 self.metrics.database(&login.name).server_connects.add(1);
                 self.treasury.note_trouble(login.server, None);
-                let listed = self.treasury.list(login.server, connected.process_id);
+                entry.opened(Key::of(&connected));
+                let listed = self.treasury.list(login.server, connected.process_id, entry);
                 Ok(ServerConn::new(connected, self.statements.get(), listed))
             }
             Err(error) => {
+                entry.end();
                 self.metrics.server_disconnected(error.kind.label());
                 match error.kind {
                     // It answers, to others.

@@ -114,9 +114,10 @@ impl Keeper {
             let (max, open) = self.treasury.counts(&it.name);
             let backends = self.treasury.backends(&it.name);
             let floor = floors.get(&it.name).copied().unwrap_or(u32::MAX);
+            let left = self.treasury.left(&it.name);
             let sight = sights.remove(&it.name);
             let trouble = self.treasury.trouble(&it.name);
-            let report = ServerReport { max, open, floor, backends, left: None, trouble, sight };
+            let report = ServerReport { max, open, floor, backends, left, trouble, sight };
             (it.name.clone(), report)
         });
         Report {

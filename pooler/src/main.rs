@@ -14,7 +14,9 @@ mod door;
 mod farewell;
 mod front;
 mod homes;
+mod journal;
 mod keeper;
+mod legacy;
 mod lifecycle;
 mod login;
 mod metrics;
@@ -40,7 +42,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
@@ -54,12 +56,17 @@ use crate::control::Ways;
 use crate::crew::{Crew, Inboxes, Kit};
 use crate::desk::Desk;
 use crate::homes::Homes;
+use crate::journal::{Entry, Journal};
 use crate::keeper::Keeper;
 use crate::lifecycle::{Lifecycle, Signals};
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::replication::Room;
 use crate::treasury::Treasury;
+
+/// Names a folder that outlives this process: what it had open, should it be killed, is counted by the
+/// next one that is started with it.
+const STATE_DIR: &str = "POOLWRIGHT_STATE_DIR";
 
 /// PostgreSQL pooler for many tenants and few server connections.
 #[derive(Parser)]
@@ -142,17 +149,36 @@ fn start_log() {
 }
 
 fn run(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
+    let (journal, left) = open_journal()?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .context("start the runtime")?;
-    let served = runtime.block_on(serve(path, config, seen));
+    let served = runtime.block_on(serve(path, config, seen, journal, left));
     // Key derivations still under way are of no use to anyone.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
+/// The journal, and what is left of earlier processes.
+fn open_journal() -> anyhow::Result<(Arc<Journal>, Vec<Entry>)> {
+    let folder = std::env::var_os(STATE_DIR).filter(|it| !it.is_empty());
+    let Some(folder) = folder else { return Ok((Journal::none(), Vec::new())) };
+    Journal::open(Path::new(&folder)).map_err(|error| {
+        anyhow!(
+            "{STATE_DIR}: found {folder:?}, which cannot be used ({error}), expected a folder that \
+             this process can write to and no other one uses; create it, or leave the variable out"
+        )
+    })
+}
+
+async fn serve(
+    path: &Path,
+    config: Config,
+    seen: Seen,
+    journal: Arc<Journal>,
+    left: Vec<Entry>,
+) -> anyhow::Result<()> {
     let metrics = Rc::new(Metrics::default());
     let address = SocketAddr::new(config.admin.address, config.admin.port);
     let listener = TcpListener::bind(address)
@@ -165,7 +191,8 @@ async fn serve(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
     let (desk, jobs) = Desk::new();
     spawn_local(desk::run(jobs));
     let inboxes = Inboxes::new(workers(&config.borrow()));
-    let treasury = Treasury::new(inboxes.senders.clone());
+    let treasury = Treasury::new(inboxes.senders.clone(), journal);
+    legacy::settle(left, &treasury, &config, &desk);
     treasury.follow(&config.borrow());
     let kit = Kit { config: config.clone(), lifecycle: stage.clone(), desk, treasury, number: 0 };
     let (crew, ends) = Crew::start(inboxes, &kit)?;

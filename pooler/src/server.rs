@@ -6,12 +6,14 @@ mod dial;
 mod error;
 mod keys;
 mod login;
+mod vigil;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolwright_settings::Secret;
+use poolwright_settings::{Secret, Server};
+use poolwright_wire::startup::PROTOCOL_3_0;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -22,6 +24,7 @@ pub use cancel::send_cancel;
 use dial::Encryption;
 pub use error::{ConnectError, Kind};
 pub use keys::ClientKeyCache;
+pub use vigil::{CHECK_INTERVAL, Vigil};
 
 /// How long a server may take to hang up after a login that failed. Until then its backend counts.
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,6 +40,19 @@ pub struct ServerTarget {
     pub connect_timeout: Duration,
     /// The version of the protocol that is asked for.
     pub protocol: i32,
+}
+
+impl ServerTarget {
+    /// As the settings describe it.
+    pub fn of(server: &Server, tls: &ServerTls) -> ServerTarget {
+        ServerTarget {
+            host: server.host.clone(),
+            port: server.port,
+            tls: tls.clone(),
+            connect_timeout: server.connect_timeout,
+            protocol: PROTOCOL_3_0,
+        }
+    }
 }
 
 /// Who logs in, where.
@@ -63,6 +79,8 @@ pub struct Connected<S = Stream> {
     pub addr: SocketAddr,
     /// Read beyond ReadyForQuery.
     pub leftover: Vec<u8>,
+    /// The server looks every [`CHECK_INTERVAL`] whether we are there, also while a query runs.
+    pub is_watched: bool,
 }
 
 impl<S> Connected<S> {
@@ -71,9 +89,9 @@ impl<S> Connected<S> {
     /// # Errors
     /// The change of form fails; the connection is lost.
     pub fn try_map<T>(self, change: impl FnOnce(S) -> io::Result<T>) -> io::Result<Connected<T>> {
-        let Connected { stream, parameters, process_id, secret, addr, leftover } = self;
+        let Connected { stream, parameters, process_id, secret, addr, leftover, is_watched } = self;
         let stream = change(stream)?;
-        Ok(Connected { stream, parameters, process_id, secret, addr, leftover })
+        Ok(Connected { stream, parameters, process_id, secret, addr, leftover, is_watched })
     }
 }
 
@@ -127,7 +145,8 @@ async fn log_in(
     match outcome.unwrap_or_else(|_| Err(ConnectError::login_timed_out(addr))) {
         Ok(login::Session { parameters, process_id, secret }) => {
             let Framed { stream, input: leftover, output: _ } = framed;
-            Ok(Connected { stream, parameters, process_id, secret, addr, leftover })
+            let is_watched = false;
+            Ok(Connected { stream, parameters, process_id, secret, addr, leftover, is_watched })
         }
         Err(error) => {
             let _ = timeout(HANG_UP_TIMEOUT, hang_up(framed.stream)).await;

@@ -1,6 +1,9 @@
 //! What the workers share about server connections: one number for each name, one clock, the bank
-//! that lends slots, what the operator granted, and which backends there are. Locked when a connection is opened or closed, or a client waits in vain;
-//! never for a transaction that finds a connection.
+//! that lends slots, what the operator granted, which backends there are, and what earlier processes
+//! left. Locked when a connection is opened or closed, or a client waits in vain; never for a
+//! transaction that finds a connection.
+
+mod left;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +16,17 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::journal::{Entry, Journal};
 use crate::worker::Message;
+use left::Left;
+pub use left::Look;
 
 /// One for the process.
 pub struct Treasury {
     state: Mutex<State>,
     workers: Vec<UnboundedSender<Message>>,
     left_open: AtomicBool,
+    pub journal: Arc<Journal>,
     /// Where the clocks of all workers begin.
     pub origin: Instant,
 }
@@ -29,6 +36,9 @@ struct State {
     servers: HashMap<String, ServerId>,
     databases: HashMap<Place, DatabaseId>,
     granted: Option<Grants>,
+    /// What the process may have open, whoever opened it.
+    maxima: HashMap<ServerId, u32>,
+    left: HashMap<ServerId, Left>,
     backends: BTreeSet<(ServerId, i32)>,
     troubles: HashMap<ServerId, String>,
 }
@@ -49,17 +59,19 @@ impl Place {
 }
 
 impl Treasury {
-    pub fn new(workers: Vec<UnboundedSender<Message>>) -> Arc<Treasury> {
+    pub fn new(workers: Vec<UnboundedSender<Message>>, journal: Arc<Journal>) -> Arc<Treasury> {
         let state = State {
             bank: Bank::new(workers.len()),
             servers: HashMap::new(),
             databases: HashMap::new(),
             granted: None,
+            maxima: HashMap::new(),
+            left: HashMap::new(),
             backends: BTreeSet::new(),
             troubles: HashMap::new(),
         };
-        let left_open = AtomicBool::new(false);
-        Arc::new(Treasury { state: Mutex::new(state), workers, left_open, origin: Instant::now() })
+        let (state, left_open) = (Mutex::new(state), AtomicBool::new(false));
+        Arc::new(Treasury { state, workers, left_open, journal, origin: Instant::now() })
     }
 
     /// Takes over the caps of the settings: those of all servers, and of the databases that have
@@ -89,11 +101,12 @@ impl Treasury {
         self.lock().granted.as_ref().map_or(0, |it| it.epoch)
     }
 
-    /// A server's cap, and how many of its slots are in use.
+    /// How many connections to a server the process may have, and how many there are, with those that
+    /// earlier processes left.
     pub fn counts(&self, server: &str) -> (u32, u32) {
         let mut state = self.lock();
         let id = state.server(server);
-        state.bank.counts(Cap::Server(id))
+        state.counts(id)
     }
 
     /// The process ids of the backends of this process's connections to a server.
@@ -119,10 +132,19 @@ impl Treasury {
         }
     }
 
-    /// Has a backend in the list as long as the entry lives.
-    pub fn list(self: &Arc<Treasury>, server: ServerId, process_id: i32) -> Listed {
+    /// Notes a login before it begins, for whoever comes after this process.
+    pub fn begin(&self, server: ServerId, database: &str, user: &str) -> Entry {
+        let state = self.lock();
+        let name = state.servers.iter().find(|(_, id)| **id == server);
+        let name = name.map(|(name, _)| name.clone()).unwrap_or_default();
+        drop(state);
+        self.journal.begin(&name, database, user)
+    }
+
+    /// Has the backend of a connection in the list until its end.
+    pub fn list(self: &Arc<Treasury>, server: ServerId, process_id: i32, entry: Entry) -> Listed {
         self.lock().backends.insert((server, process_id));
-        Listed { treasury: Arc::clone(self), backend: (server, process_id) }
+        Listed { treasury: Arc::clone(self), backend: (server, process_id), entry }
     }
 
     /// A worker ends, and the server has not confirmed the end of all its connections.
@@ -130,8 +152,9 @@ impl Treasury {
         self.left_open.store(true, Ordering::Relaxed);
     }
 
+    /// Nobody can say of all connections of this process, and of earlier ones, that they are closed.
     pub fn has_left_open(&self) -> bool {
-        self.left_open.load(Ordering::Relaxed)
+        self.left_open.load(Ordering::Relaxed) || self.lock().has_left()
     }
 
     /// Has the database's cap set before anybody asks for a slot.
@@ -175,9 +198,9 @@ impl Treasury {
 impl State {
     fn follow(&mut self, config: &Config, news: &mut Vec<News>) {
         for server in &config.servers {
-            let cap = Cap::Server(self.server(&server.name));
-            let max = self.server_cap(server);
-            self.bank.set_max(cap, max, news);
+            let id = self.server(&server.name);
+            self.maxima.insert(id, self.server_cap(server));
+            self.tune(id, news);
         }
         for database in config.databases.values() {
             if let Some(id) = self.databases.get(&Place::of(database, config)).copied() {
@@ -235,10 +258,18 @@ impl Lender for Teller {
     }
 }
 
-/// A backend's place in the list.
+/// A backend's place in the list and in the journal.
 pub struct Listed {
     treasury: Arc<Treasury>,
     backend: (ServerId, i32),
+    entry: Entry,
+}
+
+impl Listed {
+    /// The server has ended the connection.
+    pub fn end(mut self) {
+        self.entry.end();
+    }
 }
 
 impl Drop for Listed {

@@ -96,13 +96,22 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one and waits until it is ready.
     pub async fn start(settings: Settings) -> Result<Pooler> {
-        let mut pooler = Pooler::launch(settings)?;
+        Pooler::start_after(settings, None).await
+    }
+
+    /// As the successor of those that had this folder for their state before.
+    pub async fn start_after(settings: Settings, state: Option<&Path>) -> Result<Pooler> {
+        let mut pooler = Pooler::launch_after(settings, state)?;
         pooler.ready().await?;
         Ok(pooler)
     }
 
     /// Starts one and does not wait.
     pub fn launch(settings: Settings) -> Result<Pooler> {
+        Pooler::launch_after(settings, None)
+    }
+
+    fn launch_after(settings: Settings, state: Option<&Path>) -> Result<Pooler> {
         let folder = process::scratch("pooler")?;
         let (port, admin_port) = (free_port()?, free_port()?);
         let settings = settings
@@ -112,7 +121,8 @@ impl Pooler {
         let log = std::fs::File::create(folder.join("log"))?;
         let mut command = process::bound_to_us(&binary()?, "KILL", None);
         command.arg(folder.join("settings.yaml")).current_dir(&folder);
-        command.env("NO_COLOR", "1");
+        command.env("NO_COLOR", "1").env_remove("POOLWRIGHT_STATE_DIR");
+        command.envs(state.map(|state| ("POOLWRIGHT_STATE_DIR", state)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let process = Process::spawn(command, "KILL").context("start the pooler")?;
         Ok(Pooler { process, folder, port, admin_port })

@@ -1,6 +1,7 @@
 //! What most tests need: a database of their own in a shared PostgreSQL, reached directly or
 //! through a pooler of their own. Never lets a complaint in the pooler's log pass unseen.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -19,6 +20,8 @@ pub struct Site {
     pub database: String,
     pub pooler: Option<Pooler>,
     pub settings: Settings,
+    /// Where its poolers keep what outlives them.
+    pub state: Option<PathBuf>,
     expected: Vec<String>,
     owned: bool,
 }
@@ -42,7 +45,8 @@ impl Site {
         let database = format!("db_{}_{number}", std::process::id());
         create_database(&postgres, &database).await.unwrap_or_else(|error| panic!("{error:#}"));
         let settings = Settings::new(postgres.port(), &database, &USERS);
-        Site { postgres, database, pooler: None, settings, expected: Vec::new(), owned: true }
+        let (pooler, state, expected) = (None, None, Vec::new());
+        Site { postgres, database, pooler, settings, state, expected, owned: true }
     }
 
     /// Puts a pooler in front of it.
@@ -50,7 +54,7 @@ impl Site {
         for (path, value) in changes {
             self.settings = self.settings.clone().with(path, value);
         }
-        let started = Pooler::start(self.settings.clone()).await;
+        let started = Pooler::start_after(self.settings.clone(), self.state.as_deref()).await;
         self.pooler = Some(started.unwrap_or_else(|error| panic!("{error:#}")));
         self
     }

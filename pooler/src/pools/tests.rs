@@ -17,6 +17,7 @@ use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::{Connector, OpenError, PoolShell};
+use crate::journal::Journal;
 use crate::treasury::{Teller, Treasury};
 use crate::worker::Message;
 
@@ -119,7 +120,7 @@ impl World {
     fn new(max: u32) -> World {
         let server = Rc::new(FakeServer::default());
         let (sender, inbox) = mpsc::unbounded_channel();
-        let treasury = Treasury::new(vec![sender]);
+        let treasury = Treasury::new(vec![sender], Journal::none());
         treasury.set_cap(Cap::Database(DatabaseId(0)), 100);
         let teller = Teller { treasury: Arc::clone(&treasury), worker: 0 };
         let shell = PoolShell::with_seed(Rc::clone(&server), teller, 1);

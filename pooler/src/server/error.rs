@@ -79,6 +79,12 @@ impl ConnectError {
         self.sqlstate.as_deref() == Some("28P01")
     }
 
+    /// Whether the server, or a pooler in its place, may have refused a setting of the startup message.
+    pub(super) fn is_about_settings(&self) -> bool {
+        let sqlstate = self.sqlstate.as_deref();
+        sqlstate.is_some_and(|it| ["42704", "22023", "08P01", "0A000"].contains(&it))
+    }
+
     /// Whether pg_hba may have one answer for TLS and another for plain text.
     pub(super) fn another_encryption_may_do(&self) -> bool {
         self.kind == Kind::Tls || self.sqlstate.as_deref() == Some("28000")

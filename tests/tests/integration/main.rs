@@ -41,6 +41,7 @@ mod extended;
 mod garbage;
 mod grants;
 mod isolation;
+mod killed;
 mod large;
 mod load;
 mod login;

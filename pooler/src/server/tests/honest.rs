@@ -1,6 +1,6 @@
 //! Servers that keep to the protocol.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use poolwright_settings::{ListenTlsMode, ServerTlsMode};
 use poolwright_wire::startup::{self, PROTOCOL_3_0, PROTOCOL_3_2, Startup};
@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::{ConnectError, Kind, ServerTarget, send_cancel};
+use super::super::{ConnectError, Kind, ServerTarget, Vigil, send_cancel};
 use super::{message, packet, run, target};
 use crate::login::{self, Arrival};
 use crate::tls::{ClientTls, ServerTls};
@@ -289,4 +289,49 @@ async fn a_cancel_ends_when_the_server_hangs_up() {
         assert!(hung_up.get());
     };
     tokio::join!(serve, cancel);
+}
+
+/// Logs in twice to a server that refuses sessions with one of these settings, and gives what they
+/// were asked with, and whether the last session is watched.
+async fn asked_by_vigil(refused: &[&str], sqlstate: &str) -> (Vec<usize>, bool) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(listener.local_addr().unwrap(), ServerTlsMode::Disable);
+    let asked = RefCell::new(Vec::new());
+    let serve = async {
+        loop {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let packet = packet(&mut tcp).await;
+            let Ok(Startup::Start(start)) = startup::parse(&packet) else { panic!("{packet:?}") };
+            let is_refused = |name: &[u8]| refused.iter().any(|it| it.as_bytes() == name);
+            asked.borrow_mut().push(start.parameters.len() - 2);
+            let mut out = Vec::new();
+            if start.parameters.iter().any(|(name, _)| is_refused(name)) {
+                let severity = "FATAL";
+                let fields = ErrorFields { severity, sqlstate, ..ErrorFields::default() };
+                write::error_response(&mut out, &fields);
+            } else {
+                greeting(&mut out);
+            }
+            tcp.write_all(&out).await.unwrap();
+        }
+    };
+    let identity = super::Identity { database: "shop", user: "ann", password: None, more: &[] };
+    let log_in_twice = async {
+        let (vigil, keys) = Default::default();
+        Vigil::connect(&vigil, &target, identity, &keys).await.unwrap();
+        vigil.connect(&target, identity, &keys).await.unwrap().is_watched
+    };
+    let is_watched = tokio::select! {
+        is_watched = log_in_twice => is_watched,
+        () = serve => unreachable!(),
+    };
+    (asked.into_inner(), is_watched)
+}
+
+#[tokio::test]
+async fn a_server_is_asked_to_watch_and_to_keep_alive_as_far_as_it_can() {
+    let (check, keepalive) = ("client_connection_check_interval", "tcp_keepalives_idle");
+    assert_eq!(asked_by_vigil(&[], "").await, (vec![4, 4], true));
+    assert_eq!(asked_by_vigil(&[check], "42704").await, (vec![4, 3, 3], false));
+    assert_eq!(asked_by_vigil(&[check, keepalive], "08P01").await, (vec![4, 3, 0, 0], false));
 }
