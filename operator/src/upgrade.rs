@@ -89,7 +89,7 @@ impl Made {
                 image: template.containers.first()?.image.clone()?,
                 language: language::OLDEST,
                 asked: None,
-                template: template::base(name),
+                template: template::first(name),
             })
         })
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, HTTPGetAction,
-        LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-        ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
-        TopologySpreadConstraint, Volume, VolumeMount,
+        Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
+        EnvVar, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
+        Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
+        Toleration, TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -36,6 +36,11 @@ const POOLER: &str = "/usr/local/bin/poolwright-pooler";
 const SETTINGS: &str = "/etc/poolwright/settings";
 const CREDENTIALS: &str = "/etc/poolwright/credentials";
 const CERTIFICATES: &str = "/etc/poolwright/control";
+const STATE: &str = "/var/lib/poolwright";
+const STATE_DIR: &str = "POOLWRIGHT_STATE_DIR";
+/// A KiB for each connection that a pooler has at a time; in memory, so that no disk holds up the
+/// opening of one, and none gets to see the keys with which they can be cancelled.
+const STATE_SIZE: &str = "16Mi";
 
 /// The image's own user; it owns no file.
 const USER: i64 = 65532;
@@ -93,7 +98,11 @@ fn pod(checked: &Validated, made: &Made) -> PodSpec {
     };
     if let Some(pooler) = pod.containers.first_mut() {
         pooler.image = Some(made.image(checked).to_owned());
-        pooler.env = some(checked.pods.env.iter().map(variable).collect());
+        let users = checked.pods.env.iter();
+        let is_users = |it: &EnvVar| users.clone().any(|user| user.name == it.name);
+        let ours = pooler.env.take().unwrap_or_default().into_iter();
+        let env = ours.filter(|it| !is_users(it)).chain(users.clone().map(variable));
+        pooler.env = some(env.collect());
         pooler.resources =
             checked.pods.resources.clone().map(resources).or(pooler.resources.take());
     }
@@ -102,6 +111,19 @@ fn pod(checked: &Validated, made: &Made) -> PodSpec {
 
 /// The operator's part of the pods: all that no user sets, and what holds where one sets nothing.
 pub fn base(cluster: &str) -> PodSpec {
+    let mut pod = first(cluster);
+    pod.volumes.get_or_insert_default().push(state());
+    for pooler in &mut pod.containers {
+        let (name, value) = (STATE_DIR.to_owned(), Some(STATE.to_owned()));
+        pooler.env = Some(vec![EnvVar { name, value, ..EnvVar::default() }]);
+        let mount = VolumeMount { read_only: None, ..mount("state", STATE) };
+        pooler.volume_mounts.get_or_insert_default().push(mount);
+    }
+    pod
+}
+
+/// That part as the first version had it. It never changes: pods that exist were made from it.
+pub fn first(cluster: &str) -> PodSpec {
     PodSpec {
         automount_service_account_token: Some(false),
         containers: vec![container()],
@@ -256,6 +278,15 @@ fn volumes(cluster: &str) -> Vec<Volume> {
         secret("credentials", names::credentials(cluster)),
         secret("control", names::control(cluster)),
     ]
+}
+
+/// Outlives the pooler's process, not the pod.
+fn state() -> Volume {
+    let folder = EmptyDirVolumeSource {
+        medium: Some("Memory".into()),
+        size_limit: Some(Quantity(STATE_SIZE.into())),
+    };
+    Volume { name: "state".into(), empty_dir: Some(folder), ..Volume::default() }
 }
 
 fn spread(cluster: &str, topology_key: &str) -> TopologySpreadConstraint {
