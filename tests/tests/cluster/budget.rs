@@ -10,7 +10,11 @@ use poolwright_tests::kube::processes;
 use poolwright_tests::kube::stage::Stage;
 use poolwright_tests::kube::traffic::Traffic;
 use poolwright_tests::kube::wait::{eventually, seconds};
-use serde_json::json;
+use poolwright_tests::load::Account;
+use poolwright_tests::pg::Target;
+use poolwright_tests::sampler::Sampler;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 on_stage! {
     pods_share_what_there_is_and_shrink_before_another_comes 50: shares_follow_pods;
@@ -50,7 +54,7 @@ async fn scale(stage: &Stage, replicas: u32) -> Result<()> {
     stage.namespace.kubectl(&command).await.map(drop)
 }
 
-async fn change(stage: &Stage, spec: serde_json::Value) -> Result<()> {
+async fn change(stage: &Stage, spec: Value) -> Result<()> {
     let changes = json!({ "spec": spec });
     stage.namespace.patch(&format!("poolercluster/{NAME}"), &changes).await.map(drop)
 }
@@ -127,18 +131,78 @@ async fn undeclared(stage: &Stage) -> Result<()> {
     each_may_hold(stage, 2, 20.0).await.map(drop)
 }
 
-/// It comes back with its floor, and gets more when the server was seen to have nothing of the one
-/// before it.
+/// With all of the budget in use and no operator there, it begins with its floor, and with less
+/// while the server has connections of the one before it: Postgres has not one slot more.
 async fn killed_pooler(stage: &Stage) -> Result<()> {
     stage.serve(NAME, json!({"spec": {"replicas": 2, "maxReplicas": 3}})).await?;
     each_may_hold(stage, 2, 25.0).await?;
-    let uid = text(&stage.pods(NAME).await?[0], "/metadata/uid").to_owned();
-    processes::signal(processes::of_pod(&uid, "poolwright-pool")?, "KILL")?;
+    let pods = stage.pods(NAME).await?;
+    let mut holders = Vec::new();
+    for pod in &pods {
+        holders.push(crowd(stage, pod, "SELECT pg_sleep(600)"));
+    }
+    let sql = "SELECT count(*) FROM pg_stat_activity \
+               WHERE state = 'active' AND usename LIKE 'ws_%' AND query ~ 'pg_sleep'";
+    // A database's part is rounded down.
+    eventually("all connections are in use", seconds(20), async || {
+        let open: u32 = stage.server().psql("postgres", sql).await?.trim().parse()?;
+        ensure!((46..=50).contains(&open), "{open} are");
+        Ok(Some(()))
+    })
+    .await?;
+    stage.operator.rest().await?;
+    let judged = kill_and_load(stage, &pods[0]).await;
+    stage.operator.work().await?;
+    judged?;
+    drop(holders);
+    each_may_hold(stage, 2, 25.0).await?;
+    stage.server().refused_nobody()
+}
+
+async fn kill_and_load(stage: &Stage, pod: &Value) -> Result<()> {
+    let sampler = Sampler::start(stage.server().sampler(), Duration::from_millis(5)).await?;
+    let uid = text(pod, "/metadata/uid");
+    processes::signal(processes::of_pod(uid, "poolwright-pool")?, "KILL")?;
+    let begun = Instant::now();
     eventually("the pooler was started again", seconds(60), async || {
         let restarts = stage.identities(NAME).await?.iter().map(|(_, count)| count).sum::<i64>();
         Ok((restarts == 1).then_some(()))
     })
     .await?;
-    each_may_hold(stage, 2, 25.0).await?;
-    stage.server().refused_nobody()
+    stage.ready(NAME).await?;
+    let (served, floor) = eventually("its successor serves", seconds(60), async || {
+        let floor = counters::read(text(pod, "/status/podIP"), MAX).await?;
+        let mut crowd = crowd(stage, pod, "SELECT pg_sleep(0.3)");
+        let clients = crowd.len();
+        while let Some(served) = crowd.join_next().await {
+            served??;
+        }
+        Ok(Some((clients, floor)))
+    })
+    .await?;
+    let peaks = sampler.stop().await?;
+    println!(
+        "    {served} clients are served {:.1} s after the kill, at most {} of 50 connections in {} \
+         samples",
+        begun.elapsed().as_secs_f64(),
+        peaks.total,
+        peaks.samples
+    );
+    ensure!(floor == 16.0, "it may hold {floor}, its floor is 16");
+    ensure!((46..=50).contains(&peaks.total), "at most 50 connections were there: {peaks:?}");
+    Ok(())
+}
+
+/// More clients of a pod, each on its way with this query, than it may have connections.
+fn crowd(stage: &Stage, pod: &Value, sql: &'static str) -> JoinSet<Result<()>> {
+    let mut crowd = JoinSet::new();
+    for Account { user, password, database } in stage.server().accounts.iter().cycle().take(40) {
+        let target = Target::new(text(pod, "/status/podIP"), 6432, user, database);
+        let target = target.password(password);
+        crowd.spawn(async move {
+            let answer = target.connect().await?.query(sql).await?;
+            answer.error.map_or(Ok(()), |error| Err(error.into()))
+        });
+    }
+    crowd
 }
