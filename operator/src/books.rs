@@ -82,7 +82,7 @@ pub enum Reach {
     #[default]
     Unknown,
     Works,
-    /// Which pods do not, and why.
+    /// Why they do not; which, where others do.
     Fails(String),
 }
 
@@ -178,12 +178,20 @@ impl<'a> Books<'a> {
             pods.filter(|pod| pod.uid().as_ref() == Some(uid)).map(ResourceExt::name_any).next()
         };
         let reports = self.said.iter().filter_map(|(uid, said)| Some((uid, server(said)?.1)));
-        let troubles: Vec<_> = reports
-            .filter_map(|(uid, it)| Some(format!("{}: {}", name(uid)?, it.trouble.as_ref()?)))
+        // Pods are named where others do better; else it is the same for all, in the same words
+        // whoever has tried.
+        let troubles: BTreeSet<_> = reports
+            .filter_map(|(uid, it)| Some((name(uid)?, it.trouble.as_ref()?)))
+            .map(|(pod, trouble)| match &self.sight {
+                Some(_) => format!("{pod}: {trouble}"),
+                None => trouble.clone(),
+            })
             .collect();
         let is_there = |it: &Sight| it.endpoint.is_empty() || it.endpoint == endpoint;
         match () {
-            () if !troubles.is_empty() => Reach::Fails(troubles.join("\n")),
+            () if !troubles.is_empty() => {
+                Reach::Fails(troubles.into_iter().collect::<Vec<_>>().join("\n"))
+            }
             () if seen || self.sight.as_ref().is_some_and(is_there) => Reach::Works,
             () => Reach::Unknown,
         }

@@ -91,6 +91,21 @@ fn the_server_is_reached_when_a_pod_has_seen_it_where_it_is_now() {
 }
 
 #[test]
+fn what_keeps_all_pods_from_the_server_is_said_once() {
+    let live = two_pods();
+    let mut books = Books::open(&live, None, WISH);
+    let cut_off = || {
+        let Said::Report(mut report) = report(1, &[], None) else { unreachable!() };
+        report.servers.get_mut(SERVER).unwrap().trouble = Some("no such name".into());
+        Some(Said::Report(report))
+    };
+    for all in [[cut_off(), cut_off()], [None, cut_off()]] {
+        said(&mut books, all);
+        assert_eq!(books.reach("pg:5432", false), Reach::Fails("no such name".into()));
+    }
+}
+
+#[test]
 fn what_still_counts_for_strangers_is_said() {
     let live = two_pods();
     let mut books = Books::open(&live, None, WISH);

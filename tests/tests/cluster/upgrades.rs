@@ -167,7 +167,9 @@ async fn a_newer_definition_under_the_operator_before(stage: &Stage) -> Result<(
     let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
     let fields = definition.pointer_mut(fields).context("no fields")?;
     fields["fromLater"] = json!({"type": "string"});
-    let arguments = ["apply", "--server-side", "--force-conflicts", "--filename", "-"];
+    // As Helm, which takes the field away again.
+    let arguments = "apply --server-side --force-conflicts --field-manager helm --filename -";
+    let arguments: Vec<_> = arguments.split(' ').collect();
     stage.namespace.run(&arguments, &definition.to_string()).await?;
     let change = json!({"spec": {"fromLater": "a field", "replicas": 2}});
     stage.namespace.patch(&format!("poolercluster/{OTHER}"), &change).await?;
