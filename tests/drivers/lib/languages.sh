@@ -8,7 +8,7 @@ kept=$POOLWRIGHT_CACHE/drivers
 
 language_of() {
   local language
-  for language in check.sh check.py check.cjs check.php main.go Check.java Cargo.toml; do
+  for language in check.sh check.py check.cjs check.php check.rb main.go Check.java Cargo.toml; do
     [[ ! -f $here/$1/$language ]] || { echo "$language" && return; }
   done
   fail "tests/drivers/$1 has no program"
@@ -35,6 +35,7 @@ bring_languages() {
       check.py) bring_python ;;
       check.cjs) bring_node ;;
       check.php) bring_php ;;
+      check.rb) bring_ruby ;;
       main.go) step drivers-go bring_go ;;
       Check.java) bring_java ;;
       Cargo.toml) step drivers-rust bring_rust ;;
@@ -77,10 +78,16 @@ bring_node() {
   once node "$(node_home)" install_node
 }
 
-# Debian's, and so not pinned.
+# PHP's and Ruby's packages are Debian's, and so not pinned.
 bring_php() {
   need_package php-cli php --version
   need_package php-pgsql php -r 'new ReflectionExtension("pdo_pgsql");'
+}
+
+bring_ruby() {
+  need_package ruby ruby --version
+  need_package ruby-activerecord ruby -e 'require "active_record"'
+  need_package ruby-pg ruby -e 'require "pg"'
 }
 
 bring_go() {
@@ -109,6 +116,7 @@ command_of() {
     check.py) command=(env "PYTHONPATH=$(python_home):$here/lib" PYTHONDONTWRITEBYTECODE=1 python3 -W error::DeprecationWarning -u "$folder/check.py") ;;
     check.cjs) command=(env "NODE_PATH=$(node_home)/node_modules:$here/lib" node "$folder/check.cjs") ;;
     check.php) command=(php "$folder/check.php") ;;
+    check.rb) command=(ruby "$folder/check.rb") ;;
     main.go) command=("$kept/go/$1") ;;
     Cargo.toml) command=("$kept/rust/debug/$1") ;;
     Check.java) command=(java -cp "$(java_home)/*" "$folder/Check.java") ;;

@@ -1,0 +1,36 @@
+# frozen_string_literal: true
+
+# How a client's check in Ruby tells its results; README.md has the words that drivers.sh reads.
+# The first failure ends the program.
+module Checks
+  CLIENTS = 8
+  ROUNDS = 40
+
+  module_function
+
+  def expect(what, expected, found)
+    raise "#{what}: expected #{short(expected)}, found #{short(found)}" unless expected == found
+  end
+
+  # The documented behaviour of a feature that the pooler has not got.
+  def expect_not_yet(what, documented, found)
+    unless documented == found
+      raise "#{what}: expected the documented #{short(documented)}, found #{short(found)}; " \
+            'if the pooler has it now, expect it here and in docs/compatibility.md'
+    end
+    puts "not yet #{what}: #{short(documented)}"
+  end
+
+  def short(value)
+    value.inspect[0, 300]
+  end
+
+  def check(name)
+    yield
+    puts "ok #{name}"
+  rescue Exception => error
+    puts error.full_message(highlight: false)
+    puts "FAILED #{name}: #{error.message.lines.first}"
+    exit 1
+  end
+end
