@@ -15,7 +15,7 @@ use serde_json::json;
 
 on_stage! {
     an_operator_left_alone_writes_nothing 50: a_quiet_minute;
-    a_new_operator_finds_nothing_to_write 0: a_new_operator;
+    a_new_operator_finds_nothing_to_write 50: a_new_operator;
 }
 
 const NAME: &str = "workspaces";
@@ -35,13 +35,15 @@ fn tell(what: &str, writes: &BTreeMap<Write, usize>) {
     println!("    {what}: writes by user {users:?}");
 }
 
-/// Waits until ours is ready and those of tests before this one are gone.
+/// Waits until ours is ready, with all that there is to say of it, and those of tests before this one
+/// are gone.
 async fn alone(stage: &Stage) -> Result<()> {
     eventually("no other PoolerCluster is left", seconds(90), async || {
         let all = stage.namespace.list("poolerclusters --all-namespaces").await?;
         Ok((all.len() == 1).then_some(()))
     })
     .await?;
+    stage.condition(NAME, "BackendReachable", "True").await?;
     stage.ready(NAME).await
 }
 
