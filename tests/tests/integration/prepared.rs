@@ -302,3 +302,52 @@ async fn equal_texts_of_many_clients_are_prepared_once_on_a_server() {
     let sql = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%''shared''%'";
     assert_eq!(client.cell(sql).await, "1");
 }
+
+/// A named statement, the table of which gets a column; then its next use gives `expected`.
+async fn after_a_change_of_its_table(site: &Site, expected: &[&str]) {
+    site.superuser()
+        .await
+        .run("CREATE TABLE t AS SELECT 1 AS a; ALTER TABLE t OWNER TO alice")
+        .await;
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT * FROM t").await;
+    gives(&mut client, "s", "1").await;
+    client.run("ALTER TABLE t ADD COLUMN b text DEFAULT 'new'").await;
+    client.expect(Flight::new().run("s", &[]).sync(), expected).await;
+}
+
+#[tokio::test]
+async fn a_changed_table_spoils_a_statement_of_postgres() {
+    let site = Site::direct().await;
+    after_a_change_of_its_table(&site, &["Error(0A000)", "Ready(I)"]).await;
+}
+
+/// Not as PostgreSQL does: docs/compatibility.md says so. Its error is what should come here.
+#[tokio::test]
+async fn a_changed_table_gives_rows_of_which_the_client_was_not_told() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let expected = ["Bound", "Row(1|new)", "Done(SELECT 1)", "Ready(I)"];
+    after_a_change_of_its_table(&site, &expected).await;
+}
+
+/// As PHP's PDO gives up its statements.
+async fn deallocate_in_a_transaction(site: &Site) -> String {
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT 1").await;
+    client.run("BEGIN").await;
+    let flight = Flight::new().query("DEALLOCATE s");
+    transcript(&client.exchange(&flight).await.unwrap()).join(" ")
+}
+
+#[tokio::test]
+async fn deallocate_by_name_gives_up_a_statement_of_the_protocol_in_postgres() {
+    let told = deallocate_in_a_transaction(&Site::direct().await).await;
+    assert_eq!(told, "Done(DEALLOCATE) Ready(T)");
+}
+
+/// Not as PostgreSQL does: docs/compatibility.md says so. It should be as there.
+#[tokio::test]
+async fn deallocate_by_name_does_not_see_a_statement_of_the_protocol() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    assert_eq!(deallocate_in_a_transaction(&site).await, "Error(26000) Ready(E)");
+}
