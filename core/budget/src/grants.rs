@@ -4,7 +4,8 @@
 //!
 //! What holds, whoever fails and whenever: live processes together may open no more than
 //! [`Ledger::held`], and no decision lifts that above the total. Above it comes only what nobody
-//! decides: a lower total, and the connections of a process that died and has a successor already.
+//! decides: a lower total, and a pod that comes though connections of the one before it are still
+//! there, since that was deleted by force or its process killed.
 //!
 //! Two leaders may plan at once, since a Lease fences nobody. The ledger is stored only over the one
 //! that was read, and so are the two objects by which a floor or a number of pods comes into force.
