@@ -257,7 +257,7 @@ impl Session {
             }
             tag::FLUSH | tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => Ok(Verdict::Skip),
             tag::CLOSE => self.close_detached(body, out),
-            tag::PARSE | tag::BIND => extended::more_of(head, body)?
+            tag::PARSE | tag::BIND => extended::more_of(head, body)
                 .map_or(Err(Pause::NeedServer), |more| Ok(Verdict::Fetch(more))),
             tag::QUERY | tag::DESCRIBE | tag::EXECUTE | tag::FUNCTION_CALL => {
                 Err(Pause::NeedServer)

@@ -105,6 +105,19 @@ impl Flight {
         self.parse("", sql).run("", values)
     }
 
+    /// FunctionCall with arguments and result as text.
+    pub fn call(mut self, function: u32, values: &[&str]) -> Flight {
+        self.replies += 1;
+        let mut body = [&function.to_be_bytes()[..], &[0, 0]].concat();
+        body.extend_from_slice(&(values.len() as i16).to_be_bytes());
+        for value in values {
+            body.extend_from_slice(&length(value.len()));
+            body.extend_from_slice(value.as_bytes());
+        }
+        body.extend_from_slice(&[0, 0]);
+        self.message(b'F', &body)
+    }
+
     pub fn sync(mut self) -> Flight {
         self.replies += 1;
         self.message(b'S', b"")

@@ -140,6 +140,9 @@ fn word(message: &Message) -> String {
         b'I' => "Empty".to_owned(),
         b'N' => format!("Notice({})", message.fields().code),
         b'T' => format!("Columns({})", message.column_names().join(",")),
+        b'V' => {
+            format!("Value({})", String::from_utf8_lossy(message.body.get(4..).unwrap_or_default()))
+        }
         b'Z' => format!("Ready({})", char::from(message.body[0])),
         b'c' => "CopyDone".to_owned(),
         b'd' => format!("Data({})", String::from_utf8_lossy(&message.body).trim_end()),

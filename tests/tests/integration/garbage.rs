@@ -1,7 +1,7 @@
 //! Bytes that no client should send, before and after the login. The one who sends them is turned
 //! away; everybody else goes on, and no server is left in the middle of anything.
 
-use poolwright_tests::pg::{Client, Flight, flight};
+use poolwright_tests::pg::{Client, Flight, flight, message::transcript};
 use poolwright_tests::random::Random;
 use poolwright_tests::site::Site;
 
@@ -96,34 +96,39 @@ async fn a_message_shorter_than_its_own_length_ends_the_connection(site: &Site) 
 }
 
 async fn a_body_that_is_no_text_is_a_protocol_error(site: &Site) {
-    let bodies: [(u8, &[u8]); 7] = [
+    let bodies: [(u8, &[u8]); 15] = [
         (b'Q', b"SELECT 1"),
         (b'Q', b""),
+        (b'Q', b"SELECT 1\0SELECT 2\0"),
         (b'P', b"name without end"),
+        (b'P', b"s\0SELECT 1\0"),
+        (b'P', b"\0SELECT 1\0\0"),
+        (b'P', b"\0SELECT 1\0\0\0x"),
         (b'B', b"\0"),
         (b'D', b"X\0"),
+        (b'D', b"S"),
         (b'C', b""),
+        (b'C', b"Sname\0x"),
         (b'E', b"\0\0"),
+        (b'F', b"\0\0"),
+        (b'F', b"\0\0\0\x26\0\0\0\0\0\0"),
     ];
-    for (tag, body) in bodies {
+    for status in ["Ready(I)", "Ready(E)"] {
         let mut client = site.connect("alice").await;
-        let flight = Flight::new().message(tag, body).sync();
-        client.send(flight.bytes()).await.unwrap();
-        // Postgres answers with an error and may go on; to close is as good, to hang is not.
-        let mut told = Vec::new();
-        while let Ok(message) = client.receive().await {
-            let last = message.tag == b'Z';
-            told.push(message);
-            if last {
-                break;
+        for (tag, body) in bodies {
+            if status == "Ready(E)" {
+                client.run("BEGIN").await;
             }
+            let alone = matches!(tag, b'Q' | b'F');
+            let flight = Flight::new().message(tag, body);
+            let flight = if alone { flight } else { flight.execute("", 0).sync() };
+            client.send(flight.bytes()).await.unwrap();
+            let told = transcript(&client.until_ready().await.unwrap());
+            assert_eq!(told, ["Error(08P01)", status], "{} {body:?}", char::from(tag));
+            client.run("ROLLBACK").await;
         }
-        let errors: Vec<_> =
-            told.iter().filter(|m| m.tag == b'E').map(|m| m.fields().code).collect();
-        assert!(errors.first().is_some_and(|code| code == "08P01"), "{tag} {body:?}: {errors:?}");
-        drop(client);
-        others_go_on(site).await;
     }
+    others_go_on(site).await;
 }
 
 async fn messages_out_of_place_do_no_harm(site: &Site) {

@@ -38,6 +38,7 @@ mod conversation;
 mod copy;
 mod drain;
 mod extended;
+mod functions;
 mod garbage;
 mod grants;
 mod isolation;

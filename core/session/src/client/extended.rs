@@ -6,9 +6,7 @@ use std::rc::Rc;
 use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
 use super::refuse::Refusal;
-use super::{
-    Fatal, LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict,
-};
+use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
 use crate::lexer::{Look, look};
 use crate::replies::{Answer, Naming, Reply, Undo};
 use crate::server::Server;
@@ -25,12 +23,16 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
-        let Some(name) = read::parse_name(body, head.length).map_err(malformed)? else {
-            let refusal = Refusal::too_long("the name of a prepared statement", LOOK_LIMIT);
-            return Ok(self.refuse(server, refusal, out));
+        let name = match read::parse_name(body, head.length) {
+            Ok(Some(name)) => name,
+            Ok(None) => {
+                let refusal = Refusal::too_long("the name of a prepared statement", LOOK_LIMIT);
+                return Ok(self.refuse(server, refusal, out));
+            }
+            Err(error) => return Ok(self.refuse(server, error.into(), out)),
         };
         if name.name.is_empty() {
-            return self.parse_unnamed(server, head, body);
+            return Ok(self.parse_unnamed(server, head, body, out));
         }
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
@@ -46,7 +48,7 @@ impl Session {
         if body.len() < head.length as usize {
             return Ok(Verdict::Fetch(head.length));
         }
-        self.parse_named(server, name, body, out)
+        Ok(self.parse_named(server, name, body, out))
     }
 
     fn parse_named(
@@ -55,12 +57,15 @@ impl Session {
         name: Box<[u8]>,
         body: &[u8],
         out: &mut Output,
-    ) -> Result<Verdict, Pause> {
-        let message = read::parse(body).map_err(malformed)?;
+    ) -> Verdict {
+        let message = match read::parse(body) {
+            Ok(message) => message,
+            Err(error) => return self.refuse(server, error.into(), out),
+        };
         if self.names_weight + body.len() > STATEMENTS_LIMIT {
             let limit = STATEMENTS_LIMIT as u32;
             let refusal = Refusal::too_long("all prepared statements of a client together", limit);
-            return Ok(self.refuse(server, refusal, out));
+            return self.refuse(server, refusal, out);
         }
         let reading = server.reading();
         let look = || match message.query.len() as u32 {
@@ -83,7 +88,7 @@ impl Session {
         } else {
             make_known(server, &statement, false, naming, &mut out.to_server);
         }
-        Ok(Verdict::Skip)
+        Verdict::Skip
     }
 
     fn parse_unnamed(
@@ -91,12 +96,16 @@ impl Session {
         server: &mut Server,
         head: Header,
         body: &[u8],
-    ) -> Result<Verdict, Pause> {
+        out: &mut Output,
+    ) -> Verdict {
         let whole = body.len() == head.length as usize;
+        let message = match whole.then(|| read::parse(body)).transpose() {
+            Ok(message) => message.filter(|_| head.length <= UNNAMED_LIMIT),
+            Err(error) => return self.refuse(server, error.into(), out),
+        };
         self.unnamed.number = self.statements.borrow_mut().next_unnamed();
         self.unnamed.look = Look::UNDECIDABLE;
-        if whole && head.length <= UNNAMED_LIMIT {
-            let message = read::parse(body).map_err(malformed)?;
+        if let Some(message) = message {
             self.unnamed.look = look(message.query, server.reading());
             let kept = self.unnamed.body.get_or_insert_default();
             kept.clear();
@@ -109,7 +118,7 @@ impl Session {
         let number = Some(self.unnamed.number);
         let undo = Undo { unnamed: number, held_unnamed: number, ..Undo::default() };
         server.send_extended(Reply::Parse { injected: false, undo });
-        Ok(Verdict::Forward)
+        Verdict::Forward
     }
 
     pub(super) fn bind(
@@ -119,12 +128,13 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
-        let names = match read::bind_names(body, head.length).map_err(malformed)? {
-            Some(names) => names,
-            None if (body.len() as u32) < head.length.min(LOOK_LIMIT) => {
+        let names = match read::bind_names(body, head.length) {
+            Ok(Some(names)) => names,
+            Err(error) => return Ok(self.refuse(server, error.into(), out)),
+            Ok(None) if (body.len() as u32) < head.length.min(LOOK_LIMIT) => {
                 return Ok(Verdict::Fetch(head.length.min(LOOK_LIMIT)));
             }
-            None => {
+            Ok(None) => {
                 let refusal = Refusal::too_long("the names in a Bind", LOOK_LIMIT);
                 return Ok(self.refuse(server, refusal, out));
             }
@@ -168,7 +178,10 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
-        let target = read::describe(body).map_err(malformed)?;
+        let target = match read::describe(body) {
+            Ok(target) => target,
+            Err(error) => return Ok(self.refuse(server, error.into(), out)),
+        };
         match (target.kind, target.name) {
             (TargetKind::Portal, _) => {}
             (TargetKind::Statement, b"") => {
@@ -196,7 +209,10 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
-        let target = read::close(body).map_err(malformed)?;
+        let target = match read::close(body) {
+            Ok(target) => target,
+            Err(error) => return Ok(self.refuse(server, error.into(), out)),
+        };
         if target.kind == TargetKind::Portal {
             server.send_extended(Reply::Close { injected: false, undo: Undo::default() });
             return Ok(Verdict::Forward);
@@ -214,13 +230,14 @@ impl Session {
         Ok(Verdict::Skip)
     }
 
-    /// Without a server nothing can fail before it, so a Close takes effect at once.
+    /// Without a server nothing can fail before it, so a Close takes effect at once. One that is
+    /// malformed is for a server to fail.
     pub(super) fn close_detached(
         &mut self,
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
-        let target = read::close(body).map_err(malformed)?;
+        let Ok(target) = read::close(body) else { return Err(Pause::NeedServer) };
         if target.kind == TargetKind::Statement {
             self.forget(target.name);
         }
@@ -322,20 +339,18 @@ fn make_known(
 /// How much of the body of a Parse or Bind must be there before it can be dealt with, if that is
 /// more than there is. A server connection is asked for only then: one that must wait for the rest
 /// would be free all the while.
-pub(super) fn more_of(head: Header, body: &[u8]) -> Result<Option<u32>, Pause> {
+pub(super) fn more_of(head: Header, body: &[u8]) -> Option<u32> {
     let needed = match head.tag {
-        tag::PARSE => match read::parse_name(body, head.length).map_err(malformed)? {
-            Some(name) if !name.name.is_empty() && head.length <= STATEMENT_LIMIT => head.length,
+        tag::PARSE => match read::parse_name(body, head.length) {
+            Ok(Some(name)) if !name.name.is_empty() && head.length <= STATEMENT_LIMIT => {
+                head.length
+            }
             _ => 0,
         },
-        _ => match read::bind_names(body, head.length).map_err(malformed)? {
-            Some(_) => 0,
-            None => head.length.min(LOOK_LIMIT),
+        _ => match read::bind_names(body, head.length) {
+            Ok(None) => head.length.min(LOOK_LIMIT),
+            _ => 0,
         },
     };
-    Ok((body.len() < needed as usize).then_some(needed))
-}
-
-fn malformed(error: poolwright_wire::WireError) -> Pause {
-    Pause::Fatal(Fatal { sqlstate: "08P01", message: error.to_string() })
+    (body.len() < needed as usize).then_some(needed)
 }

@@ -1,8 +1,8 @@
 //! Errors of the pooler's own inside a flight. The server is made to fail in the message's place, so
 //! that transaction and flight end as they would by the server's own error (invariant I1).
 
-use poolwright_wire::TargetKind;
 use poolwright_wire::write::{self, ErrorFields};
+use poolwright_wire::{TargetKind, WireError};
 
 use crate::lexer::Look;
 use crate::replies::Reply;
@@ -18,6 +18,12 @@ pub struct Refusal {
     pub sqlstate: &'static str,
     pub message: String,
     pub hint: Option<&'static str>,
+}
+
+impl From<WireError> for Refusal {
+    fn from(error: WireError) -> Refusal {
+        Refusal { sqlstate: "08P01", message: error.to_string(), hint: None }
+    }
 }
 
 impl Refusal {

@@ -1,6 +1,7 @@
 //! Errors inside a flight, and what waits for what.
 
 use super::super::pair::Pair;
+use super::super::script;
 use super::super::script::Message::{
     Bind, CloseStatement, DescribeStatement, Execute, Flush, Sync,
 };
@@ -26,6 +27,32 @@ fn a_refusal_fails_the_flight_once_and_the_rest_up_to_sync_is_skipped() {
         assert!(state == "26000" || state == "42P05", "{seen}");
         assert_eq!(&seen[7..], " Z:I T D:next C:SELECT 1 Z:I");
         assert!(pair.server.is_free());
+    }
+}
+
+#[test]
+fn a_malformed_body_fails_its_flight_and_no_more() {
+    let malformed: [&[u8]; 9] = [
+        b"P\0\0\0\x08name",
+        b"P\0\0\0\x0anew\0\0\0",
+        b"P\0\0\0\x0dnew\0\0\0\0xy",
+        b"P\0\0\0\x07\0\0\0",
+        b"B\0\0\0\x05\0",
+        b"D\0\0\0\x06Xa",
+        b"D\0\0\0\x04",
+        b"C\0\0\0\x06Sa",
+        b"C\0\0\0\x08Sa\0x",
+    ];
+    for bytes in malformed {
+        let mut pair = Pair::new(3);
+        pair.ask(&[parse("a", "SELECT 'a'"), parse("", "SELECT 'unnamed'"), Sync]);
+        let rest = script::bytes(&[Execute("", 0), Sync, query("SELECT 'next'")]);
+        assert_eq!(pair.send_bytes(&[bytes, &rest].concat()), (Pause::More(0), 0), "{bytes:?}");
+        pair.serve();
+        assert_eq!(pair.seen(), "E:08P01 Z:I T D:next C:SELECT 1 Z:I", "{bytes:?}");
+        assert!(pair.server.is_free());
+        assert_eq!(pair.ask(&run("a")), "2 D:a C:SELECT 1 Z:I", "what was named stays");
+        assert_eq!(pair.ask(&run("new")), "E:26000 Z:I");
     }
 }
 
