@@ -161,7 +161,9 @@ impl<'a> Reader<'a> {
         let listen = &settings.listen.tls;
         let certificate = self.pem("listen.tls.certFile", listen.cert_file.as_ref(), &mut pem);
         let key = self.pem("listen.tls.keyFile", listen.key_file.as_ref(), &mut pem);
-        let client_tls = ClientTls::new(listen.mode, &certificate, &key).unwrap_or_else(|error| {
+        let authorities = self.pem("listen.tls.caFile", listen.ca_file.as_ref(), &mut pem);
+        let client_tls = ClientTls::new(listen.mode, &certificate, &key, &authorities);
+        let client_tls = client_tls.unwrap_or_else(|error| {
             self.refuse("listen.tls", &error.to_string());
             ClientTls::Disabled
         });

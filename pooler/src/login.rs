@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::door::{Door, Place};
 use crate::replication::{Kind, place};
 use crate::stream::{Framed, Socket, Stream};
+use crate::tls::{ClientTls, common_name};
 
 pub use error::LoginError;
 pub use keys::Verifiers;
@@ -151,9 +152,7 @@ async fn identify(
 ) -> Result<(Request, Place), LoginError> {
     let LoginContext { config, door, .. } = context;
     let request = request::read(packet, &mut framed.output)?;
-    if config.client_tls.is_required() && !framed.stream.is_tls() {
-        return Err(LoginError::TlsRequired);
-    }
+    check_tls(&config.client_tls, &framed.stream, &request.user)?;
     if door.is_stopping() {
         return Err(LoginError::Stopping);
     }
@@ -168,6 +167,19 @@ async fn identify(
     check_database(&request, config)?;
     let place = door.enter(config.max_clients).ok_or(LoginError::Full)?;
     Ok((request, place))
+}
+
+/// Whether the client came by TLS and showed a certificate, where it must.
+fn check_tls(tls: &ClientTls, stream: &Stream, user: &str) -> Result<(), LoginError> {
+    if tls.is_required() && !stream.is_tls() {
+        return Err(LoginError::TlsRequired);
+    }
+    let ClientTls::Verified { name, .. } = tls else { return Ok(()) };
+    let certificate = stream.certificate().ok_or(LoginError::NoCertificate)?;
+    if *name && common_name(certificate) != Some(user) {
+        return Err(LoginError::Certificate { user: user.to_owned() });
+    }
+    Ok(())
 }
 
 fn check_database(request: &Request, settings: &Settings) -> Result<(), LoginError> {

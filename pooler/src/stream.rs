@@ -52,6 +52,12 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
+    /// The certificate that the peer has shown.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        let Stream::Tls(tls) = self else { return None };
+        tls.get_ref().1.peer_certificates()?.first().map(|leaf| &**leaf)
+    }
+
     /// The socket below.
     ///
     /// # Errors

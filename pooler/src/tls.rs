@@ -1,6 +1,7 @@
 //! TLS on both sides, by rustls: PEM and mode in, acceptor or connector out. It never opens a file
 //! and never decides whether TLS is asked for.
 
+mod name;
 mod verify;
 
 use std::io;
@@ -14,12 +15,14 @@ use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, NoClientAuth};
+use rustls::server::{Acceptor, NoClientAuth, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{StartHandshake, TlsAcceptor, TlsConnector, TlsStream, server};
 use verify::{Named, Verifier};
+
+pub use name::common_name;
 
 use crate::stream::Socket;
 
@@ -50,6 +53,11 @@ pub enum ClientTls {
     Disabled,
     Allowed(TlsAcceptor),
     Required(TlsAcceptor),
+    /// A client must show a certificate, too; `name`: with its user's name in it.
+    Verified {
+        acceptor: TlsAcceptor,
+        name: bool,
+    },
 }
 
 /// TLS towards a server.
@@ -83,27 +91,42 @@ impl ControlTls {
 }
 
 impl ClientTls {
-    /// `certificate`, `key`: PEM, not looked at where the mode is `disable`.
+    /// All three are PEM: not looked at where the mode is `disable`, `authorities` only in the
+    /// verify modes.
     ///
     /// # Errors
-    /// The PEM does not hold a certificate chain and its key.
-    pub fn new(mode: ListenTlsMode, certificate: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Ok(match mode {
-            ListenTlsMode::Disable => ClientTls::Disabled,
-            ListenTlsMode::Allow => ClientTls::Allowed(client_acceptor(certificate, key)?),
-            ListenTlsMode::Require => ClientTls::Required(client_acceptor(certificate, key)?),
-        })
+    /// The PEM does not hold a certificate chain and its key, or an authority.
+    pub fn new(
+        mode: ListenTlsMode,
+        certificate: &[u8],
+        key: &[u8],
+        authorities: &[u8],
+    ) -> Result<Self, TlsError> {
+        let acceptor = |clients| client_acceptor(certificate, key, clients);
+        let verified = |name| {
+            let clients = shown(authorities)?;
+            Ok(ClientTls::Verified { acceptor: acceptor(Some(clients))?, name })
+        };
+        match mode {
+            ListenTlsMode::Disable => Ok(ClientTls::Disabled),
+            ListenTlsMode::Allow | ListenTlsMode::Prefer => acceptor(None).map(ClientTls::Allowed),
+            ListenTlsMode::Require => acceptor(None).map(ClientTls::Required),
+            ListenTlsMode::VerifyCa => verified(false),
+            ListenTlsMode::VerifyFull => verified(true),
+        }
     }
 
     pub fn acceptor(&self) -> Option<&TlsAcceptor> {
         match self {
             ClientTls::Disabled => None,
-            ClientTls::Allowed(acceptor) | ClientTls::Required(acceptor) => Some(acceptor),
+            ClientTls::Allowed(acceptor)
+            | ClientTls::Required(acceptor)
+            | ClientTls::Verified { acceptor, .. } => Some(acceptor),
         }
     }
 
     pub fn is_required(&self) -> bool {
-        matches!(self, ClientTls::Required(_))
+        matches!(self, ClientTls::Required(_) | ClientTls::Verified { .. })
     }
 }
 
@@ -181,11 +204,25 @@ pub async fn accept_begun(
 
 /// Clients may ask by ALPN for what is spoken here, and must if they begin without an SSLRequest.
 /// What a session needs to be resumed is with the client, so that any number may.
-fn client_acceptor(certificate: &[u8], key: &[u8]) -> Result<TlsAcceptor, TlsError> {
-    let mut config = server_config(certificate, key, None)?;
+fn client_acceptor(
+    certificate: &[u8],
+    key: &[u8],
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<TlsAcceptor, TlsError> {
+    let mut config = server_config(certificate, key, clients)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = Ticketer::new().map_err(TlsError::Config)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A certificate, where one is shown, must lead to one of `authorities`. Who shows none is told so
+/// by the login, in words that a handshake does not have.
+fn shown(authorities: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(roots(&certificates(authorities, "caFile")?)?);
+    WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(TlsError::Verifier)
 }
 
 /// `clients`: who is let in; anybody, if there is none.

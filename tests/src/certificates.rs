@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 
@@ -20,12 +20,33 @@ pub struct Certificates {
 impl Certificates {
     /// Makes an authority and a leaf, and writes them into `folder`.
     pub fn make(folder: &Path) -> Result<Certificates> {
-        let mut params = CertificateParams::new(Vec::<String>::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let authority = authority()?;
+        Certificates::sign(folder, &authority, None)
+    }
+
+    /// Makes an authority and a leaf for each of these users, in folders of their names.
+    pub fn make_for(folder: &Path, users: &[&str]) -> Result<Vec<Certificates>> {
+        let authority = authority()?;
+        let of = |user: &&str| {
+            let own = folder.join(user);
+            std::fs::create_dir(&own)?;
+            Certificates::sign(&own, &authority, Some(user))
+        };
+        users.iter().map(of).collect()
+    }
+
+    fn sign(
+        folder: &Path,
+        authority: &CertifiedIssuer<'_, KeyPair>,
+        user: Option<&str>,
+    ) -> Result<Certificates> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let key = KeyPair::generate()?;
-        let leaf = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+        let mut params = CertificateParams::new(names)?;
+        if let Some(user) = user {
+            params.distinguished_name.push(DnType::CommonName, user);
+        }
+        let leaf = params.signed_by(&key, authority)?;
         let files = Certificates {
             authority: folder.join("ca.crt"),
             certificate: folder.join("tls.crt"),
@@ -51,4 +72,12 @@ impl Certificates {
         config.alpn_protocols = vec![b"postgresql".to_vec()];
         Ok(Arc::new(config))
     }
+}
+
+fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // OpenSSL takes a leaf of the same name for one that signed itself.
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
 }

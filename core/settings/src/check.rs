@@ -94,7 +94,12 @@ fn listen_tls(tls: raw::ListenTls, report: &mut Report) -> ListenTls {
         report.required("listen.tls.certFile", tls.cert_file.as_ref(), "the certificate's file");
         report.required("listen.tls.keyFile", tls.key_file.as_ref(), "the private key's file");
     }
-    ListenTls { mode, cert_file: tls.cert_file, key_file: tls.key_file }
+    if matches!(mode, ListenTlsMode::VerifyCa | ListenTlsMode::VerifyFull) {
+        let expected = "the file of the authorities that clients' certificates lead to";
+        report.required("listen.tls.caFile", tls.ca_file.as_ref(), expected);
+    }
+    let raw::ListenTls { cert_file, key_file, ca_file, .. } = tls;
+    ListenTls { mode, cert_file, key_file, ca_file }
 }
 
 fn admin(admin: raw::Admin) -> Admin {

@@ -70,14 +70,23 @@ pub struct ListenTls {
     pub cert_file: Option<String>,
     /// PEM.
     pub key_file: Option<String>,
+    /// PEM; there for the two verify modes.
+    pub ca_file: Option<String>,
 }
 
+/// As libpq's sslmode, seen from the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListenTlsMode {
     Disable,
     Allow,
+    /// The same as `Allow`: a client that has TLS asks for it first in either case.
+    Prefer,
     Require,
+    /// A client shows a certificate of an authority that is known.
+    VerifyCa,
+    /// The same, with the user's name as its common name.
+    VerifyFull,
 }
 
 /// Where /healthz, /readyz and /metrics are served.

@@ -50,7 +50,7 @@ section! {
 }
 
 section! {
-    ListenTls { mode: ListenTlsMode, cert_file: String, key_file: String, }
+    ListenTls { mode: ListenTlsMode, cert_file: String, key_file: String, ca_file: String, }
 }
 
 section! {

@@ -42,8 +42,8 @@ impl Settings {
 }
 
 fn listen_tls(tls: &ListenTls) -> raw::ListenTls {
-    let ListenTls { mode, cert_file, key_file } = tls.clone();
-    raw::ListenTls { mode: Some(mode), cert_file, key_file }
+    let ListenTls { mode, cert_file, key_file, ca_file } = tls.clone();
+    raw::ListenTls { mode: Some(mode), cert_file, key_file, ca_file }
 }
 
 fn control(control: &Control) -> raw::Control {

@@ -64,8 +64,7 @@ const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
 const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
 const WORKERS: Kind = Kind::Whole(1, 256, "workers");
 const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "scram-sha-256"]);
-const LISTEN_MODES: Kind = Kind::Choice(&["disable", "allow", "require"]);
-const SERVER_MODES: Kind =
+const TLS_MODES: Kind =
     Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
 const POOL_MODES: Kind = Kind::Choice(&["transaction", "session"]);
 
@@ -83,9 +82,9 @@ pub fn rows() -> Vec<Row> {
         ),
         live(
             "listen.tls.mode",
-            LISTEN_MODES,
+            TLS_MODES,
             value(defaults::LISTEN_TLS_MODE),
-            "TLS towards clients: `disable` answers a client's wish for TLS with no, `allow` serves both, `require` refuses clients without TLS.",
+            "TLS towards clients: `disable` answers a client's wish for TLS with no, `allow` and `prefer` serve both, `require` refuses clients without TLS, `verify-ca` those that show no certificate of an authority in `caFile`, and `verify-full` those whose certificate does not have the user's name as its common name.",
         ),
         live(
             "listen.tls.certFile",
@@ -99,6 +98,15 @@ pub fn rows() -> Vec<Row> {
             Said("none; needed unless the mode is `disable`"),
             "Private key of the certificate, PEM. Relative to the settings file.",
         ),
+        Row {
+            since: 2,
+            ..live(
+                "listen.tls.caFile",
+                Kind::File,
+                Said("none; needed for `verify-ca` and `verify-full`"),
+                "Authorities that clients' certificates must lead to, PEM. Relative to the settings file.",
+            )
+        },
         restart(
             "admin.address",
             Kind::Address,
@@ -189,7 +197,7 @@ pub fn rows() -> Vec<Row> {
         ),
         live(
             "servers[].tls.mode",
-            SERVER_MODES,
+            TLS_MODES,
             value(defaults::SERVER_TLS_MODE),
             "TLS towards Postgres, as libpq's `sslmode`.",
         ),

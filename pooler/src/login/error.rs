@@ -30,6 +30,10 @@ pub enum LoginError {
     NoAlpn,
     #[error("connection refused: this server requires TLS")]
     TlsRequired,
+    #[error("connection requires a valid client certificate")]
+    NoCertificate,
+    #[error("certificate authentication failed for user \"{user}\"")]
+    Certificate { user: String },
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
     #[error("startup parameter {0} is not valid UTF-8")]
@@ -73,7 +77,11 @@ impl LoginError {
             | E::Repeated(_)
             | E::Scram(_) => Some("08P01"),
             E::Protocol { .. } => Some("0A000"),
-            E::TlsRequired | E::NoUser | E::Role { .. } => Some("28000"),
+            E::TlsRequired
+            | E::NoCertificate
+            | E::Certificate { .. }
+            | E::NoUser
+            | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
             E::Options(_) | E::Replication(_) => Some("22023"),
             E::Full => Some("53300"),
@@ -95,6 +103,9 @@ impl LoginError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             LoginError::TlsRequired => Some("Connect with sslmode=require or stronger."),
+            LoginError::Certificate { .. } => {
+                Some("The certificate's common name must be the user's.")
+            }
             LoginError::Role { .. } => Some("Add it to the pooler's users."),
             LoginError::Replication(_) => {
                 Some("Valid values are: \"false\", 0, \"true\", 1, \"database\".")
@@ -119,6 +130,7 @@ impl LoginError {
             E::Protocol { .. } | E::Replication(_) | E::Encoding(_) | E::Options(_) => {
                 "unsupported"
             }
+            E::NoCertificate | E::Certificate { .. } => "certificate",
             E::NoUser | E::Role { .. } | E::Password { .. } | E::Scram(_) => "password",
             E::Database { .. } | E::Instance { .. } => "database",
             E::Full => "full",

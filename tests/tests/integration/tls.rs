@@ -2,7 +2,7 @@
 
 use poolwright_tests::certificates::Certificates;
 use poolwright_tests::pg::{Flight, Target, flight};
-use poolwright_tests::postgres::BY_TLS;
+use poolwright_tests::postgres::{BY_TLS, password_of, programs};
 use poolwright_tests::process::scratch;
 use poolwright_tests::site::Site;
 
@@ -37,7 +37,13 @@ impl Tls {
 
 #[tokio::test]
 async fn clients_may_use_tls_or_not_where_it_is_allowed() {
-    let tls = site("allow", &[("pool.size", "1")]).await;
+    for mode in ["allow", "prefer"] {
+        tls_or_not(mode).await;
+    }
+}
+
+async fn tls_or_not(mode: &str) {
+    let tls = site(mode, &[("pool.size", "1")]).await;
     let mut secret = tls.site.connect_to(tls.target("alice")).await;
     let mut plain = tls.site.connect("alice").await;
     for _ in 0..5 {
@@ -141,6 +147,53 @@ async fn tls_is_had_after_gssapi_was_declined() {
     for (request, answer) in [(flight::gss_request(), b'N'), (flight::ssl_request(), b'S')] {
         client.send(&request).await.unwrap();
         assert_eq!(client.byte().await.unwrap(), answer);
+    }
+}
+
+/// psql, as libpq's own TLS has it; what it printed, or why not.
+fn psql(tls: &Tls, user: &str, more: &str) -> Result<String, String> {
+    let authority = path(&tls.certificates.authority);
+    let target = format!(
+        "host=127.0.0.1 port={} dbname={} user={user} sslmode=verify-full \
+         sslrootcert={authority} {more}",
+        tls.site.pooler().port,
+        tls.site.database,
+    );
+    let mut command = std::process::Command::new(programs().unwrap().join("psql"));
+    command.args(["-X", "-A", "-t", "-c", "SELECT current_user", &target]);
+    command.env("PGPASSWORD", password_of(user));
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn shown(certificates: &Certificates) -> String {
+    let key = path(&certificates.key);
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    format!("sslcert={} sslkey={key}", path(&certificates.certificate))
+}
+
+#[tokio::test]
+async fn clients_show_a_certificate_where_it_is_verified() {
+    let known = Certificates::make_for(&scratch("clients").unwrap(), &["alice", "bob"]).unwrap();
+    let strange = Certificates::make_for(&scratch("strangers").unwrap(), &["alice"]).unwrap();
+    let authority = path(&known[0].authority);
+    let required = "connection requires a valid client certificate";
+    let other = "certificate authentication failed for user \"alice\"";
+    for (mode, others) in [("verify-ca", Ok("alice")), ("verify-full", Err(other))] {
+        let tls = site(mode, &[("listen.tls.caFile", &authority)]).await;
+        for (more, expect) in [
+            (shown(&known[0]), Ok("alice")),
+            (shown(&known[1]), others),
+            ("sslcert=/none".to_owned(), Err(required)),
+            (shown(&strange[0]), Err("alert")),
+        ] {
+            match (psql(&tls, "alice", &more), expect) {
+                (Ok(found), expect) => assert_eq!(Ok(&*found), expect, "{mode} {more}"),
+                (Err(found), Err(expect)) => assert!(found.contains(expect), "{mode}: {found}"),
+                (Err(found), Ok(_)) => panic!("{mode} {more}: {found}"),
+            }
+        }
     }
 }
 

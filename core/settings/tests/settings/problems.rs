@@ -257,6 +257,13 @@ fn tls_needs_its_files() {
         "listen: {tls: {mode: require, certFile: tls.crt}}",
         "listen.tls.keyFile: found nothing, expected the private key's file; add it",
     );
+    for mode in ["verify-ca", "verify-full"] {
+        check(
+            &format!("listen: {{tls: {{mode: {mode}, certFile: a, keyFile: b}}}}"),
+            "listen.tls.caFile: found nothing, expected the file of the authorities that clients' \
+             certificates lead to; add it",
+        );
+    }
     check(
         "servers: [{name: m, host: a, maxConnections: 1, tls: {mode: verify-full}}]",
         "servers[0].tls.caFile: found nothing, expected the file of the authorities to trust; \
@@ -264,8 +271,8 @@ fn tls_needs_its_files() {
     );
     check(
         "listen: {tls: {mode: requird}}",
-        "listen.tls.mode: found \"requird\", expected one of disable, allow, require; \
-         did you mean require?",
+        "listen.tls.mode: found \"requird\", expected one of disable, allow, prefer, require, \
+         verify-ca, verify-full; did you mean require?",
     );
 }
 

@@ -40,9 +40,15 @@ fn secret() -> impl Strategy<Value = Secret> {
 
 fn listen() -> impl Strategy<Value = Listen> {
     let tls = prop_oneof![
-        Just(ListenTls { mode: ListenTlsMode::Disable, cert_file: None, key_file: None }),
+        Just(ListenTls {
+            mode: ListenTlsMode::Disable,
+            cert_file: None,
+            key_file: None,
+            ca_file: None,
+        }),
         ("[a-z/.]{1,9}", "[a-z/.]{1,9}").prop_map(|(cert, key)| ListenTls {
-            mode: ListenTlsMode::Require,
+            mode: ListenTlsMode::VerifyFull,
+            ca_file: Some(format!("{cert}.ca")),
             cert_file: Some(cert),
             key_file: Some(key),
         }),

@@ -132,8 +132,22 @@ fn with_field(base: &str, list: &str, field: &str, value: &str) -> String {
 #[test]
 fn the_first_language_stays_as_its_poolers_read_it() {
     let first = rows().into_iter().filter(|row| row.since == 1);
-    let found: String = first.map(|row| format!("{} {:?}\n", row.path, row.kind)).collect();
+    let found: String = first.map(|row| format!("{} {}\n", row.path, first_kind(&row))).collect();
     assert_eq!(found, include_str!("language-1.txt"));
+}
+
+/// Words that came later. A pooler that does not know one refuses the file and goes on with what it
+/// has; to leave the setting out for it would let in whom it was to keep out.
+const LATER_WORDS: [(&str, &str); 3] = [
+    ("listen.tls.mode", "prefer"),
+    ("listen.tls.mode", "verify-ca"),
+    ("listen.tls.mode", "verify-full"),
+];
+
+fn first_kind(row: &Row) -> String {
+    let Kind::Choice(words) = row.kind else { return format!("{:?}", row.kind) };
+    let is_first = |word: &&&str| !LATER_WORDS.contains(&(row.path, **word));
+    format!("Choice({:?})", words.iter().filter(is_first).collect::<Vec<_>>())
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn certificate() -> (String, String) {
 
 fn with_tls(mode: ListenTlsMode) -> (LoginContext, ServerTls) {
     let (certificate, key) = certificate();
-    let tls = ClientTls::new(mode, certificate.as_bytes(), key.as_bytes()).unwrap();
+    let tls = ClientTls::new(mode, certificate.as_bytes(), key.as_bytes(), b"").unwrap();
     let connector =
         ServerTls::new(ServerTlsMode::VerifyFull, Some(certificate.as_bytes())).unwrap();
     (context_of(SETTINGS, tls), connector)
@@ -140,7 +140,7 @@ async fn a_cancel_request_arrives_with_its_stream_open() {
 
 #[tokio::test]
 async fn tls_comes_first_and_carries_the_login() {
-    for mode in [ListenTlsMode::Allow, ListenTlsMode::Require] {
+    for mode in [ListenTlsMode::Allow, ListenTlsMode::Prefer, ListenTlsMode::Require] {
         let (context, connector) = with_tls(mode);
         let (outcome, ()) = run(&context, async |mut tcp| {
             let mut request = Vec::new();
@@ -158,7 +158,7 @@ async fn tls_comes_first_and_carries_the_login() {
 /// A client that begins with TLS and asks for these by ALPN.
 fn direct(alpn: &[&[u8]]) -> (LoginContext, TlsConnector) {
     let (certificate, key) = certificate();
-    let tls = ClientTls::new(ListenTlsMode::Require, certificate.as_bytes(), key.as_bytes());
+    let tls = ClientTls::new(ListenTlsMode::Require, certificate.as_bytes(), key.as_bytes(), b"");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

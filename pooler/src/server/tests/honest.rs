@@ -183,8 +183,8 @@ fn with_tls(is_authority: bool) -> WithTls {
     let key = KeyPair::generate().unwrap();
     let authority = parameters.self_signed(&key).unwrap().pem();
     let key = key.serialize_pem();
-    let tls = ClientTls::new(ListenTlsMode::Require, authority.as_bytes(), key.as_bytes()).unwrap();
-    WithTls { tls, authority }
+    let tls = ClientTls::new(ListenTlsMode::Require, authority.as_bytes(), key.as_bytes(), b"");
+    WithTls { tls: tls.unwrap(), authority }
 }
 
 /// Takes the handshake, and then the login.

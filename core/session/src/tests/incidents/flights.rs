@@ -91,7 +91,7 @@ fn a_named_statement_in_a_second_flight_waits_until_the_first_has_prepared_it() 
     let mut pair = Pair::new(3);
     let mut both = vec![parse("a", "SELECT 'a'"), Sync];
     both.extend(run("a"));
-    let second = super::super::script::bytes(&run("a"));
+    let second = script::bytes(&run("a"));
     assert_eq!(pair.send(&both), (Pause::Hold, second.len()));
     pair.serve();
     assert_eq!(pair.send_bytes(&second), (Pause::More(0), 0));
