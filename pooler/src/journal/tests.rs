@@ -1,3 +1,5 @@
+//! What the next process finds of what this one had, whatever became of the file.
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
