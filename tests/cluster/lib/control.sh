@@ -52,9 +52,12 @@ start_apiserver() {
 }
 
 start_controllers() {
+  # Where it takes part in an election, it ends when the API server is away for long, and has a new
+  # look at the nodes after that. This one stays, and would take them for lost: it gets more patience.
   spawn 1 controllers "$parts/kubernetes" kube-controller-manager --kubeconfig "$state/etc/controllers.kubeconfig" \
     --controllers "*${without:+,-$without}" \
-    --leader-elect=false --bind-address 127.0.0.1 --use-service-account-credentials \
+    --leader-elect=false --node-monitor-grace-period 2m \
+    --bind-address 127.0.0.1 --use-service-account-credentials \
     --service-account-private-key-file "$state/pki/service-accounts.key" --root-ca-file "$state/pki/ca.crt" \
     --cluster-signing-cert-file "$state/pki/ca.crt" --cluster-signing-key-file "$state/pki/ca.key"
 }
