@@ -48,7 +48,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, Pushed, Seen};
@@ -67,6 +67,8 @@ use crate::treasury::Treasury;
 /// Names a folder that outlives this process: what it had open, should it be killed, is counted by the
 /// next one that is started with it.
 const STATE_DIR: &str = "POOLWRIGHT_STATE_DIR";
+/// That folder where nothing names one and this is there: pods mount it.
+const STATE: &str = "/var/lib/poolwright";
 
 /// PostgreSQL pooler for many tenants and few server connections.
 #[derive(Parser)]
@@ -163,13 +165,22 @@ fn run(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
 /// The journal, and what is left of earlier processes.
 fn open_journal() -> anyhow::Result<(Arc<Journal>, Vec<Entry>)> {
     let folder = std::env::var_os(STATE_DIR).filter(|it| !it.is_empty());
-    let Some(folder) = folder else { return Ok((Journal::none(), Vec::new())) };
+    let Some(folder) = folder else { return Ok(open_usual_journal()) };
     Journal::open(Path::new(&folder)).map_err(|error| {
         anyhow!(
             "{STATE_DIR}: found {folder:?}, which cannot be used ({error}), expected a folder that \
              this process can write to and no other one uses; create it, or leave the variable out"
         )
     })
+}
+
+/// In the usual folder, if it is there and can be used.
+fn open_usual_journal() -> (Arc<Journal>, Vec<Entry>) {
+    let folder = Path::new(STATE);
+    let opened = folder.is_dir().then(|| Journal::open(folder));
+    opened
+        .and_then(|it| it.inspect_err(|error| warn!(STATE, %error, "no journal is kept")).ok())
+        .unwrap_or_else(|| (Journal::none(), Vec::new()))
 }
 
 async fn serve(

@@ -36,8 +36,8 @@ const POOLER: &str = "/usr/local/bin/poolwright-pooler";
 const SETTINGS: &str = "/etc/poolwright/settings";
 const CREDENTIALS: &str = "/etc/poolwright/credentials";
 const CERTIFICATES: &str = "/etc/poolwright/control";
+/// Where the pooler keeps its journal without being told to.
 const STATE: &str = "/var/lib/poolwright";
-const STATE_DIR: &str = "POOLWRIGHT_STATE_DIR";
 /// A KiB for each connection that a pooler has at a time; in memory, so that no disk holds up the
 /// opening of one, and none gets to see the keys with which they can be cancelled.
 const STATE_SIZE: &str = "16Mi";
@@ -98,11 +98,7 @@ fn pod(checked: &Validated, made: &Made) -> PodSpec {
     };
     if let Some(pooler) = pod.containers.first_mut() {
         pooler.image = Some(made.image(checked).to_owned());
-        let users = checked.pods.env.iter();
-        let is_users = |it: &EnvVar| users.clone().any(|user| user.name == it.name);
-        let ours = pooler.env.take().unwrap_or_default().into_iter();
-        let env = ours.filter(|it| !is_users(it)).chain(users.clone().map(variable));
-        pooler.env = some(env.collect());
+        pooler.env = some(checked.pods.env.iter().map(variable).collect());
         pooler.resources =
             checked.pods.resources.clone().map(resources).or(pooler.resources.take());
     }
@@ -114,8 +110,6 @@ pub fn base(cluster: &str) -> PodSpec {
     let mut pod = first(cluster);
     pod.volumes.get_or_insert_default().push(state());
     for pooler in &mut pod.containers {
-        let (name, value) = (STATE_DIR.to_owned(), Some(STATE.to_owned()));
-        pooler.env = Some(vec![EnvVar { name, value, ..EnvVar::default() }]);
         let mount = VolumeMount { read_only: None, ..mount("state", STATE) };
         pooler.volume_mounts.get_or_insert_default().push(mount);
     }
