@@ -68,7 +68,7 @@ use crate::treasury::Treasury;
 /// next one that is started with it.
 const STATE_DIR: &str = "POOLWRIGHT_STATE_DIR";
 /// That folder where nothing names one and this is there: pods mount it.
-const STATE: &str = "/var/lib/poolwright";
+const STATE: &str = "/var/lib/poolwright-pooler";
 
 /// PostgreSQL pooler for many tenants and few server connections.
 #[derive(Parser)]
@@ -164,8 +164,10 @@ fn run(path: &Path, config: Config, seen: Seen) -> anyhow::Result<()> {
 
 /// The journal, and what is left of earlier processes.
 fn open_journal() -> anyhow::Result<(Arc<Journal>, Vec<Entry>)> {
-    let folder = std::env::var_os(STATE_DIR).filter(|it| !it.is_empty());
-    let Some(folder) = folder else { return Ok(open_usual_journal()) };
+    let Some(folder) = std::env::var_os(STATE_DIR) else { return Ok(open_usual_journal()) };
+    if folder.is_empty() {
+        return Ok((Journal::none(), Vec::new()));
+    }
     Journal::open(Path::new(&folder)).map_err(|error| {
         anyhow!(
             "{STATE_DIR}: found {folder:?}, which cannot be used ({error}), expected a folder that \

@@ -121,7 +121,7 @@ impl Pooler {
         let log = std::fs::File::create(folder.join("log"))?;
         let mut command = process::bound_to_us(&binary()?, "KILL", None);
         command.arg(folder.join("settings.yaml")).current_dir(&folder);
-        command.env("NO_COLOR", "1").env_remove("POOLWRIGHT_STATE_DIR");
+        command.env("NO_COLOR", "1").env("POOLWRIGHT_STATE_DIR", "");
         command.envs(state.map(|state| ("POOLWRIGHT_STATE_DIR", state)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let process = Process::spawn(command, "KILL").context("start the pooler")?;

@@ -37,7 +37,7 @@ const SETTINGS: &str = "/etc/poolwright/settings";
 const CREDENTIALS: &str = "/etc/poolwright/credentials";
 const CERTIFICATES: &str = "/etc/poolwright/control";
 /// Where the pooler keeps its journal without being told to.
-const STATE: &str = "/var/lib/poolwright";
+const STATE: &str = "/var/lib/poolwright-pooler";
 /// A KiB for each connection that a pooler has at a time; in memory, so that no disk holds up the
 /// opening of one, and none gets to see the keys with which they can be cancelled.
 const STATE_SIZE: &str = "16Mi";
