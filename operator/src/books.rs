@@ -187,12 +187,11 @@ impl<'a> Books<'a> {
                 None => trouble.clone(),
             })
             .collect();
-        let is_there = |it: &Sight| it.endpoint.is_empty() || it.endpoint == endpoint;
         match () {
             () if !troubles.is_empty() => {
                 Reach::Fails(troubles.into_iter().collect::<Vec<_>>().join("\n"))
             }
-            () if seen || self.sight.as_ref().is_some_and(is_there) => Reach::Works,
+            () if seen || self.server().is_some_and(|it| it.is_at(endpoint)) => Reach::Works,
             () => Reach::Unknown,
         }
     }

@@ -236,24 +236,8 @@ async fn act(
     let mut told = None;
     let carried_out = async {
         let mut books = Books::open(&read.live, ledger, wish(&plan, &prepared.roll));
-        let endpoint = checked.endpoint();
         let is_unseen = checked.asks_server && prepared.server.is_none();
-        let generation = read.cluster.metadata.generation;
-        let has_news = checked.asks_server || status::backend_is_untold(&read.cluster);
-        let may_look = read.live.pods.iter().any(pods::is_ready);
-        let look = has_news && may_look && context.memory.may_look(&uid, generation);
-        let owner = ObjectRef::from_obj(&read.cluster);
-        let asker = Asker { uid: uid.clone(), owner, address: endpoint.clone() };
-        let known = (&*context.departures, &context.backends);
-        books.survey(&channel, look, &asker, known).await;
-        let seen = books.server().filter(|it| it.is_at(&endpoint));
-        if look {
-            context.memory.note_look(uid.clone(), generation, seen.is_some());
-        }
-        prepared.reach = books.reach(&endpoint, prepared.server.is_some());
-        if seen.is_some() {
-            prepared.server = seen;
-        }
+        survey(context, read, &checked, &channel, &mut books, &mut prepared).await;
         books.post(&writer, &checked).await?;
         if is_unseen {
             // Pods go to a server that may be smaller with no more than what is safe there.
@@ -291,6 +275,33 @@ async fn act(
             Some(denied) => (Outcome::Denied(denied, told), None),
             None => (Outcome::Failed(error.to_string(), told), Some(error)),
         })),
+    }
+}
+
+/// Has the pods report, and takes in what they say of the server.
+async fn survey(
+    context: &Context,
+    read: &Dereferenced,
+    checked: &Validated,
+    channel: &Channel,
+    books: &mut Books<'_>,
+    prepared: &mut Prepared,
+) {
+    let uid = read.cluster.uid().unwrap_or_default();
+    let (endpoint, generation) = (checked.endpoint(), read.cluster.metadata.generation);
+    let has_news = checked.asks_server || status::backend_is_untold(&read.cluster);
+    let may_look = read.live.pods.iter().any(pods::is_ready);
+    let look = has_news && may_look && context.memory.may_look(&uid, generation);
+    let owner = ObjectRef::from_obj(&read.cluster);
+    let asker = Asker { uid: uid.clone(), owner, address: endpoint.clone() };
+    books.survey(channel, look, &asker, (&context.departures, &context.backends)).await;
+    let seen = books.server().filter(|it| it.is_at(&endpoint));
+    if look {
+        context.memory.note_look(uid, generation, seen.is_some());
+    }
+    prepared.reach = books.reach(&endpoint, prepared.server.is_some());
+    if seen.is_some() {
+        prepared.server = seen;
     }
 }
 
