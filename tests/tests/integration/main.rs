@@ -48,6 +48,7 @@ mod load;
 mod login;
 mod marks;
 mod neighbours;
+mod npgsql;
 mod parameters;
 mod pipelines;
 mod pools;
