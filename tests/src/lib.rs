@@ -4,10 +4,11 @@
 //! In reading order: how a child process is kept and ended (`process`), a PostgreSQL of our own
 //! (`postgres`), a pooler of our own (`pooler`), both together with a database (`site`), the raw
 //! client (`pg`), the operator's side of a control port (`control`), marks that show who sees whose rows (`marks`), the count of server connections
-//! (`sampler`), and Kubernetes (`kube`).
+//! (`sampler`), clients compared with a server of their own (`differential`), and Kubernetes (`kube`).
 
 pub mod certificates;
 pub mod control;
+pub mod differential;
 pub mod kube;
 pub mod load;
 pub mod marks;

@@ -134,6 +134,12 @@ impl Client {
         }
     }
 
+    /// The bare connection, for who reads it by other means. Nothing may have been read ahead.
+    pub fn into_wire(self) -> Box<dyn Wire> {
+        debug_assert!(self.unread.is_empty());
+        self.wire
+    }
+
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let written = tokio::time::timeout(PATIENCE, self.wire.write_all(bytes)).await;
         written.context("send: timed out")?.context("send")?;

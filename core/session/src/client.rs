@@ -4,6 +4,7 @@
 
 mod extended;
 mod refuse;
+mod state;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use crate::replies::{Naming, Reply};
 use crate::server::Server;
 use crate::statements::{Scope, Statement, Statements};
 use refuse::Refusal;
+pub use state::{Kind, State};
 
 /// Text longer than this is not looked at and counts as changing anything, in bytes.
 pub const LOOK_LIMIT: u32 = 16 * 1024;

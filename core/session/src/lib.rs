@@ -21,7 +21,7 @@ pub mod server;
 mod sink;
 pub mod statements;
 
-pub use client::{Fatal, Output, Pause, Session, Taken};
+pub use client::{Fatal, Kind, Output, Pause, Session, State, Taken};
 pub use server::{Confused, Received, Server};
 pub use statements::Statements;
 

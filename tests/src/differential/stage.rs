@@ -1,0 +1,236 @@
+//! What scripts are played on: one PostgreSQL with two equal databases, a pooler for each size of
+//! the statements' cache, and workers, each with users and pools of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::{Mutex, Notify};
+
+use super::direct::{self, Plan, Run};
+use super::line::Line;
+use super::pooled::{self, Difference};
+use super::script::{Mode, Profile, Script};
+use crate::pg::{Client, Target};
+use crate::pooler::{Pooler, Settings};
+use crate::postgres::{Options, Postgres, SUPERUSER};
+
+/// How many prepared statements a server connection may hold, a pooler for each.
+pub const STATEMENTS: [usize; 3] = [1, 2, 3];
+/// The ways in which each worker's database is pooled, and their names.
+const MODES: [(Mode, &str); 3] =
+    [(Mode::Transaction(1), "t1"), (Mode::Transaction(2), "t2"), (Mode::Session, "s")];
+
+const TABLES: &str = "
+CREATE TABLE three (t text); INSERT INTO three VALUES ('a'), ('b'), ('c');
+CREATE TABLE zero (i int); INSERT INTO zero VALUES (0);
+CREATE TABLE sink (mark text); CREATE INDEX ON sink (mark);
+CREATE TABLE number (i int);
+CREATE TABLE late (mark text UNIQUE DEFERRABLE INITIALLY DEFERRED);
+CREATE SCHEMA other; CREATE TABLE other.three (t text); INSERT INTO other.three VALUES ('z');
+GRANT ALL ON SCHEMA public, other TO PUBLIC;
+GRANT ALL ON ALL TABLES IN SCHEMA public, other TO PUBLIC";
+
+/// The parts, up for all seeds.
+pub struct Stage {
+    pub postgres: Postgres,
+    pub poolers: Vec<Pooler>,
+}
+
+impl Stage {
+    /// Starts all, for so many workers.
+    ///
+    /// # Errors
+    /// A part does not start.
+    pub async fn start(workers: usize) -> Result<Stage> {
+        let settings = vec!["max_prepared_transactions = 0".to_owned()];
+        let options = Options { max_connections: 300, settings, ..Options::default() };
+        let postgres = Postgres::start(options).await?;
+        let mut admin = postgres.superuser(SUPERUSER).await?;
+        for user in (0..workers).flat_map(users) {
+            admin.run(&format!("CREATE ROLE {user} LOGIN")).await;
+        }
+        admin.run("CREATE DATABASE direct").await;
+        postgres.superuser("direct").await?.run(TABLES).await;
+        // Equal to the object ids, which RowDescription tells.
+        let mut copied = admin.query("CREATE DATABASE pooled TEMPLATE direct").await?;
+        for _ in 0..100 {
+            if copied.error.is_none() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            copied = admin.query("CREATE DATABASE pooled TEMPLATE direct").await?;
+        }
+        let mut poolers = Vec::new();
+        for statements in STATEMENTS {
+            poolers.push(Pooler::start(settings_for(&postgres, statements, workers)).await?);
+        }
+        Ok(Stage { postgres, poolers })
+    }
+
+    /// A worker with its own users and pools. `patience`: how long a client may wait for a message.
+    ///
+    /// # Errors
+    /// PostgreSQL does not let us in.
+    pub async fn worker(&self, number: usize, patience: Duration) -> Result<Worker> {
+        Ok(Worker {
+            number,
+            bell: Arc::default(),
+            patience,
+            ports: self.poolers.iter().map(|pooler| pooler.port).collect(),
+            server: self.postgres.port(),
+            admin: Mutex::new(self.postgres.superuser("pooled").await?),
+            direct: Mutex::default(),
+            pooled: Mutex::default(),
+        })
+    }
+}
+
+fn users(worker: usize) -> [String; 2] {
+    [format!("w{worker}a"), format!("w{worker}b")]
+}
+
+fn settings_for(postgres: &Postgres, statements: usize, workers: usize) -> Settings {
+    let mut settings = Settings::new(postgres.port(), "unused", &[])
+        .with("listen.auth", "trust")
+        .with("servers.0.maxConnections", "200")
+        .with("preparedStatements.max", &statements.to_string());
+    for worker in 0..workers {
+        for user in users(worker) {
+            settings = settings.user(&user);
+        }
+        for (mode, name) in MODES {
+            settings = settings.database(&format!("w{worker}{name}"));
+            let place =
+                1 + MODES.len() * worker + MODES.iter().position(|m| m.1 == name).unwrap_or(0);
+            let at = |field: &str| format!("databases.{place}.{field}");
+            settings = settings.with(&at("dbname"), "pooled");
+            settings = match mode {
+                Mode::Transaction(size) => settings.with(&at("pool.size"), &size.to_string()),
+                Mode::Session => {
+                    settings.with(&at("pool.mode"), "session").with(&at("pool.size"), "4")
+                }
+            };
+        }
+    }
+    settings
+}
+
+type Kind = (Profile, usize);
+
+/// Plays one script at a time; its connections serve many scripts.
+pub struct Worker {
+    number: usize,
+    pub bell: Arc<Notify>,
+    pub patience: Duration,
+    ports: Vec<u16>,
+    server: u16,
+    admin: Mutex<Client>,
+    direct: Mutex<HashMap<Kind, Vec<Line>>>,
+    pooled: Mutex<HashMap<(Kind, Mode, usize), Vec<Line>>>,
+}
+
+/// Numbers runs, so that no two share a mark.
+static RUNS: AtomicU64 = AtomicU64::new(1);
+
+impl Worker {
+    /// Plays a script both ways.
+    ///
+    /// # Errors
+    /// The script does not work on PostgreSQL itself, or a part is gone.
+    pub async fn play(&self, script: &Script, fresh: bool) -> Result<Result<(), Difference>> {
+        if fresh {
+            self.clear().await;
+        }
+        let run = Run::new(RUNS.fetch_add(1, Ordering::Relaxed));
+        let mut plans = Vec::new();
+        for client in 0..script.actors.len() {
+            plans.push(self.plan(script, client, &run).await?);
+        }
+        let mut lines = Vec::new();
+        for actor in &script.actors {
+            let key = ((actor.profile, actor.user), script.mode, script.statements);
+            let kept = self.pooled.lock().await.get_mut(&key).and_then(Vec::pop);
+            lines.push(match kept {
+                Some(line) => line,
+                None => Line::open(self.pooled_target(key), Arc::clone(&self.bell)).await?,
+            });
+        }
+        let played = pooled::run(self, script, &plans, lines, &run).await;
+        let lines = match played {
+            Ok(lines) => lines,
+            Err(difference) => return Ok(Err(difference)),
+        };
+        // In session mode a client keeps its server.
+        if script.mode == Mode::Session {
+            return Ok(Ok(()));
+        }
+        for (actor, line) in script.actors.iter().zip(lines) {
+            let key = ((actor.profile, actor.user), script.mode, script.statements);
+            self.pooled.lock().await.entry(key).or_default().extend(line);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Drops all connections and ends what still runs for them.
+    pub async fn clear(&self) {
+        self.direct.lock().await.clear();
+        self.pooled.lock().await.clear();
+        for user in users(self.number) {
+            self.lose_server(&user).await;
+        }
+    }
+
+    async fn plan(&self, script: &Script, client: usize, run: &Run) -> Result<Plan> {
+        let actor = &script.actors[client];
+        let key = (actor.profile, actor.user);
+        let kept = self.direct.lock().await.get_mut(&key).and_then(Vec::pop);
+        let mut line = match kept {
+            Some(line) => line,
+            None => {
+                let mut target = self.target(self.server, "direct", key);
+                if actor.profile != Profile::Named {
+                    target = target.parameter("application_name", "poolwright");
+                }
+                Line::open(target, Arc::clone(&self.bell)).await?
+            }
+        };
+        let plan = direct::run(script, client, &mut line, run).await?;
+        let whole =
+            script.kept(client).last().is_some_and(|(index, _)| index + 1 == actor.units.len());
+        let stays = plan
+            .expected
+            .iter()
+            .all(|expect| !matches!(expect, direct::Expect::End | direct::Expect::Anything));
+        let leaves = plan.steps.iter().any(|step| matches!(step.step, super::script::Step::Vanish));
+        if whole && stays && !leaves {
+            self.direct.lock().await.entry(key).or_default().push(line);
+        }
+        Ok(plan)
+    }
+
+    fn target(&self, port: u16, database: &str, (profile, user): Kind) -> Target {
+        let target = Target::new("127.0.0.1", port, &users(self.number)[user], database);
+        match profile.parameters() {
+            Some((name, value)) => target.parameter(name, value),
+            None => target,
+        }
+    }
+
+    fn pooled_target(&self, (kind, mode, statements): (Kind, Mode, usize)) -> Target {
+        let name = MODES.iter().find(|(known, _)| *known == mode).map_or("t1", |(_, name)| name);
+        let port = self.ports[statements - 1];
+        self.target(port, &format!("w{}{name}", self.number), kind)
+    }
+
+    /// Ends the server processes of a user, and waits until they are gone.
+    pub async fn lose_server(&self, user: &str) {
+        let sql = format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE datname = 'pooled' AND usename = '{user}'"
+        );
+        self.admin.lock().await.run(&sql).await;
+    }
+}
