@@ -2,6 +2,7 @@
 //! there, and what the pooler answers itself. It decides from the header and a bounded start of the
 //! body; the rest streams through.
 
+mod by_name;
 mod extended;
 mod refuse;
 mod state;
@@ -261,9 +262,8 @@ impl Session {
             tag::CLOSE => self.close_detached(body, out),
             tag::PARSE | tag::BIND => extended::more_of(head, body)
                 .map_or(Err(Pause::NeedServer), |more| Ok(Verdict::Fetch(more))),
-            tag::QUERY | tag::DESCRIBE | tag::EXECUTE | tag::FUNCTION_CALL => {
-                Err(Pause::NeedServer)
-            }
+            tag::QUERY => self.query_detached(body, out),
+            tag::DESCRIBE | tag::EXECUTE | tag::FUNCTION_CALL => Err(Pause::NeedServer),
             other => Err(unknown(other)),
         }
     }
@@ -311,7 +311,7 @@ impl Session {
             return Err(Pause::Fatal(Fatal::violation(message)));
         }
         match head.tag {
-            tag::QUERY => Ok(self.query(server, head, body, out)),
+            tag::QUERY => self.query(server, head, body, out),
             tag::FUNCTION_CALL => {
                 server.note(Look::UNDECIDABLE);
                 server.open_flight = false;
@@ -337,18 +337,22 @@ impl Session {
         head: Header,
         body: &[u8],
         out: &mut Output,
-    ) -> Verdict {
+    ) -> Result<Verdict, Pause> {
         let whole = body.len() == head.length as usize;
         let text = read::query(body).ok().filter(|_| whole);
         let look = text.map_or(Look::UNDECIDABLE, |text| look(text, server.reading()));
-        self.counts.queries += 1;
-        self.unnamed.number = 0;
+        if look.suspicion.is_some()
+            && let Some(verdict) = self.query_by_name(server, head, body, look, out)?
+        {
+            return Ok(verdict);
+        }
+        self.begin_query();
         if server.may_run(look) {
             server.send_query(look, None);
-            return Verdict::Forward;
+            return Ok(Verdict::Forward);
         }
         Refusal::sequence().send_in_place_of_query(server, &mut out.to_server);
-        Verdict::Skip
+        Ok(Verdict::Skip)
     }
 
     pub(crate) fn count_ready(&mut self, status: TransactionStatus) {

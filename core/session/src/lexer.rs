@@ -5,10 +5,12 @@
 //! server, and sees no triggers, views, operators or casts (`docs/compatibility.md`).
 
 mod functions;
+mod named;
 mod roles;
 mod token;
 mod word;
 
+pub use named::{Named, named};
 use roles::{Role, Roles};
 use token::{Token, Tokens};
 

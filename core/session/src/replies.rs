@@ -11,16 +11,16 @@ use crate::statements::Statement;
 #[derive(Debug)]
 pub enum Reply {
     /// A simple query: everything up to ReadyForQuery. `edits`: it may drop prepared statements.
-    /// `refusal`: the text was made to fail; this error goes to the client in place of the server's.
     Query {
         edits: bool,
-        refusal: Option<Box<[u8]>>,
+        special: Option<Box<Special>>,
     },
     /// A function call: up to ReadyForQuery.
     Function,
-    /// The end of a flight of extended messages: ReadyForQuery.
+    /// The end of a flight of extended messages: ReadyForQuery, for the client or for the pooler.
     Sync {
         edits: bool,
+        injected: bool,
     },
     /// ParseComplete, for the client or for the pooler.
     Parse {
@@ -43,6 +43,16 @@ pub enum Reply {
     CopyEnd,
     /// The pooler's own query: everything up to ReadyForQuery, for nobody else's eyes.
     Injected,
+}
+
+/// What is unusual about a simple query.
+#[derive(Debug, Default)]
+pub struct Special {
+    /// The text was made to fail; this error goes to the client in place of the server's.
+    pub refusal: Option<Box<[u8]>>,
+    pub undo: Undo,
+    /// What was sent ahead of it failed, and the client has been told: only its end is news.
+    pub told: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +115,7 @@ impl Reply {
             Reply::Parse { undo, .. } | Reply::Close { undo, .. } | Reply::Answer(_, undo) => {
                 Some(undo)
             }
+            Reply::Query { special, .. } => special.map(|special| special.undo),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use poolwright_wire::{TargetKind, TransactionStatus, write};
 use crate::Rest;
 use crate::lexer::{Look, Reading, Suspicion};
 use crate::parameters::{Current, Wanted};
-use crate::replies::Reply;
+use crate::replies::{Reply, Special};
 use crate::statements::{Held, NO_STATEMENT};
 
 /// The server sent what the model does not expect: nobody may use the connection again, and the
@@ -48,6 +48,8 @@ pub struct Server {
     /// CopyData was sent for which the server has not asked, and no end of it.
     pub(crate) early_data: bool,
     pub(crate) held: Held,
+    /// Names that the client may have given by SQL since the session was last reset.
+    pub(crate) sql_names: Vec<Box<[u8]>>,
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
     pub(crate) suspicion: Option<Suspicion>,
@@ -92,6 +94,7 @@ impl Server {
             copy_in: false,
             early_data: false,
             held: Held::new(statements),
+            sql_names: Vec::new(),
             unnamed: None,
             suspicion: None,
             advanced: false,
@@ -191,10 +194,21 @@ impl Server {
         self.parameters.set_applied(wanted);
     }
 
+    /// All named statements of the server's session went.
+    pub(crate) fn forget_statements(&mut self) {
+        self.held.clear();
+        self.sql_names.clear();
+    }
+
+    /// Whether the server may know a statement by a name that the client gave it by SQL.
+    pub(crate) fn may_know(&self, name: &[u8]) -> bool {
+        self.sql_names.iter().any(|known| **known == *name)
+    }
+
     /// DISCARD ALL went through.
     pub fn set_reset(&mut self) {
         self.parameters.set_reset();
-        self.held.clear();
+        self.forget_statements();
         self.unnamed = None;
         self.suspicion = None;
     }
@@ -223,21 +237,39 @@ impl Server {
     }
 
     pub(crate) fn send_sync(&mut self) {
+        self.push_sync(false);
+    }
+
+    /// Ends what the pooler sends ahead of a query, so that an error there cannot make the server
+    /// skip the query; not inside a client's flight.
+    pub(crate) fn end_ahead(&mut self, to_server: &mut Vec<u8>) {
+        write::sync(to_server);
+        self.push_sync(true);
+    }
+
+    /// A flight is open, or may have failed: only the client's Sync ends what the server skips then.
+    pub(crate) fn may_skip(&self) -> bool {
+        let since_sync = self.replies.iter().rev();
+        let mut since_sync = since_sync.take_while(|reply| !matches!(reply, Reply::Sync { .. }));
+        self.open_flight || since_sync.any(Reply::fails_flight)
+    }
+
+    fn push_sync(&mut self, injected: bool) {
         let edits = std::mem::take(&mut self.flight_edits);
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.skipping = false;
-        self.replies.push_back(Reply::Sync { edits });
+        self.replies.push_back(Reply::Sync { edits, injected });
     }
 
     /// A query ends the open flight, as a Sync does, but does not end the skipping after an error.
-    pub(crate) fn send_query(&mut self, look: Look, refusal: Option<Box<[u8]>>) {
+    pub(crate) fn send_query(&mut self, look: Look, special: Option<Box<Special>>) {
         let edits = std::mem::take(&mut self.flight_edits) || look.suspicion.is_some();
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.unnamed = None;
         self.note(look);
-        self.replies.push_back(Reply::Query { edits, refusal });
+        self.replies.push_back(Reply::Query { edits, special });
     }
 
     pub(crate) fn send_extended(&mut self, reply: Reply) {

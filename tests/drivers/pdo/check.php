@@ -95,6 +95,15 @@ run([
         }
     },
 
+    'statements that come and go inside a transaction (DEALLOCATE)' => function () {
+        $db = connect();
+        $db->beginTransaction();
+        for ($n = 0; $n < 10; $n++) {
+            expect('value', [[$n]], rows($db, 'SELECT ?::int', [$n]));
+        }
+        $db->commit();
+    },
+
     'a rollback, a savepoint, and an error inside a transaction' => function () {
         $db = connect();
         $db->exec('CREATE TABLE account (id int PRIMARY KEY, amount int)');
@@ -158,12 +167,6 @@ run([
         $db = connect();
         $db->exec("INSERT INTO keyed (t) VALUES ('b')");
         expect_not_yet('lastInsertId (lastval) outside a transaction', '55000', state(fn () => $db->lastInsertId()));
-        // PHP's DEALLOCATE of its own statement does not see it, which spoils the transaction.
-        $db->beginTransaction();
-        rows($db, 'SELECT ?::int', [1]);
-        $found = state(fn () => rows($db, 'SELECT ?::int', [2]));
-        $db->rollBack();
-        expect_not_yet('a statement object that goes inside a transaction (DEALLOCATE)', '25P02', $found);
         $db->exec('CREATE TEMPORARY TABLE mine (n int)');
         expect_not_yet('a temporary table across transactions', '42P01', state(fn () => $db->query('SELECT * FROM mine')));
     },

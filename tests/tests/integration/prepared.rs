@@ -20,6 +20,12 @@ three_ways!(1:
     a_parse_in_a_failed_transaction_is_refused,
     equal_texts_mean_what_the_settings_of_each_client_say,
     equal_texts_mean_the_tables_of_each_clients_search_path,
+    deallocate_gives_up_a_statement_of_the_protocol,
+    deallocate_in_a_failed_transaction_gives_up_nothing,
+    deallocate_all_works_among_other_statements,
+    execute_runs_a_statement_of_the_protocol,
+    execute_of_a_statement_that_no_longer_works_says_so_once,
+    sql_and_the_protocol_share_their_names,
 );
 
 async fn prepare(client: &mut Client, name: &str, sql: &str) {
@@ -331,23 +337,107 @@ async fn a_changed_table_gives_rows_of_which_the_client_was_not_told() {
 }
 
 /// As PHP's PDO gives up its statements.
-async fn deallocate_in_a_transaction(site: &Site) -> String {
+async fn deallocate_gives_up_a_statement_of_the_protocol(site: &Site) {
+    let mut client = site.connect("alice").await;
+    for sql in ["DEALLOCATE s", "deallocate prepare /* it */ \"s\" ;"] {
+        prepare(&mut client, "s", "SELECT 1").await;
+        client.run("BEGIN").await;
+        client.expect(Flight::new().query(sql), &["Done(DEALLOCATE)", "Ready(T)"]).await;
+        client.expect(Flight::new().query(sql), &["Error(26000)", "Ready(E)"]).await;
+        client.run("ROLLBACK").await;
+        unknown(&mut client, "s").await;
+        prepare(&mut client, "s", "SELECT 2").await;
+        client.expect(Flight::new().query(sql), &["Done(DEALLOCATE)", "Ready(I)"]).await;
+        unknown(&mut client, "s").await;
+    }
+}
+
+async fn deallocate_in_a_failed_transaction_gives_up_nothing(site: &Site) {
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT 'kept'").await;
+    client.run("BEGIN").await;
+    assert_eq!(client.fails("SELECT 1/0").await, "22012");
+    client.expect(Flight::new().query("DEALLOCATE s"), &["Error(25P02)", "Ready(E)"]).await;
+    client.run("ROLLBACK").await;
+    gives(&mut client, "s", "kept").await;
+    let skipped = Flight::new().parse("", "SELEC").query("DEALLOCATE s").sync();
+    client.send(skipped.bytes()).await.unwrap();
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told, ["Error(42601)", "Ready(I)"]);
+    gives(&mut client, "s", "kept").await;
+}
+
+async fn deallocate_all_works_among_other_statements(site: &Site) {
     let mut client = site.connect("alice").await;
     prepare(&mut client, "s", "SELECT 1").await;
+    client.run("BEGIN; DEALLOCATE ALL; SELECT 1; COMMIT").await;
+    unknown(&mut client, "s").await;
+    prepare(&mut client, "s", "SELECT 2").await;
+    let flight = Flight::new().query("DEALLOCATE PREPARE ALL");
+    client.expect(flight, &["Done(DEALLOCATE ALL)", "Ready(I)"]).await;
+    unknown(&mut client, "s").await;
+}
+
+async fn execute_runs_a_statement_of_the_protocol(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    let int8 = Flight::new().parse_typed("S 1", "SELECT $1 * 2 AS n", &[20]).sync();
+    client.expect(int8, &["Parsed", "Ready(I)"]).await;
+    for _ in 0..2 {
+        let flight = Flight::new().query("EXECUTE \"S 1\"(21); SELECT 'more' AS m");
+        let expected = [
+            "Columns(n)",
+            "Row(42)",
+            "Done(SELECT 1)",
+            "Columns(m)",
+            "Row(more)",
+            "Done(SELECT 1)",
+        ];
+        client.expect(flight, &[&expected[..], &["Ready(I)"]].concat()).await;
+        other.run("SELECT 1").await;
+    }
     client.run("BEGIN").await;
-    let flight = Flight::new().query("DEALLOCATE s");
-    transcript(&client.exchange(&flight).await.unwrap()).join(" ")
+    assert_eq!(client.cell("execute \"S 1\" (4)").await, "8");
+    assert!(client.cell("EXPLAIN (COSTS off) EXECUTE \"S 1\"(4)").await.contains("Result"));
+    client.run("COMMIT").await;
+    assert_eq!(client.fails("EXECUTE s1(1)").await, "26000");
+    assert_eq!(client.fails("EXECUTE \"S 1\"").await, "42601");
+    assert_eq!(client.cell("EXECUTE \"S 1\"(5)").await, "10");
 }
 
-#[tokio::test]
-async fn deallocate_by_name_gives_up_a_statement_of_the_protocol_in_postgres() {
-    let told = deallocate_in_a_transaction(&Site::direct().await).await;
-    assert_eq!(told, "Done(DEALLOCATE) Ready(T)");
+async fn execute_of_a_statement_that_no_longer_works_says_so_once(site: &Site) {
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    client.run("CREATE TABLE t (a int)").await;
+    prepare(&mut client, "s", "SELECT count(*) FROM t").await;
+    other.run("DROP TABLE t").await;
+    for _ in 0..2 {
+        let flight = Flight::new().query("EXECUTE s").query("SELECT 'next' AS a");
+        let next = ["Columns(a)", "Row(next)", "Done(SELECT 1)", "Ready(I)"];
+        client.expect(flight, &[&["Error(42P01)", "Ready(I)"], &next[..]].concat()).await;
+    }
 }
 
-/// Not as PostgreSQL does: docs/compatibility.md says so. It should be as there.
-#[tokio::test]
-async fn deallocate_by_name_does_not_see_a_statement_of_the_protocol() {
-    let site = Site::pooled(&[("pool.size", "1")]).await;
-    assert_eq!(deallocate_in_a_transaction(&site).await, "Error(26000) Ready(E)");
+async fn sql_and_the_protocol_share_their_names(site: &Site) {
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT 'of the protocol'").await;
+    let duplicate = || Flight::new().query("PREPARE s AS SELECT 'by SQL'");
+    client.expect(duplicate(), &["Error(42P05)", "Ready(I)"]).await;
+    client.run("BEGIN").await;
+    client.expect(duplicate(), &["Error(42P05)", "Ready(E)"]).await;
+    client.expect(duplicate(), &["Error(25P02)", "Ready(E)"]).await;
+    client.run("ROLLBACK").await;
+    gives(&mut client, "s", "of the protocol").await;
+    client.run("BEGIN").await;
+    client.run("PREPARE t AS SELECT 'by SQL'").await;
+    let run = || Flight::new().run("t", &[]).sync();
+    client.expect(run(), &["Bound", "Row(by SQL)", "Done(SELECT 1)", "Ready(T)"]).await;
+    let close = Flight::new().close_statement("t").sync();
+    client.expect(close, &["Closed", "Ready(T)"]).await;
+    client.run("PREPARE t AS SELECT 'again'").await;
+    client.expect(run(), &["Bound", "Row(again)", "Done(SELECT 1)", "Ready(T)"]).await;
+    let parse = Flight::new().parse("t", "SELECT 1").sync();
+    client.expect(parse, &["Error(42P05)", "Ready(E)"]).await;
+    client.run("ROLLBACK").await;
+    client.run("DEALLOCATE ALL").await;
 }

@@ -73,6 +73,9 @@ impl Session {
             _ => Look::UNDECIDABLE,
         };
         let rest = &body[name.len() + 1..];
+        if server.may_know(&name) {
+            try_name(server, &name, rest, &mut out.to_server);
+        }
         self.scope.settings = self.wanted.meaning().into();
         let statement = self.statements.borrow_mut().intern(&self.scope, rest, look);
         self.insert_name(name.clone(), statement.clone());
@@ -143,6 +146,10 @@ impl Session {
             return self.bind_unnamed(server, out);
         }
         let Some(statement) = self.known(server, names.statement)? else {
+            if server.may_know(names.statement) {
+                self.note_bind(server, Look::UNDECIDABLE);
+                return Ok(Verdict::Forward);
+            }
             return Ok(self.refuse(server, Refusal::missing(names.statement), out));
         };
         if !server.may_run(statement.look) {
@@ -189,6 +196,8 @@ impl Session {
                     return Ok(self.refuse(server, refusal, out));
                 }
             }
+            (TargetKind::Statement, name)
+                if server.may_know(name) && self.known(server, name)?.is_none() => {}
             (TargetKind::Statement, name) => {
                 let Some(statement) = self.known(server, name)? else {
                     return Ok(self.refuse(server, Refusal::missing(name), out));
@@ -220,6 +229,10 @@ impl Session {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
+        if server.may_know(target.name) && !self.names.contains_key(target.name) {
+            server.send_extended(Reply::Close { injected: false, undo: Undo::default() });
+            return Ok(Verdict::Forward);
+        }
         let undo = self.forget(target.name);
         if target.name.is_empty() {
             server.unnamed = None;
@@ -245,7 +258,7 @@ impl Session {
         Ok(Verdict::Skip)
     }
 
-    fn forget(&mut self, name: &[u8]) -> Undo {
+    pub(super) fn forget(&mut self, name: &[u8]) -> Undo {
         if name.is_empty() {
             self.unnamed.number = 0;
         }
@@ -255,7 +268,11 @@ impl Session {
     }
 
     /// The statement that the client's name stands for, once nothing sent before can change that.
-    fn known(&self, server: &Server, name: &[u8]) -> Result<Option<Rc<Statement>>, Pause> {
+    pub(super) fn known(
+        &self,
+        server: &Server,
+        name: &[u8],
+    ) -> Result<Option<Rc<Statement>>, Pause> {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
@@ -263,7 +280,12 @@ impl Session {
     }
 
     /// Sends the statement ahead if the server does not hold it.
-    fn rely_on(&self, server: &mut Server, statement: &Rc<Statement>, to_server: &mut Vec<u8>) {
+    pub(super) fn rely_on(
+        &self,
+        server: &mut Server,
+        statement: &Rc<Statement>,
+        to_server: &mut Vec<u8>,
+    ) {
         if !server.held.touch(statement.id) {
             server.flight_edits = true;
             make_known(server, statement, true, None, to_server);
@@ -315,6 +337,15 @@ fn make_unknown(server: &mut Server, statement: &Rc<Statement>, to_server: &mut 
         let undo = Undo { evicted: Some(Rc::clone(statement)), ..Undo::default() };
         server.send_extended(Reply::Close { injected: true, undo });
     }
+}
+
+/// Prepares a text under the client's own name and closes it: fails if SQL has given the name.
+fn try_name(server: &mut Server, name: &[u8], body: &[u8], to_server: &mut Vec<u8>) {
+    write::parse_head(to_server, name, body.len() as u32);
+    to_server.extend_from_slice(body);
+    server.send_extended(Reply::Parse { injected: true, undo: Undo::default() });
+    write::close(to_server, TargetKind::Statement, name);
+    server.send_extended(Reply::Close { injected: true, undo: Undo::default() });
 }
 
 /// Prepares a statement on the server, evicting another if it holds too many.

@@ -5,13 +5,12 @@ use poolwright_wire::write::{self, ErrorFields};
 use poolwright_wire::{TargetKind, WireError};
 
 use crate::lexer::Look;
-use crate::replies::Reply;
+use crate::replies::{Reply, Special};
 use crate::server::Server;
 use crate::statements::NO_STATEMENT;
 
-/// A text that is no SQL, and says in the server's log why it is there.
-const NO_SQL: &[u8] =
-    b"refused by the pooler: currval or lastval outside the transaction of its nextval";
+/// A text that must fail, and says in the server's log why it is there.
+const FAILING: &[u8] = b"EXECUTE \"pw_: refused by the pooler\"";
 
 /// An error that the pooler raises as the server would.
 pub struct Refusal {
@@ -60,8 +59,9 @@ impl Refusal {
 
     /// Sends a text that must fail in place of a simple query's, and gives the client this error.
     pub fn send_in_place_of_query(self, server: &mut Server, to_server: &mut Vec<u8>) {
-        write::query(to_server, NO_SQL);
-        server.send_query(Look::default(), Some(self.error()));
+        write::query(to_server, FAILING);
+        let special = Special { refusal: Some(self.error()), ..Special::default() };
+        server.send_query(Look::default(), Some(special.into()));
     }
 
     /// Sends a message that must fail, and gives the client this error in place of the server's.

@@ -55,6 +55,11 @@ impl<'a> Tokens<'a> {
         self.kind == Kind::Open
     }
 
+    /// How many bytes are left, from the next token on.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Passes a token, and white space and comments behind it.
     #[inline(always)]
     fn pass(&mut self, length: usize) -> &'a [u8] {

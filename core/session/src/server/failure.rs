@@ -4,12 +4,10 @@ use poolwright_wire::read;
 
 use super::{Confused, Failure, Server};
 use crate::client::Session;
-use crate::replies::{Reply, Undo};
+use crate::replies::{Reply, Special, Undo};
 
 /// What the server says of a statement that it does not hold.
 const MISSING: &[u8] = b"26000";
-/// What the server says of a text that is no SQL.
-const SYNTAX_ERROR: &[u8] = b"42601";
 
 impl Server {
     /// An error ends what is owed for one message, and in a flight all that follows up to Sync (I1).
@@ -25,12 +23,9 @@ impl Server {
             return Ok(false);
         }
         let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
-        if let Some(Reply::Query { refusal: Some(refusal), .. }) = self.replies.front() {
-            let expected = sqlstate == SYNTAX_ERROR;
-            if expected && session.is_some() {
-                to_client.extend_from_slice(refusal);
-            }
-            return Ok(!expected);
+        if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut() {
+            let special = std::mem::take(&mut **special);
+            return Ok(self.fail_special(special, sqlstate, session, to_client));
         }
         if !self.replies.front().is_some_and(Reply::fails_flight) {
             return Ok(true);
@@ -42,6 +37,7 @@ impl Server {
             self.open_flight = false;
             self.early_data = false;
         }
+        self.tell_next_query();
         let expected = sqlstate == MISSING;
         let refusal = match failed.first() {
             Some(Reply::Refuse(refusal)) if expected => Some(refusal),
@@ -55,24 +51,55 @@ impl Server {
         Ok(forward)
     }
 
+    /// A query that was made to fail, or was to do more than its text says; answers whether the
+    /// client gets the server's error.
+    fn fail_special(
+        &mut self,
+        special: Special,
+        sqlstate: &[u8],
+        session: Option<&mut Session>,
+        to_client: &mut Vec<u8>,
+    ) -> bool {
+        let Special { refusal, undo, told } = special;
+        let refusal = refusal.filter(|_| sqlstate == MISSING);
+        if let Some(refusal) = refusal.as_ref().filter(|_| session.is_some()) {
+            to_client.extend_from_slice(refusal);
+        }
+        self.undo(undo, session);
+        !told && refusal.is_none()
+    }
+
+    /// The client has been told of an error in what was sent ahead of its query.
+    fn tell_next_query(&mut self) {
+        if let Some(Reply::Sync { injected: true, .. }) = self.replies.front()
+            && let Some(Reply::Query { special, .. }) = self.replies.get_mut(1)
+        {
+            special.get_or_insert_default().told = true;
+        }
+    }
+
     /// Undoes what a failed flight was to do, the last first (I4).
     fn take_back(&mut self, failed: Vec<Reply>, mut session: Option<&mut Session>) {
         let edits = |reply: &&Reply| matches!(reply, Reply::Query { edits: true, .. });
         self.edits_ahead -= failed.iter().filter(edits).count() as u32;
         for undo in failed.into_iter().rev().filter_map(Reply::into_undo) {
-            let Undo { naming, held, evicted, unnamed, held_unnamed } = undo;
-            if let Some(id) = held {
-                self.held.remove(id);
-            }
-            if let Some(statement) = evicted {
-                self.held.restore(statement);
-            }
-            if held_unnamed.is_some() && self.unnamed == held_unnamed {
-                self.unnamed = None;
-            }
-            if let Some(session) = session.as_deref_mut() {
-                session.take_back(naming, unnamed);
-            }
+            self.undo(undo, session.as_deref_mut());
+        }
+    }
+
+    fn undo(&mut self, undo: Undo, session: Option<&mut Session>) {
+        let Undo { naming, held, evicted, unnamed, held_unnamed } = undo;
+        if let Some(id) = held {
+            self.held.remove(id);
+        }
+        if let Some(statement) = evicted {
+            self.held.restore(statement);
+        }
+        if held_unnamed.is_some() && self.unnamed == held_unnamed {
+            self.unnamed = None;
+        }
+        if let Some(session) = session {
+            session.take_back(naming, unnamed);
         }
     }
 

@@ -140,7 +140,8 @@ impl Server {
 
     fn within_result(&self, tag: u8) -> Result<bool, Confused> {
         match self.replies.front() {
-            Some(Reply::Query { .. } | Reply::Execute) => Ok(true),
+            Some(Reply::Query { special, .. }) => Ok(!special.as_ref().is_some_and(|it| it.told)),
+            Some(Reply::Execute) => Ok(true),
             Some(Reply::Injected) => Ok(false),
             _ => Err(self.unexpected(tag)),
         }
@@ -161,9 +162,9 @@ impl Server {
             (Some(Reply::Execute), tag::COPY_OUT_RESPONSE) => (true, false),
             (Some(Reply::Function), tag::FUNCTION_CALL_RESPONSE) => (true, false),
             (
-                Some(Reply::Query { .. }),
+                Some(Reply::Query { special, .. }),
                 tag::ROW_DESCRIPTION | tag::EMPTY_QUERY_RESPONSE | tag::COPY_OUT_RESPONSE,
-            ) => (true, false),
+            ) => (!special.as_ref().is_some_and(|it| it.told), false),
             _ => return Err(self.unexpected(message)),
         };
         if done {
@@ -187,7 +188,7 @@ impl Server {
             self.parameters.set_reset();
         }
         if matches!(body, b"DISCARD ALL\0" | b"DEALLOCATE ALL\0") {
-            self.held.clear();
+            self.forget_statements();
             if let Some(session) = session {
                 session.forget_names();
             }
@@ -198,7 +199,8 @@ impl Server {
     fn ready(&mut self, body: &[u8], session: Option<&mut Session>) -> Result<bool, Confused> {
         self.status = read::ready_for_query(body).map_err(|e| Confused(e.to_string()))?;
         let (forward, edits) = match self.replies.pop_front() {
-            Some(Reply::Query { edits, .. } | Reply::Sync { edits }) => (true, edits),
+            Some(Reply::Query { edits, .. }) => (true, edits),
+            Some(Reply::Sync { edits, injected }) => (!injected, edits),
             Some(Reply::Function) => (true, false),
             Some(Reply::Injected) => (false, false),
             other => {
@@ -253,7 +255,7 @@ impl Server {
         let mut index = 1;
         while let Some(reply) = self.replies.get(index) {
             match reply {
-                Reply::Sync { edits } => {
+                Reply::Sync { edits, .. } => {
                     self.edits_ahead -= u32::from(*edits);
                     self.flight_edits |= edits;
                     self.open_flight = extended;

@@ -65,6 +65,11 @@ pub enum Deviation {
     /// A skipped Parse or Query would have replaced the unnamed statement, which lives on; the
     /// pooler has forgotten it then, and its next Bind is refused.
     UnnamedOutlivesFailure,
+    /// EXECUTE of what the fake server runs in the extended protocol only.
+    ExecuteOfOther,
+    /// EXECUTE of a protocol's statement amid a flight that no Sync has ended: refused unless the
+    /// server holds the statement.
+    ExecuteInFlight,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +88,8 @@ pub struct FakePostgres {
     ignoring: bool,
     /// `doing_extended_query_message`
     extended: bool,
+    /// The query that runs came amid a flight.
+    in_flight: bool,
     copy: Option<CopyIn>,
     pub statements: BTreeMap<Vec<u8>, Option<Command>>,
     unnamed: Option<Option<Command>>,
@@ -106,6 +113,7 @@ impl FakePostgres {
             pipelining: false,
             ignoring: false,
             extended: false,
+            in_flight: false,
             copy: None,
             statements: BTreeMap::new(),
             unnamed: None,
@@ -152,7 +160,7 @@ impl FakePostgres {
                 self.extended = true;
             }
             tag::SYNC => (self.ignoring, self.extended) = (false, false),
-            _ => self.extended = false,
+            _ => self.in_flight = std::mem::take(&mut self.extended),
         }
         if self.ignoring {
             return self.skip(message, body);

@@ -109,6 +109,13 @@ fn text(mark: usize, resets: bool) -> impl Strategy<Value = String> {
     ]
 }
 
+/// Simple queries that name what the protocol prepared.
+fn by_name() -> impl Strategy<Value = Message> {
+    let texts =
+        vec!["DEALLOCATE a", "DEALLOCATE b", "EXECUTE a", "EXECUTE b", "deallocate prepare C;"];
+    prop::sample::select(texts).prop_map(|text| Message::Query(text.to_owned()))
+}
+
 fn name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["", "a", "b", "c"])
 }
@@ -128,6 +135,7 @@ fn extended(mark: usize, resets: bool) -> impl Strategy<Value = Message> {
         1 => portal().prop_map(Message::ClosePortal),
         1 => Just(Message::Flush),
         1 => text(mark, resets).prop_map(Message::Query),
+        1 => by_name(),
     ]
 }
 
@@ -156,7 +164,8 @@ fn flight(mark: usize, resets: bool) -> impl Strategy<Value = Vec<Message>> {
     });
     let queries = prop::collection::vec(text(mark, resets), 1..4)
         .prop_map(|texts| vec![Message::Query(texts.join("; "))]);
-    prop_oneof![3 => random, 3 => usual(mark, resets), 2 => queries]
+    let named = by_name().prop_map(|message| vec![message]);
+    prop_oneof![3 => random, 3 => usual(mark, resets), 2 => queries, 1 => named]
 }
 
 /// COPY FROM in both protocols, its data with it or later, good or bad, ended or failed.

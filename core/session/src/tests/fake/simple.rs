@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use poolwright_wire::server as tag;
 
 use super::sql::{self, Command};
-use super::{After, Block, CopyIn, Error, FakePostgres, Portal, error};
+use super::{After, Block, CopyIn, Deviation, Error, FakePostgres, Portal, error};
 
 /// The commands of a simple query that have not run.
 pub type Rest = VecDeque<Command>;
@@ -76,12 +76,29 @@ impl FakePostgres {
         self.refuse_if_failed(Some(command))?;
         self.start();
         command.analyse()?;
+        let prepared = match command {
+            Command::ExecuteNamed(name) => Some(self.prepared(name)?),
+            _ => None,
+        };
+        let command = prepared.as_ref().unwrap_or(command);
         self.portals.insert(Vec::new(), Portal::of_query(command));
         let ran = self.run_in_portal(command)?;
         if matches!(ran, Ran::Completed(_)) {
             self.portals.remove(&b""[..]);
         }
         Ok(ran)
+    }
+
+    /// What EXECUTE runs; rows and what needs no transaction, as tests go no further.
+    fn prepared(&mut self, name: &[u8]) -> Result<Command, Error> {
+        let Some(command) = self.statements.get(name).cloned() else {
+            let name = String::from_utf8_lossy(name);
+            return Err(error("26000", format!("prepared statement \"{name}\" does not exist")));
+        };
+        self.note(self.in_flight, Deviation::ExecuteInFlight);
+        let runs = command.filter(|it| it.column().is_some() || *it == Command::Insert);
+        self.note(runs.is_none(), Deviation::ExecuteOfOther);
+        runs.ok_or_else(|| error("0A000", "not in tests"))
     }
 
     fn run_in_portal(&mut self, command: &Command) -> Result<Ran, Error> {
@@ -140,6 +157,14 @@ impl FakePostgres {
                 self.statements.clear();
                 self.deallocated = true;
                 "DEALLOCATE ALL"
+            }
+            Command::Deallocate(name) => {
+                if self.statements.remove(name).is_none() {
+                    let name = String::from_utf8_lossy(name);
+                    let message = format!("prepared statement \"{name}\" does not exist");
+                    return Err(error("26000", message));
+                }
+                "DEALLOCATE"
             }
             Command::DiscardAll => self.discard_all()?,
             Command::CopyIn { numbers } => return Ok(Ran::CopyIn { numbers: *numbers }),

@@ -28,6 +28,8 @@ pub enum Command {
     Show(&'static str),
     DiscardAll,
     DeallocateAll,
+    Deallocate(Vec<u8>),
+    ExecuteNamed(Vec<u8>),
     CopyIn {
         numbers: bool,
     },
@@ -88,10 +90,20 @@ fn parse_one(text: &str) -> Result<Command, Error> {
         "COPY three TO STDOUT" => Some(Command::CopyOut),
         _ => None,
     };
-    fixed.or_else(|| parse_setting(text)).or_else(|| parse_select(text)).ok_or_else(|| {
+    let named = || parse_named(text);
+    let found = fixed.or_else(named).or_else(|| parse_setting(text)).or_else(|| parse_select(text));
+    found.ok_or_else(|| {
         let word = text.split(' ').next().unwrap_or(text);
         error("42601", format!("syntax error at or near \"{word}\""))
     })
+}
+
+fn parse_named(text: &str) -> Option<Command> {
+    let name = |text: &str| text.trim_matches('"').as_bytes().to_vec();
+    let text = if text == "deallocate prepare C" { "DEALLOCATE c" } else { text };
+    let deallocated = text.strip_prefix("DEALLOCATE ").map(|text| Command::Deallocate(name(text)));
+    let executed = || Some(Command::ExecuteNamed(name(text.strip_prefix("EXECUTE ")?)));
+    deallocated.or_else(executed)
 }
 
 fn parse_select(text: &str) -> Option<Command> {

@@ -168,3 +168,16 @@ fn who_asks_for_a_server_has_a_message_for_it() {
         }
     }
 }
+
+/// A Sync of the pooler's own would have ended what the server skips, and brought a ReadyForQuery.
+#[test]
+fn an_execute_by_name_behind_a_flight_that_fails_is_skipped_with_it() {
+    for text in ["EXECUTE a", "DEALLOCATE a"] {
+        let mut pair = Pair::new(1);
+        pair.ask(&[parse("a", "SELECT 'a'"), Sync]);
+        pair.ask(&[parse("b", "SELECT 'b'"), Sync]);
+        let flight = [Bind("", "none"), query("SELECT 'c'"), query(text), Sync];
+        assert_eq!(pair.ask(&flight), "E:26000 Z:I", "{text}");
+        assert_eq!(pair.ask(&run("a")), "2 D:a C:SELECT 1 Z:I");
+    }
+}
