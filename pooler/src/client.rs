@@ -20,8 +20,9 @@ use crate::door::Place;
 use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown};
 use crate::homes::Part;
 use crate::login::LoggedIn;
+use crate::patience::{Phase, Post};
 use crate::relay::{ClientConn, End, Pair};
-use crate::roster::{Slot, Standing, secret_length};
+use crate::roster::{Ending, Slot, Standing, secret_length};
 use crate::stream::Stream;
 use crate::tenant::Tenant;
 use crate::worker::{Lease, Worker};
@@ -35,6 +36,10 @@ pub struct Client {
     /// What is to be sent before the greeting.
     prelude: Vec<u8>,
     peer: SocketAddr,
+    /// Once the client has been watched.
+    post: Option<Rc<Post>>,
+    /// It has got its first ReadyForQuery.
+    greeted: bool,
     /// Until the end has been told.
     seat: Option<Seat>,
 }
@@ -44,6 +49,19 @@ struct Seat {
     worker: Rc<Worker>,
     slot: Rc<Slot>,
     _place: Place,
+}
+
+/// A client under watch, until this is dropped.
+struct Watched {
+    worker: Rc<Worker>,
+    post: Rc<Post>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.worker.watch.leave(&self.post);
+        self.post.slot.forgive();
+    }
 }
 
 impl Drop for Seat {
@@ -83,7 +101,8 @@ impl Client {
         let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
         let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };
         let worker = Rc::clone(worker);
-        Ok(Client { worker, tenant, slot, conn, prelude: pending_out, peer, seat: Some(seat) })
+        let (prelude, seat) = (pending_out, Some(seat));
+        Ok(Client { worker, tenant, slot, conn, prelude, peer, post: None, greeted: false, seat })
     }
 
     /// From the greeting to the end. What is rare has its memory apart, since this task's is there
@@ -121,6 +140,7 @@ impl Client {
 
     async fn live(&mut self) -> Result<std::convert::Infallible, Over> {
         Box::pin(self.greet()).await?;
+        self.greeted = true;
         loop {
             self.idle().await?;
             if let Some(lease) = self.wait().await? {
@@ -143,7 +163,7 @@ impl Client {
         {
             return Err(self.unprepared(lease, error));
         }
-        lease.model.begin_stay();
+        lease.model.begin_stay(self.tenant.is_by_statement());
         self.slot.stand(Standing::Active(Rc::clone(&lease.backend)));
         let end = self.relay(&mut lease).await;
         self.slot.stand(Standing::Idle);
@@ -186,10 +206,13 @@ impl Client {
                 self.worker.finish(&self.tenant, lease);
                 Err(fatal.into())
             }
-            End::Cut => {
+            End::Ended(ending) => {
                 self.count_cut(&lease);
-                self.worker.finish(&self.tenant, lease);
-                Err(shutdown())
+                match ending {
+                    Ending::Cut => self.worker.finish(&self.tenant, lease),
+                    Ending::Expired(_) => self.worker.break_off(&self.tenant, lease),
+                }
+                Err(ending.into())
             }
         }
     }
@@ -217,13 +240,21 @@ impl Client {
     async fn relay(&mut self, server: &mut ServerConn) -> End {
         let slot = Rc::clone(&self.slot);
         let keep = self.tenant.keeps_connection();
-        let mut pair = Pair::new(&mut self.conn, server, keep);
+        let watched = self.tenant.is_hurried().then(|| self.watched(Phase::Busy));
+        let (worker, pool) = (Rc::clone(&self.worker), self.tenant.pool);
+        let crowded = || worker.pools.is_crowded(pool);
+        let mut pair = Pair::new(&mut self.conn, server, keep, &crowded);
         let mut begin = true;
         poll_fn(|cx| {
             slot.register(cx);
             let end = pair.poll(&mut begin, cx);
-            if end.is_pending() && slot.is_cut() {
-                return Poll::Ready(End::Cut);
+            if end.is_pending()
+                && let Some(ending) = slot.ending()
+            {
+                return Poll::Ready(End::Ended(ending));
+            }
+            if let Some(watched) = &watched {
+                watched.post.note(pair.phase(), pair.done());
             }
             if end.is_pending() && slot.is_stopping() && pair.is_idle() {
                 return Poll::Ready(End::Free);
@@ -231,6 +262,14 @@ impl Client {
             end
         })
         .await
+    }
+
+    /// Has the client watched in this phase.
+    fn watched(&mut self, phase: Phase) -> Watched {
+        let new = || Post::new(Rc::clone(&self.slot), Rc::clone(&self.tenant));
+        let post = Rc::clone(self.post.get_or_insert_with(new));
+        self.worker.watch.enter(&post, phase);
+        Watched { worker: Rc::clone(&self.worker), post }
     }
 
     /// Adds what the session has done since the last time.

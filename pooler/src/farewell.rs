@@ -9,6 +9,7 @@ use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::roster::Ending;
 use crate::stream::Stream;
 
 /// How long a client may take to hear the end, and then to hang up.
@@ -38,6 +39,15 @@ pub fn farewell(sqlstate: impl Into<String>, message: impl Into<String>) -> Over
 
 pub fn shutdown() -> Over {
     farewell("57P01", "terminating connection due to administrator command")
+}
+
+impl From<Ending> for Over {
+    fn from(ending: Ending) -> Over {
+        match ending {
+            Ending::Cut => shutdown(),
+            Ending::Expired(expiry) => farewell(expiry.sqlstate(), expiry.message()),
+        }
+    }
 }
 
 impl From<Fatal> for Over {

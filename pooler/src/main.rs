@@ -20,6 +20,7 @@ mod legacy;
 mod lifecycle;
 mod login;
 mod metrics;
+mod patience;
 mod pools;
 mod query;
 mod relay;

@@ -160,6 +160,11 @@ impl<K: Connector> PoolShell<K> {
         spawn_local(Rc::clone(self).close(id, conn));
     }
 
+    /// Whether others wait for such a connection, as far as this worker knows.
+    pub fn is_crowded(&self, pool: PoolId) -> bool {
+        self.rules.borrow().is_crowded(pool)
+    }
+
     /// A database's connections by state: fixed metric labels and counts.
     pub fn database_counts(&self, id: DatabaseId) -> [(&'static str, u32); 4] {
         let tally = self.rules.borrow().database_counts(id);

@@ -10,6 +10,8 @@ use poolwright_session::{Fatal, Output, Pause, Session};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain, poll_write_all};
+use crate::patience::Phase;
+use crate::roster::Ending;
 use crate::spares::Spares;
 use crate::stream::Stream;
 
@@ -34,8 +36,8 @@ pub enum End {
     /// The client broke the protocol.
     Fatal(Fatal),
     ServerLost(Lost),
-    /// The process ends.
-    Cut,
+    /// It is to end at once.
+    Ended(Ending),
 }
 
 /// Buffers that one poll uses and leaves empty; one for each thread.
@@ -74,11 +76,18 @@ pub struct Pair<'a> {
     keep: bool,
     /// The client's next message waits for the server's replies.
     held: bool,
+    /// Whether others wait for such a connection.
+    crowded: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Pair<'a> {
-    pub fn new(client: &'a mut ClientConn, server: &'a mut ServerConn, keep: bool) -> Pair<'a> {
-        Pair { client, server, keep, held: false }
+    pub fn new(
+        client: &'a mut ClientConn,
+        server: &'a mut ServerConn,
+        keep: bool,
+        crowded: &'a dyn Fn() -> bool,
+    ) -> Pair<'a> {
+        Pair { client, server, keep, held: false, crowded }
     }
 
     /// Moves bytes until the pair parts. `begin` at the first call: what the client has sent
@@ -96,6 +105,28 @@ impl<'a> Pair<'a> {
         self.server.is_free() && self.client.input.is_empty()
     }
 
+    /// What the client is doing.
+    pub fn phase(&self) -> Phase {
+        match self.server.is_free() {
+            true => Phase::Idle,
+            false if self.server.model.is_quiet() => Phase::Resting,
+            false => Phase::Busy,
+        }
+    }
+
+    /// What the session has counted: requests and transactions.
+    pub fn done(&self) -> (u64, u64) {
+        let counts = &self.client.session.counts;
+        (counts.queries, counts.transactions)
+    }
+
+    /// While others wait, no request is read before the reply to the one before it.
+    fn pace(&mut self) {
+        if !self.keep {
+            self.server.model.pace((self.crowded)());
+        }
+    }
+
     fn run(
         &mut self,
         begin: bool,
@@ -103,6 +134,7 @@ impl<'a> Pair<'a> {
         cx: &mut Context<'_>,
     ) -> Result<Step, End> {
         if begin {
+            self.pace();
             self.take_client_bytes(&[], &mut scratch.out, cx)?;
         }
         loop {
@@ -135,7 +167,11 @@ impl<'a> Pair<'a> {
             Poll::Ready(Ok(())) => {}
         }
         self.take_server_bytes(buf.filled(), &mut out.to_client, cx)?;
-        if std::mem::take(&mut self.held) {
+        if self.server.model.left_block() {
+            return Err(End::Fatal(Fatal::block()));
+        }
+        let parts = !self.keep && self.server.model.is_paced() && self.server.is_free();
+        if !parts && std::mem::take(&mut self.held) {
             self.take_client_bytes(&[], out, cx)?;
         }
         Ok(Step::Moved)
@@ -190,6 +226,9 @@ impl<'a> Pair<'a> {
                 return Err(End::ClientLost(io::ErrorKind::UnexpectedEof.into()));
             }
             Poll::Ready(Ok(())) => {}
+        }
+        if !self.server.model.is_quiet() {
+            self.pace();
         }
         self.take_client_bytes(buf.filled(), out, cx).map(|()| Step::Moved)
     }

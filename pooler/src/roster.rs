@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::conn::Backend;
 use crate::metrics::{DatabaseCounts, Level};
+use crate::patience::Expiry;
 use crate::tenant::Tenant;
 
 /// Random numbers drawn at once.
@@ -35,8 +36,18 @@ pub struct Slot {
     standing: RefCell<Standing>,
     cancelled: Cell<bool>,
     stopping: Cell<bool>,
-    cut: Cell<bool>,
+    ending: Cell<Option<Ending>>,
+    /// The client is to hear that it is queued.
+    notified: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// Why a client must end at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The process ends, or the client's database or user is no longer served.
+    Cut,
+    Expired(Expiry),
 }
 
 /// Where a client stands, for cancels and gauges.
@@ -60,6 +71,7 @@ impl Slot {
     pub fn stand(&self, standing: Standing) {
         if matches!(standing, Standing::Waiting) {
             self.cancelled.set(false);
+            self.notified.set(false);
         }
         let mut place = self.standing.borrow_mut();
         self.level(&place).fall();
@@ -101,13 +113,33 @@ impl Slot {
     }
 
     /// Ends the client wherever it stands.
-    pub fn cut(&self) {
-        self.cut.set(true);
-        self.stop();
+    pub fn end(&self, ending: Ending) {
+        if self.ending.get() != Some(Ending::Cut) {
+            self.ending.set(Some(ending));
+        }
+        self.wake();
     }
 
-    pub fn is_cut(&self) -> bool {
-        self.cut.get()
+    /// What took too long is over after all.
+    pub fn forgive(&self) {
+        if let Some(Ending::Expired(_)) = self.ending.get() {
+            self.ending.set(None);
+        }
+    }
+
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending.get()
+    }
+
+    /// Tells the waiting client that it is queued.
+    pub fn notify(&self) {
+        self.notified.set(true);
+        self.wake();
+    }
+
+    /// Whether the client is to hear that it is queued.
+    pub fn take_notified(&self) -> bool {
+        self.notified.take()
     }
 
     fn wake(&self) {
@@ -159,7 +191,8 @@ impl Roster {
             standing: RefCell::new(Standing::Idle),
             cancelled: Cell::new(false),
             stopping: Cell::new(false),
-            cut: Cell::new(false),
+            ending: Cell::new(None),
+            notified: Cell::new(false),
             waker: RefCell::default(),
         });
         slot.counts.clients_idle.rise();

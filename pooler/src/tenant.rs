@@ -4,9 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use std::time::Duration;
 
 use poolwright_pool::PoolId;
 use poolwright_session::parameters::{Current, Wanted};
+use poolwright_settings::{Patience, PoolMode, PoolSettings};
 use poolwright_wire::write;
 
 use crate::homes::Part;
@@ -23,7 +25,12 @@ pub struct Tenant {
     /// This worker's part in the database.
     pub part: Part,
     pub counts: Rc<DatabaseCounts>,
-    keeps_connection: Cell<bool>,
+    mode: Cell<PoolMode>,
+    pub patience: Cell<Patience>,
+    /// One of the limits to what a client does with a server connection is set.
+    hurried: Cell<bool>,
+    /// How long a client may be queued before it is told.
+    pub query_wait_notify: Cell<Option<Duration>>,
     /// ParameterStatus of a fresh server connection.
     base: RefCell<Option<BTreeMap<String, String>>>,
     /// By wanted name and value.
@@ -48,27 +55,49 @@ impl Tenant {
         pool: PoolId,
         part: Part,
         counts: Rc<DatabaseCounts>,
-        keeps_connection: bool,
+        pool_settings: &PoolSettings,
     ) -> Tenant {
-        Tenant {
+        let tenant = Tenant {
             database,
             user,
             pool,
             part,
             counts,
-            keeps_connection: Cell::new(keeps_connection),
+            mode: Cell::new(pool_settings.mode),
+            patience: Cell::default(),
+            hurried: Cell::new(false),
+            query_wait_notify: Cell::new(None),
             base: RefCell::default(),
             answers: RefCell::default(),
-        }
+        };
+        tenant.follow(pool_settings);
+        tenant
     }
 
     /// Session mode: a client keeps its server connection between transactions.
     pub fn keeps_connection(&self) -> bool {
-        self.keeps_connection.get()
+        self.mode.get() == PoolMode::Session
     }
 
-    pub fn set_keeps_connection(&self, keeps: bool) {
-        self.keeps_connection.set(keeps);
+    /// Statement mode: no transaction outlives a request.
+    pub fn is_by_statement(&self) -> bool {
+        self.mode.get() == PoolMode::Statement
+    }
+
+    /// Whether a client with a server connection is to be watched.
+    pub fn is_hurried(&self) -> bool {
+        self.hurried.get()
+    }
+
+    /// Takes over what the settings say today.
+    pub fn follow(&self, pool: &PoolSettings) {
+        let Patience { query, idle_transaction, transaction, client_idle } = pool.patience;
+        let idle = client_idle.filter(|_| pool.mode == PoolMode::Session);
+        let limits = [query, idle_transaction, transaction, idle];
+        self.hurried.set(limits.iter().any(Option::is_some));
+        self.mode.set(pool.mode);
+        self.patience.set(pool.patience);
+        self.query_wait_notify.set(pool.query_wait_notify);
     }
 
     /// What the servers made of this setting before.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use poolwright_pool::{Cap, DatabaseId, DatabaseLimits, PoolId, PoolLimits, ServerLimits};
 use poolwright_session::Statements;
-use poolwright_settings::{Database, PoolMode, PoolSettings};
+use poolwright_settings::{Database, PoolSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -31,6 +31,7 @@ use crate::homes::Part;
 use crate::lifecycle::Lifecycle;
 use crate::login::LoggedIn;
 use crate::metrics::{Metrics, Snapshot};
+use crate::patience::{self, Watch};
 use crate::pools::PoolShell;
 use crate::roster::Roster;
 use crate::server::ServerTarget;
@@ -52,6 +53,7 @@ pub struct Worker {
     pub roster: Roster,
     pub statements: Rc<RefCell<Statements>>,
     pub spares: Spares,
+    pub watch: Rc<Watch>,
     config: RefCell<Arc<Config>>,
     latest: watch::Receiver<Arc<Config>>,
     dialer: Rc<Dialer>,
@@ -94,6 +96,7 @@ pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::R
     let Kit { mut config, mut lifecycle, desk, treasury, number } = kit;
     let worker = Worker::new(config.clone(), desk, Teller { treasury, worker: number });
     worker.show_gauges();
+    spawn_local(patience::keep(Rc::downgrade(&worker.watch)));
     spawn_local(Rc::clone(&worker).listen(inbox));
     loop {
         tokio::select! {
@@ -121,6 +124,7 @@ impl Worker {
             roster: Roster::new(),
             statements: Rc::default(),
             spares: Spares::default(),
+            watch: Rc::default(),
             config: RefCell::new(Arc::clone(&config)),
             latest,
             dialer,
@@ -223,7 +227,7 @@ impl Worker {
         for ((database, user), tenant) in &*self.tenants.borrow() {
             let database = &config.databases[database];
             self.pool(database, user, tenant.part);
-            tenant.set_keeps_connection(database.pool.mode == PoolMode::Session);
+            tenant.follow(&config.pool(database, user));
         }
     }
 
@@ -251,7 +255,7 @@ impl Worker {
         self.databases.borrow_mut().insert(database.name.clone(), id);
         let server = self.treasury.server_id(&config.servers[database.server].name);
         self.pools.set_database(id, DatabaseLimits { server, max: database.max_connections });
-        let pool = self.pools.pool(id, user, pool_limits(&database.pool, part));
+        let pool = self.pools.pool(id, user, pool_limits(&config.pool(database, user), part));
         self.dialer.set_pool(pool, server, database, user);
         pool
     }
@@ -271,7 +275,7 @@ impl Worker {
             self.pool(settings, user, part),
             part,
             self.metrics.database(database),
-            settings.pool.mode == PoolMode::Session,
+            &config.pool(settings, user),
         ));
         self.tenants.borrow_mut().insert(key, Rc::clone(&tenant));
         Some(tenant)
@@ -292,6 +296,18 @@ impl Worker {
         } else {
             self.finish(tenant, lease);
         }
+    }
+
+    /// Takes a connection back in the middle of a request, which is cancelled.
+    pub fn break_off(self: &Rc<Worker>, tenant: &Rc<Tenant>, lease: Lease) {
+        let (worker, tenant) = (Rc::clone(self), Rc::clone(tenant));
+        spawn_local(async move {
+            if !lease.model.is_quiet() {
+                let backend = Rc::clone(&lease.backend);
+                cancel_backend(&worker, &tenant.database, &backend).await;
+            }
+            worker.finish(&tenant, lease);
+        });
     }
 
     /// Takes a connection back in whatever state a client left it.

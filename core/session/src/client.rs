@@ -69,6 +69,12 @@ pub struct Fatal {
 }
 
 impl Fatal {
+    /// What a client is told that leaves a transaction open where none may be; PgBouncer's text.
+    pub fn block() -> Fatal {
+        let message = "transaction blocks not allowed in statement pooling mode".to_owned();
+        Fatal { sqlstate: "0A000", message }
+    }
+
     fn violation(message: impl Into<String>) -> Fatal {
         Fatal { sqlstate: "08P01", message: message.into() }
     }
@@ -287,6 +293,9 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
+        if server.holds_requests() {
+            return Err(Pause::Hold);
+        }
         match head.tag {
             tag::TERMINATE => return Err(Pause::Terminate),
             tag::SYNC if !server.copy_in => {

@@ -53,6 +53,12 @@ pub struct Server {
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
     pub(crate) suspicion: Option<Suspicion>,
+    /// The client's requests are taken one by one, each after the reply to the one before.
+    paced: bool,
+    /// They are, and none of them may leave a transaction open.
+    by_statement: bool,
+    /// One of them did.
+    left_block: bool,
     /// The client may have called nextval since its stay began.
     advanced: bool,
     /// A RESET or DISCARD ALL went through, whose ParameterStatus messages come before
@@ -97,6 +103,9 @@ impl Server {
             sql_names: Vec::new(),
             unnamed: None,
             suspicion: None,
+            paced: false,
+            by_statement: false,
+            left_block: false,
             advanced: false,
             resetting: false,
             half_sent: false,
@@ -289,9 +298,35 @@ impl Server {
         !look.reads || look.advances || self.advanced
     }
 
-    /// A client begins its stay: what sequences gave before was another's.
-    pub fn begin_stay(&mut self) {
+    /// A client begins its stay: what sequences gave before was another's. `by_statement`: it ends
+    /// with the reply to its first request, a simple query or a pipeline up to its Sync.
+    pub fn begin_stay(&mut self, by_statement: bool) {
         self.advanced = false;
+        self.by_statement = by_statement;
+        self.paced = by_statement;
+        self.left_block = false;
+    }
+
+    /// Whether the client's next request waits for the reply to the one before, since others wait
+    /// for the connection.
+    pub fn pace(&mut self, paced: bool) {
+        self.paced = paced || self.by_statement;
+    }
+
+    pub fn is_paced(&self) -> bool {
+        self.paced
+    }
+
+    /// A stay by statement has left a transaction open, which the client was not told.
+    pub fn left_block(&self) -> bool {
+        self.left_block
+    }
+
+    /// The next request must wait: one was sent whole, and it is not over. A COPY's data belongs to
+    /// the request that asks for it.
+    pub(crate) fn holds_requests(&self) -> bool {
+        let whole = !self.open_flight && !self.copy_in;
+        self.paced && whole && !matches!(self.replies.back(), None | Some(Reply::Injected))
     }
 
     fn read_settings(&mut self) {

@@ -1,13 +1,17 @@
 //! Settings after every check: all defaults filled in, all names resolved.
 //! Never holds a value that the rest of the pooler would have to doubt.
 
+mod pool;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Secret;
+use crate::{Secret, raw};
+
+pub use pool::{Patience, PoolMode, PoolSettings};
 
 /// Everything one pooler process is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,14 @@ impl Settings {
     /// The two files are of different generations: one of them has not arrived yet.
     pub fn is_torn(&self) -> bool {
         self.users_generation.is_some() && self.users_generation != self.generation
+    }
+
+    /// The pool of a database and user: what the user's settings say goes before the database's.
+    pub fn pool(&self, database: &Database, user: &str) -> PoolSettings {
+        match self.users.get(user) {
+            Some(user) => database.pool.with(&user.pool),
+            None => database.pool.clone(),
+        }
     }
 }
 
@@ -162,31 +174,6 @@ pub struct Database {
     pub pool: PoolSettings,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PoolMode {
-    Transaction,
-    Session,
-}
-
-/// One pool: the server connections of one (database, user).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSettings {
-    pub mode: PoolMode,
-    /// 1 or more.
-    pub size: u32,
-    /// Kept open once the pool has been used; at most `size`.
-    pub min: u32,
-    /// Beyond `size`, for waits longer than `reserve_timeout`.
-    pub reserve: u32,
-    pub reserve_timeout: Duration,
-    /// None: a client waits for ever.
-    pub wait_timeout: Option<Duration>,
-    pub idle_timeout: Duration,
-    /// Each connection draws its lifetime from this range; first ≤ second.
-    pub lifetime: (Duration, Duration),
-}
-
 /// Someone who may log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -198,6 +185,8 @@ pub struct User {
     /// Valid beside [`Proof::Password`] while a password is being changed; tried at servers that
     /// refuse the other.
     pub previous_password: Option<Secret>,
+    /// What is different for this user's pools.
+    pub pool: raw::Pool,
 }
 
 /// What a client's login is checked against.

@@ -24,6 +24,8 @@ pub const POOL_MIN: u32 = 0;
 pub const POOL_RESERVE: u32 = 0;
 pub const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
+/// PgBouncer's.
+pub const QUERY_WAIT_NOTIFY: Duration = Duration::from_secs(5);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub const LIFETIME: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(600));
 pub const DATABASE_WORKERS: u32 = 1;

@@ -4,10 +4,10 @@
 use serde_yaml::Value;
 
 use crate::raw;
-use crate::table::{Row, rows};
+use crate::table::{Kind, Row, rows};
 
 /// What this version reads and writes. Each release that adds a setting counts on.
-pub const LANGUAGE: u32 = 2;
+pub const LANGUAGE: u32 = 3;
 /// The oldest that an operator still writes: that of two minor versions back.
 pub const OLDEST: u32 = 1;
 
@@ -35,8 +35,20 @@ fn without_later(file: &impl serde::Serialize, rows: &[Row], language: u32) -> V
     let mut value = serde_yaml::to_value(file).expect("strings, numbers and lists are YAML");
     for row in rows.iter().filter(|row| row.since > language) {
         remove(&mut value, row.path);
+        for copy in rows {
+            if let Some(path) = path_in_copy(row, copy) {
+                remove(&mut value, &path);
+            }
+        }
     }
     value
+}
+
+/// The row's path in a section that has the fields of the row's own.
+fn path_in_copy(row: &Row, copy: &Row) -> Option<String> {
+    let Kind::SameAs(section) = copy.kind else { return None };
+    let field = row.path.strip_prefix(section)?.strip_prefix('.')?;
+    Some(format!("{}.{field}", copy.path))
 }
 
 /// Removes the field at this path, in each item of its lists.
@@ -77,5 +89,16 @@ mod tests {
         check(&later, 1, "{servers: [{name: a}, {name: b}], pool: {size: 5}}");
         check(&later, 2, "{servers: [{name: a, port: 1}, {name: b}], pool: {size: 5}}");
         check(&later, 3, "{servers: [{name: a, port: 1}, {name: b}], pool: {size: 5, min: 1}}");
+    }
+
+    #[test]
+    fn what_came_after_a_language_is_left_out_of_the_copies_of_its_section() {
+        let kind = Kind::SameAs("pool");
+        let rows = [row("pool.min", 3), Row { kind, ..row("databases[].pool", 1) }];
+        let file = "{pool: {size: 5, min: 1}, databases: [{name: a, pool: {size: 4, min: 2}}]}";
+        let file: raw::File = serde_yaml::from_str(file).unwrap();
+        let expect = "{pool: {size: 5}, databases: [{name: a, pool: {size: 4}}]}";
+        let expect: Value = serde_yaml::from_str(expect).unwrap();
+        assert_eq!(without_later(&file, &rows, 2), expect);
     }
 }

@@ -10,7 +10,7 @@ use crate::{Lifetime, Secret, Span};
 macro_rules! section {
     ($(#[$about:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct $name {
             $(
@@ -85,6 +85,11 @@ section! {
         reserve: u32,
         reserve_timeout: Span,
         wait_timeout: Span,
+        query_wait_notify: Span,
+        query_timeout: Span,
+        idle_transaction_timeout: Span,
+        transaction_timeout: Span,
+        client_idle_timeout: Span,
         idle_timeout: Span,
         lifetime: Lifetime,
     }
@@ -108,6 +113,7 @@ section! {
         scram_verifier: Secret,
         server_password: Secret,
         previous_password: Secret,
+        pool: Pool,
     }
 }
 

@@ -1,8 +1,11 @@
 //! Checked settings back to the file: everything written out, nothing left to defaults.
 //! Never leaves out a field: reading the text again gives the same settings.
 
-use crate::{Control, Database, ListenTls, PoolSettings, Proof, Server, Settings, User, raw};
+use std::time::Duration;
+
+use crate::{Control, Database, ListenTls, Patience, PoolSettings, Proof};
 use crate::{Lifetime, Span};
+use crate::{Server, Settings, User, raw};
 
 impl Settings {
     /// The text of a settings file that holds all of this, secrets in the clear.
@@ -87,23 +90,38 @@ fn database(database: &Database, servers: &[Server]) -> raw::Database {
 fn pool_section(pool: PoolSettings) -> raw::Pool {
     let PoolSettings { mode, size, min, reserve, reserve_timeout, .. } = pool;
     let (from, to) = pool.lifetime;
+    let Patience { query, idle_transaction, transaction, client_idle } = pool.patience;
+    let limit = |limit: Option<Duration>| Some(Span(limit.unwrap_or_default()));
     raw::Pool {
         mode: Some(mode),
         size: Some(size),
         min: Some(min),
         reserve: Some(reserve),
         reserve_timeout: Some(Span(reserve_timeout)),
-        wait_timeout: Some(Span(pool.wait_timeout.unwrap_or_default())),
+        wait_timeout: limit(pool.wait_timeout),
+        query_wait_notify: limit(pool.query_wait_notify),
+        query_timeout: limit(query),
+        idle_transaction_timeout: limit(idle_transaction),
+        transaction_timeout: limit(transaction),
+        client_idle_timeout: limit(client_idle),
         idle_timeout: Some(Span(pool.idle_timeout)),
         lifetime: Some(Lifetime { from: Span(from), to: Span(to) }),
     }
 }
 
 fn user(user: &User) -> raw::User {
-    let User { name, proof, server_password, previous_password } = user.clone();
+    let User { name, proof, server_password, previous_password, pool } = user.clone();
+    let pool = Some(pool).filter(|pool| *pool != raw::Pool::default());
     let (password, scram_verifier) = match proof {
         Proof::Password(password) => (Some(password), None),
         Proof::ScramVerifier(verifier) => (None, Some(verifier)),
     };
-    raw::User { name: Some(name), password, scram_verifier, server_password, previous_password }
+    raw::User {
+        name: Some(name),
+        password,
+        scram_verifier,
+        server_password,
+        previous_password,
+        pool,
+    }
 }

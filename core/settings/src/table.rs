@@ -2,6 +2,8 @@
 //! "does this need a restart" are read from here.
 //! Never holds a default's value: those stand in [`crate::defaults`].
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::{Lifetime, Span, defaults};
@@ -66,7 +68,7 @@ const WORKERS: Kind = Kind::Whole(1, 256, "workers");
 const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "scram-sha-256"]);
 const TLS_MODES: Kind =
     Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
-const POOL_MODES: Kind = Kind::Choice(&["transaction", "session"]);
+const POOL_MODES: Kind = Kind::Choice(&["transaction", "session", "statement"]);
 
 /// All rows, in the order of the file.
 pub fn rows() -> Vec<Row> {
@@ -211,7 +213,7 @@ pub fn rows() -> Vec<Row> {
             "pool.mode",
             POOL_MODES,
             value(defaults::POOL_MODE),
-            "When a client gives its server connection back: after each `transaction`, or when its `session` ends.",
+            "When a client gives its server connection back: after each `transaction`, when its `session` ends, or after each `statement`, a simple query or a pipeline up to its Sync; there a client that leaves a transaction block open is told `0A000` and closed, and the block is rolled back.",
         ),
         live(
             "pool.size",
@@ -242,6 +244,36 @@ pub fn rows() -> Vec<Row> {
             Kind::Span(true),
             span(defaults::WAIT_TIMEOUT),
             "How long a client waits for a server connection before it is refused; `0s` waits for ever.",
+        ),
+        later(
+            "pool.queryWaitNotify",
+            Kind::Span(true),
+            span(defaults::QUERY_WAIT_NOTIFY),
+            "A client that has waited so long for a server connection gets a NOTICE that it is queued; `0s` sends none. Looked at every 100 ms.",
+        ),
+        later(
+            "pool.queryTimeout",
+            Kind::Span(true),
+            span(Duration::ZERO),
+            "A client whose request a server has worked on for longer is told `57014` and closed, and the request is cancelled; `0s`: never. Looked at every 100 ms, as the three that follow.",
+        ),
+        later(
+            "pool.idleTransactionTimeout",
+            Kind::Span(true),
+            span(Duration::ZERO),
+            "A client that has sent nothing for longer inside a transaction is told `25P03` and closed, and the transaction is rolled back; `0s`: never.",
+        ),
+        later(
+            "pool.transactionTimeout",
+            Kind::Span(true),
+            span(Duration::ZERO),
+            "A client whose transaction has taken longer is told `25P04` and closed, what runs is cancelled, and the transaction is rolled back; `0s`: never.",
+        ),
+        later(
+            "pool.clientIdleTimeout",
+            Kind::Span(true),
+            span(Duration::ZERO),
+            "A client that has sent nothing for longer outside a transaction is told `57P05` and closed; `0s`: never.",
         ),
         live(
             "pool.idleTimeout",
@@ -311,6 +343,12 @@ pub fn rows() -> Vec<Row> {
             Said("none; only beside `password`"),
             "A second password while one is being changed: clients may prove either, and a Postgres that refuses the new one is asked with this one.",
         ),
+        later(
+            "users[].pool",
+            Kind::SameAs("pool"),
+            Said("the database's, field by field"),
+            "What is different for the pools of this user, whatever the database.",
+        ),
         live(
             "usersFile",
             Kind::File,
@@ -342,6 +380,11 @@ fn live(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -
     Row { path, kind, fallback, reloadable: true, since: 1, doc }
 }
 
+/// As [`live`], since the third language.
+fn later(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Row {
+    Row { since: 3, ..live(path, kind, fallback, doc) }
+}
+
 fn restart(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Row {
     Row { path, kind, fallback, reloadable: false, since: 1, doc }
 }
@@ -352,7 +395,7 @@ fn value(default: impl Serialize) -> Fallback {
     Fallback::Value(text.trim_end().to_owned())
 }
 
-fn span(default: std::time::Duration) -> Fallback {
+fn span(default: Duration) -> Fallback {
     value(Span(default))
 }
 

@@ -1,25 +1,35 @@
-//! A client between requests: no server connection, no buffer, no timer.
+//! A client between requests: no server connection, no buffer, no timer of its own.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use poolwright_session::{Output, Pause};
 
-use super::{Client, Over, shutdown};
+use super::{Client, Over, Watched, shutdown};
+use crate::patience::Phase;
 use crate::relay::poll_client;
 
 impl Client {
     /// Until the client has sent something that needs a server.
     pub(super) async fn idle(&mut self) -> Result<(), Over> {
-        poll_fn(|cx| self.poll_idle(cx)).await
+        let limited = self.tenant.patience.get().client_idle.is_some();
+        let watched = limited.then(|| self.watched(Phase::Idle));
+        poll_fn(|cx| self.poll_idle(watched.as_ref(), cx)).await
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Over>> {
+    fn poll_idle(
+        &mut self,
+        watched: Option<&Watched>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Over>> {
         self.slot.register(cx);
         loop {
             self.poll_output(cx)?;
             let heard = self.conn.output.is_empty();
-            if self.slot.is_cut() || self.slot.is_stopping() && heard {
+            if let Some(ending) = self.slot.ending() {
+                return Poll::Ready(Err(ending.into()));
+            }
+            if self.slot.is_stopping() && heard {
                 return Poll::Ready(Err(shutdown()));
             }
             if !heard {
@@ -35,7 +45,11 @@ impl Client {
             match poll_client(&mut self.conn, &self.worker.spares, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.hung_up())),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => {
+                    if let Some(watched) = watched {
+                        self.worker.watch.enter(&watched.post, Phase::Idle);
+                    }
+                }
                 Poll::Ready(Err(error)) => {
                     return Poll::Ready(Err(Over::Lost(error.to_string())));
                 }

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use poolwright_pool::{ConnId, Refusal};
 use poolwright_session::Output;
-use poolwright_wire::write::ErrorFields;
+use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::ReadBuf;
 
 use super::{Client, Over};
 use crate::conn::ServerConn;
 use crate::dialer::Dialer;
+use crate::patience::Phase;
 use crate::pools::Acquire;
 use crate::roster::Standing;
 use crate::worker::Lease;
@@ -47,6 +48,8 @@ impl Client {
 
     async fn wait_in_queue(&mut self, acquire: Acquire<'_, Dialer>) -> Result<Option<Lease>, Over> {
         let mut acquire = pin!(acquire);
+        let told = self.tenant.query_wait_notify.get().is_some() && self.greeted;
+        let _watched = told.then(|| self.watched(Phase::Queued));
         let mut watching = true;
         poll_fn(|cx| {
             self.slot.register(cx);
@@ -56,6 +59,10 @@ impl Client {
             if self.slot.take_cancelled() {
                 return Poll::Ready(Ok(None));
             }
+            if self.slot.take_notified() {
+                self.tell_queued();
+            }
+            self.poll_output(cx)?;
             if watching {
                 match self.poll_gone(cx) {
                     Poll::Ready(true) => {
@@ -77,6 +84,16 @@ impl Client {
         let mut buf = ReadBuf::new(&mut byte);
         let Ok(tcp) = self.conn.stream.tcp() else { return Poll::Ready(true) };
         tcp.poll_peek(cx, &mut buf).map(|peeked| !matches!(peeked, Ok(1..)))
+    }
+
+    fn tell_queued(&mut self) {
+        let notice = ErrorFields {
+            severity: "NOTICE",
+            sqlstate: "00000",
+            message: "no server connection is free: the request is queued",
+            ..ErrorFields::default()
+        };
+        write::notice_response(&mut self.conn.output, &notice);
     }
 
     fn cancel_request(&mut self) {

@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::Worker;
 use crate::lifecycle::{Lifecycle, NEWS_TRAVELS};
+use crate::roster::Ending;
 
 /// Clients are sent away in so many groups, one after the other.
 const GROUPS: u32 = 20;
@@ -63,7 +64,7 @@ impl Worker {
 
     async fn cut_all(&self) {
         while self.roster.len() > 0 {
-            self.roster.all().iter().for_each(|slot| slot.cut());
+            self.roster.all().iter().for_each(|slot| slot.end(Ending::Cut));
             sleep(LOOK).await;
         }
     }

@@ -57,6 +57,13 @@ impl Pools {
         self.places.taken()
     }
 
+    /// Somebody waits for a connection: in this worker, or, as far as the bank has told, in another
+    /// one under the pool's caps.
+    pub fn is_crowded(&self, pool: PoolId) -> bool {
+        let next_door = |cap| self.loan(cap).statement.neighbour.is_some();
+        self.waiting() > 0 || self.caps_of(self.at(pool).database).into_iter().any(next_door)
+    }
+
     /// Every pool with its database and user, in the order in which they were made.
     pub fn pools(&self) -> impl Iterator<Item = (PoolId, DatabaseId, &str)> {
         let named = |(id, pool): (usize, &'_ crate::pool::Pool)| (PoolId(id as u32), pool.database);

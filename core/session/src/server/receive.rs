@@ -1,6 +1,6 @@
 //! What the server sends, message by message: who gets it, and how it moves the model on.
 
-use poolwright_wire::{Header, header, read, server as tag, write};
+use poolwright_wire::{Header, TransactionStatus, header, read, server as tag, write};
 
 use super::{Confused, Received, Server};
 use crate::Rest;
@@ -213,7 +213,8 @@ impl Server {
         if let Some(session) = session.filter(|_| forward) {
             session.count_ready(self.status);
         }
-        Ok(forward)
+        self.left_block = self.by_statement && self.status != TransactionStatus::Idle;
+        Ok(forward && !self.left_block)
     }
 
     /// A client that resets a parameter goes back to its own startup value, which it is told; the

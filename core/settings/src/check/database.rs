@@ -46,7 +46,7 @@ fn one(
             .or_else(|| servers.get(server).map(|server| server.max_connections))
             .unwrap_or_default(),
         workers: database.workers.unwrap_or(defaults::DATABASE_WORKERS),
-        pool: settings(&own, pool),
+        pool: PoolSettings::default().with(pool).with(&own),
         name,
     }
 }
@@ -75,32 +75,11 @@ fn server(name: Option<&str>, path: &str, servers: &[Server], report: &mut Repor
 }
 
 /// Reports `min` above `size` where the section itself sets one of the two.
-fn min_within_size(own: &raw::Pool, base: &raw::Pool, path: &str, report: &mut Report) {
+pub(super) fn min_within_size(own: &raw::Pool, base: &raw::Pool, path: &str, report: &mut Report) {
     let size = own.size.or(base.size).unwrap_or(defaults::POOL_SIZE);
     let min = own.min.or(base.min).unwrap_or(defaults::POOL_MIN);
     if min > size && (own.min.is_some() || own.size.is_some()) {
         let expected = format!("at most the pool's size, {size}");
         report.add(&format!("{path}.min"), min.to_string(), &expected, "lower min or raise size");
-    }
-}
-
-fn settings(own: &raw::Pool, base: &raw::Pool) -> PoolSettings {
-    let wait = own.wait_timeout.or(base.wait_timeout).map_or(defaults::WAIT_TIMEOUT, |it| it.0);
-    let lifetime = own.lifetime.or(base.lifetime);
-    PoolSettings {
-        mode: own.mode.or(base.mode).unwrap_or(defaults::POOL_MODE),
-        size: own.size.or(base.size).unwrap_or(defaults::POOL_SIZE),
-        min: own.min.or(base.min).unwrap_or(defaults::POOL_MIN),
-        reserve: own.reserve.or(base.reserve).unwrap_or(defaults::POOL_RESERVE),
-        reserve_timeout: own
-            .reserve_timeout
-            .or(base.reserve_timeout)
-            .map_or(defaults::RESERVE_TIMEOUT, |span| span.0),
-        wait_timeout: Some(wait).filter(|wait| !wait.is_zero()),
-        idle_timeout: own
-            .idle_timeout
-            .or(base.idle_timeout)
-            .map_or(defaults::IDLE_TIMEOUT, |span| span.0),
-        lifetime: lifetime.map_or(defaults::LIFETIME, |range| (range.from.0, range.to.0)),
     }
 }

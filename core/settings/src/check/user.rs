@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
+use super::{Report, database::min_within_size};
 use crate::shape::{Source, join};
 use crate::{Proof, Secret, User, raw};
 
@@ -42,7 +42,12 @@ fn one(user: raw::User, path: &str, report: &mut Report) -> User {
         let (found, expected) = ("a second password beside scramVerifier", "it beside password");
         report.add(&path, found, expected, "remove it, or give the password itself");
     }
-    User { name, proof, server_password: user.server_password.or(own), previous_password }
+    let pool = user.pool.unwrap_or_default();
+    if pool.size.is_some() && pool.min.is_some() {
+        min_within_size(&pool, &raw::Pool::default(), &format!("{path}.pool"), report);
+    }
+    let server_password = user.server_password.or(own);
+    User { name, proof, server_password, previous_password, pool }
 }
 
 fn one_proof(both: bool, path: &str, report: &mut Report) {

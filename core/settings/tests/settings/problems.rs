@@ -54,6 +54,13 @@ fn a_previous_password_stands_beside_a_password_only() {
 }
 
 #[test]
+fn a_users_own_minimum_stays_within_its_own_size() {
+    check("users: [{name: a, password: b, pool: {size: 2, min: 2}}]", "");
+    let found = problems_with("users: [{name: a, password: b, pool: {size: 2, min: 3}}]");
+    assert!(found.starts_with("users[0].pool.min: found 3, expected at most"), "{found}");
+}
+
+#[test]
 fn a_number_without_a_unit_is_told_which_unit_to_write() {
     let expected = "expected a duration with unit such as 500ms, 5s, 10m or 1h";
     check(
@@ -74,13 +81,15 @@ fn a_number_without_a_unit_is_told_which_unit_to_write() {
 fn an_unknown_field_is_told_the_closest_known_one() {
     check(
         "pool: {sise: 5}",
-        "pool.sise: found an unknown field, expected one of idleTimeout, lifetime, min, mode, \
-         reserve, reserveTimeout, size, waitTimeout; did you mean size?",
+        "pool.sise: found an unknown field, expected one of clientIdleTimeout, idleTimeout, \
+         idleTransactionTimeout, lifetime, min, mode, queryTimeout, queryWaitNotify, reserve, \
+         reserveTimeout, size, transactionTimeout, waitTimeout; did you mean size?",
     );
     check(
         "databases: [{name: a, pool: {Lifetime: 5m..10m}}]",
-        "databases[0].pool.Lifetime: found an unknown field, expected one of idleTimeout, \
-         lifetime, min, mode, reserve, reserveTimeout, size, waitTimeout; did you mean lifetime?",
+        "databases[0].pool.Lifetime: found an unknown field, expected one of clientIdleTimeout, \
+         idleTimeout, idleTransactionTimeout, lifetime, min, mode, queryTimeout, \
+         queryWaitNotify, reserve, reserveTimeout, size, transactionTimeout, waitTimeout; did you mean lifetime?",
     );
     check(
         "drain: {sql: SELECT}",

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, PoolMode, PoolSettings,
-    Proof, Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff, parse, users_file,
+    Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, Patience, PoolMode,
+    PoolSettings, Proof, Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff, parse,
+    raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -83,14 +84,24 @@ fn servers() -> impl Strategy<Value = Vec<Server>> {
 
 fn pool() -> impl Strategy<Value = PoolSettings> {
     let times = (span(), option::of(span()), span(), span(), span());
-    (any::<bool>(), 1..=50u32, 0..=50u32, 0..=50u32, times).prop_map(
-        |(session, size, min, reserve, (first, wait, idle, from, more))| PoolSettings {
-            mode: if session { PoolMode::Session } else { PoolMode::Transaction },
+    let modes = [PoolMode::Transaction, PoolMode::Session, PoolMode::Statement];
+    let limit = || option::of(span());
+    let patience = (limit(), limit(), limit(), limit(), limit());
+    (0..modes.len(), 1..=50u32, 0..=50u32, 0..=50u32, times, patience).prop_map(
+        move |(mode, size, min, reserve, (first, wait, idle, from, more), limits)| PoolSettings {
+            mode: modes[mode],
             size,
             min: min.min(size),
             reserve,
             reserve_timeout: first,
             wait_timeout: wait,
+            query_wait_notify: limits.0,
+            patience: Patience {
+                query: limits.1,
+                idle_transaction: limits.2,
+                transaction: limits.3,
+                client_idle: limits.4,
+            },
             idle_timeout: idle,
             lifetime: (from, from + more),
         },
@@ -108,17 +119,20 @@ fn databases(servers: usize) -> impl Strategy<Value = BTreeMap<String, Database>
 }
 
 fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
-    let one = (option::of(secret()), secret(), any::<bool>());
+    let one = (option::of(secret()), secret(), any::<bool>(), option::of(1..=50u32));
     btree_map(name(), one, 0..5).prop_map(|all| {
-        let build =
-            |(name, (own, password, verifier)): (String, (Option<Secret>, Secret, bool))| {
-                let (proof, server_password) = match verifier {
-                    true => (Proof::ScramVerifier(Secret::new(super::resolved::VERIFIER)), own),
-                    false => (Proof::Password(password.clone()), Some(own.unwrap_or(password))),
-                };
-                let previous_password = server_password.clone().filter(|_| !verifier);
-                (name.clone(), User { name, proof, server_password, previous_password })
+        let build = |(name, (own, password, verifier, size)): (
+            String,
+            (Option<Secret>, Secret, bool, _),
+        )| {
+            let (proof, server_password) = match verifier {
+                true => (Proof::ScramVerifier(Secret::new(super::resolved::VERIFIER)), own),
+                false => (Proof::Password(password.clone()), Some(own.unwrap_or(password))),
             };
+            let previous_password = server_password.clone().filter(|_| !verifier);
+            let pool = raw::Pool { size, ..raw::Pool::default() };
+            (name.clone(), User { name, proof, server_password, previous_password, pool })
+        };
         all.into_iter().map(build).collect()
     })
 }

@@ -65,6 +65,22 @@ fn users_of_both_files_know_what_they_log_in_with() {
 }
 
 #[test]
+fn a_users_pool_goes_before_its_databases() {
+    let file = "
+servers: [{name: m, host: h, maxConnections: 9}]
+pool: {size: 4, min: 3, queryTimeout: 5s}
+databases: [{name: d, pool: {mode: session, queryTimeout: 1s, clientIdleTimeout: 9s}}]
+users: [{name: a, password: b, pool: {mode: statement, size: 2, queryTimeout: 0s}}]";
+    let settings = parse(file, None).expect(file);
+    let database = &settings.databases["d"];
+    let (own, other) = (settings.pool(database, "a"), settings.pool(database, "c"));
+    assert_eq!((own.mode, own.size, own.min), (PoolMode::Statement, 2, 2));
+    assert_eq!((other.mode, other.size, other.min), (PoolMode::Session, 4, 3));
+    assert_eq!((own.patience.query, other.patience.query), (None, Some(Duration::from_secs(1))));
+    assert_eq!(own.patience.client_idle, Some(Duration::from_secs(9)));
+}
+
+#[test]
 fn debug_output_of_settings_shows_no_secret() {
     let text = format!("{:?}", settings());
     assert!(text.contains("cloud_01"));
