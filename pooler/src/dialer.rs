@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
-use poolwright_settings::{Database, Server};
+use poolwright_settings::{Database, Limits, Server};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use tracing::warn;
 
@@ -64,8 +64,8 @@ impl Dialer {
         self.passwords.replace(passwords.collect());
     }
 
-    pub fn set_target(&self, id: ServerId, server: &Server, tls: &ServerTls) {
-        self.targets.borrow_mut().insert(id, ServerTarget::of(server, tls));
+    pub fn set_target(&self, id: ServerId, server: &Server, tls: &ServerTls, limits: &Limits) {
+        self.targets.borrow_mut().insert(id, ServerTarget::of(server, tls, limits));
     }
 
     pub fn target(&self, id: ServerId) -> Option<ServerTarget> {

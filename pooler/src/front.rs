@@ -23,7 +23,7 @@ use crate::crew::{Crew, Kit};
 use crate::door::Door;
 use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
-use crate::login::{Arrival, LOGIN_TIMEOUT, LoggedIn, LoginContext, Verifiers, accept};
+use crate::login::{Arrival, LoggedIn, LoginContext, Verifiers, accept};
 use crate::metrics::{Gauges, Metrics};
 use crate::replication::{Kind, Room};
 use crate::stream::{Socket, Stream};
@@ -91,12 +91,8 @@ impl Front {
         metrics: Rc<Metrics>,
     ) -> anyhow::Result<Front> {
         let verifiers = Verifiers::new().context("prepare logins")?;
-        let login = LoginContext {
-            config,
-            verifiers: Rc::new(verifiers),
-            door: Arc::new(Door::default()),
-            timeout: LOGIN_TIMEOUT,
-        };
+        let login =
+            LoginContext { config, verifiers: Rc::new(verifiers), door: Arc::new(Door::default()) };
         Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics })
     }
 

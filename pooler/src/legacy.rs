@@ -214,7 +214,7 @@ impl Legacy {
         let config = self.config.borrow();
         let mut servers = config.servers.iter().zip(&config.server_tls);
         let (server, tls) = servers.find(|(it, _)| it.name == self.server)?;
-        Some(ServerTarget::of(server, tls))
+        Some(ServerTarget::of(server, tls, &config.limits))
     }
 
     /// Who may log in to look: first those who were logged in.

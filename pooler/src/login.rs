@@ -16,10 +16,10 @@ use std::time::Duration;
 use poolwright_settings::{ListenAuth, Settings};
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Config;
-use crate::door::{Door, Place};
+use crate::door::{Door, Full, Place, Room};
 use crate::replication::{Kind, place};
 use crate::stream::{Framed, Socket, Stream};
 use crate::tls::{ClientTls, common_name};
@@ -29,8 +29,8 @@ pub use keys::Verifiers;
 use negotiation::Opening;
 use request::Request;
 
-/// How long a client may take to log in, as Postgres's `authentication_timeout`.
-pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may take to hear that it is refused.
+const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What logins are judged by. One for each generation of settings; `verifiers` and `door` outlive it.
 #[derive(Clone)]
@@ -38,7 +38,6 @@ pub struct LoginContext {
     pub config: Arc<Config>,
     pub verifiers: Rc<Verifiers>,
     pub door: Arc<Door>,
-    pub timeout: Duration,
 }
 
 /// How a connection's beginning ended well.
@@ -111,30 +110,23 @@ pub async fn accept(
     peer: SocketAddr,
     context: &LoginContext,
 ) -> Result<Arrival, LoginError> {
-    timeout(context.timeout, log_in(socket, peer, context))
-        .await
-        .unwrap_or(Err(LoginError::Timeout))
-}
-
-async fn log_in(
-    socket: Socket,
-    peer: SocketAddr,
-    context: &LoginContext,
-) -> Result<Arrival, LoginError> {
+    let end = Instant::now() + context.config.limits.login_timeout;
+    let late = |_| LoginError::Timeout;
     let framed = Framed::new(Stream::Tcp(socket));
-    let (mut framed, packet) =
-        match negotiation::negotiate(framed, &context.config.client_tls).await? {
-            Opening::Start(framed, packet) => (framed, packet),
-            Opening::Gone => return Ok(Arrival::Gone),
-            Opening::Cancel { process_id, secret, stream } => {
-                return Ok(Arrival::Cancel { process_id, secret, stream });
-            }
-            Opening::Refused(mut framed, error) => {
-                tell(&mut framed, &error).await;
-                return Err(error);
-            }
-        };
-    match identify(&mut framed, &packet, context).await {
+    let negotiated = negotiation::negotiate(framed, &context.config.client_tls);
+    let (mut framed, packet) = match timeout_at(end, negotiated).await.map_err(late)?? {
+        Opening::Start(framed, packet) => (framed, packet),
+        Opening::Gone => return Ok(Arrival::Gone),
+        Opening::Cancel { process_id, secret, stream } => {
+            return Ok(Arrival::Cancel { process_id, secret, stream });
+        }
+        Opening::Refused(mut framed, error) => {
+            tell(&mut framed, &error).await;
+            return Err(error);
+        }
+    };
+    let identified = timeout_at(end, identify(&mut framed, &packet, context)).await;
+    match identified.map_err(late).flatten() {
         Ok((request, place)) => Ok(Arrival::Client(logged_in(framed, request, peer, place))),
         Err(LoginError::Left) => Ok(Arrival::Gone),
         Err(error) => {
@@ -165,8 +157,26 @@ async fn identify(
         ListenAuth::Trust => return Err(LoginError::Role { name: request.user }),
     }
     check_database(&request, config)?;
-    let place = door.enter(config.max_clients).ok_or(LoginError::Full)?;
+    let place = enter(door, config, &request)?;
     Ok((request, place))
+}
+
+/// A place among the clients, within all their limits.
+fn enter(door: &Door, settings: &Settings, request: &Request) -> Result<Place, LoginError> {
+    let Request { database, user, .. } = request;
+    let (databases, users) = (&settings.databases, &settings.users);
+    let room = Room {
+        clients: settings.max_clients,
+        database: databases
+            .get(database)
+            .map_or(settings.limits.database_clients, |it| it.max_clients),
+        user: users.get(user).map_or(settings.limits.user_clients, |it| it.max_clients),
+    };
+    door.enter(room, database, user).map_err(|full| match full {
+        Full::Clients => LoginError::Full,
+        Full::Database(max) => LoginError::FullDatabase { name: database.clone(), max },
+        Full::User(max) => LoginError::FullUser { name: user.clone(), max },
+    })
 }
 
 /// Whether the client came by TLS and showed a certificate, where it must.
@@ -219,9 +229,12 @@ async fn tell(framed: &mut Framed, error: &LoginError) {
         &mut framed.output,
         &ErrorFields { severity: "FATAL", sqlstate, message: &message, detail: None, hint },
     );
-    if framed.flush().await.is_ok() {
-        let _ = framed.stream.shutdown().await;
-    }
+    let _ = timeout(TELL_TIMEOUT, async {
+        if framed.flush().await.is_ok() {
+            let _ = framed.stream.shutdown().await;
+        }
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ impl Query {
             port: self.port,
             tls: ServerTls::new(ServerTlsMode::Prefer, None)?,
             connect_timeout: patience,
+            cancel_timeout: patience,
             protocol: PROTOCOL_3_0,
         };
         let password = std::env::var(PASSWORD).ok().map(Secret::new);

@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolwright_settings::{Secret, Server};
+use poolwright_settings::{Limits, Secret, Server};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -38,18 +38,21 @@ pub struct ServerTarget {
     pub tls: ServerTls,
     /// From the look-up of the name to ReadyForQuery.
     pub connect_timeout: Duration,
+    /// For a cancel request, to its end.
+    pub cancel_timeout: Duration,
     /// The version of the protocol that is asked for.
     pub protocol: i32,
 }
 
 impl ServerTarget {
     /// As the settings describe it.
-    pub fn of(server: &Server, tls: &ServerTls) -> ServerTarget {
+    pub fn of(server: &Server, tls: &ServerTls, limits: &Limits) -> ServerTarget {
         ServerTarget {
             host: server.host.clone(),
             port: server.port,
             tls: tls.clone(),
             connect_timeout: server.connect_timeout,
+            cancel_timeout: limits.cancel_timeout,
             protocol: PROTOCOL_3_0,
         }
     }

@@ -178,7 +178,7 @@ impl Worker {
         self.dialer.follow(&config);
         for (server, tls) in config.servers.iter().zip(&config.server_tls) {
             let id = self.treasury.server_id(&server.name);
-            self.dialer.set_target(id, server, tls);
+            self.dialer.set_target(id, server, tls, &config.limits);
             let limits = ServerLimits { max: server.max_connections, logins: PARALLEL_LOGINS };
             self.pools.set_server(id, limits);
         }

@@ -7,12 +7,13 @@ mod user;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde_yaml::Value;
 
 use crate::shape::{Source, read};
 use crate::{Admin, Control, Listen, ListenTls, ListenTlsMode, Problem, Problems, Settings};
-use crate::{defaults, kind, raw};
+use crate::{Limits, Span, defaults, kind, raw};
 
 /// Reads and checks a settings file and, where it names one, its users file.
 ///
@@ -54,9 +55,11 @@ pub fn server_caps(settings: &str) -> BTreeMap<String, u32> {
 }
 
 fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Settings {
+    let limits = limits(&file);
     let servers = server::check(file.servers.unwrap_or_default(), report);
     let pool = file.pool.unwrap_or_default();
-    let databases = database::check(file.databases.unwrap_or_default(), &pool, &servers, report);
+    let databases = file.databases.unwrap_or_default();
+    let databases = database::check(databases, &pool, &servers, &limits, report);
     Settings {
         listen: listen(file.listen.unwrap_or_default(), report),
         admin: admin(file.admin.unwrap_or_default()),
@@ -64,7 +67,8 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
         workers: file.workers,
         max_clients: file.max_clients.unwrap_or(defaults::MAX_CLIENTS),
         databases,
-        users: user::check(file.users, listed.users, report),
+        users: user::check(file.users, listed.users, &limits, report),
+        limits,
         servers,
         prepared_statements: file
             .prepared_statements
@@ -77,6 +81,21 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
         generation: file.generation,
         users_generation: listed.generation,
     }
+}
+
+fn limits(file: &raw::File) -> Limits {
+    let span = |span: Option<Span>, fallback: Duration| span.map_or(fallback, |span| span.0);
+    Limits {
+        user_clients: limit(file.max_user_client_connections),
+        database_clients: limit(file.max_db_client_connections),
+        login_timeout: span(file.client_login_timeout, defaults::CLIENT_LOGIN_TIMEOUT),
+        cancel_timeout: span(file.cancel_wait_timeout, defaults::CANCEL_WAIT_TIMEOUT),
+    }
+}
+
+/// 0 is no limit.
+fn limit(number: Option<u32>) -> Option<u32> {
+    number.filter(|number| *number > 0)
 }
 
 fn listen(listen: raw::Listen, report: &mut Report) -> Listen {

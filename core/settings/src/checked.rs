@@ -24,6 +24,7 @@ pub struct Settings {
     pub workers: Option<u32>,
     /// Clients that may be connected at once, 1 or more.
     pub max_clients: u32,
+    pub limits: Limits,
     /// In the order of the file; [`Database::server`] is an index into it.
     pub servers: Vec<Server>,
     /// By the name that clients ask for.
@@ -53,6 +54,19 @@ impl Settings {
             None => database.pool.clone(),
         }
     }
+}
+
+/// What holds for all clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Clients of a user that is not listed.
+    pub user_clients: Option<u32>,
+    /// Clients of a database that is not listed.
+    pub database_clients: Option<u32>,
+    /// From a client's connect to the end of its login.
+    pub login_timeout: Duration,
+    /// From a cancel request to its end at the server.
+    pub cancel_timeout: Duration,
 }
 
 /// Where clients connect to.
@@ -168,6 +182,8 @@ pub struct Database {
     pub dbname: String,
     /// Server connections of all its pools together, 1 or more.
     pub max_connections: u32,
+    /// Clients that ask for it; `None`: as many as there may be.
+    pub max_clients: Option<u32>,
     /// Worker threads that share it, 1 or more; there may be fewer in the process.
     pub workers: u32,
     /// For each of its pools, one per user.
@@ -185,6 +201,8 @@ pub struct User {
     /// Valid beside [`Proof::Password`] while a password is being changed; tried at servers that
     /// refuse the other.
     pub previous_password: Option<Secret>,
+    /// Clients that log in as this user; `None`: as many as there may be.
+    pub max_clients: Option<u32>,
     /// What is different for this user's pools.
     pub pool: raw::Pool,
 }

@@ -13,6 +13,9 @@ pub const LISTEN_TLS_MODE: ListenTlsMode = ListenTlsMode::Disable;
 pub const ADMIN_PORT: u16 = 9187;
 pub const CONTROL_PORT: u16 = 9188;
 pub const MAX_CLIENTS: u32 = 10_000;
+/// As Postgres's `authentication_timeout`.
+pub const CLIENT_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+pub const CANCEL_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SERVER_PORT: u16 = 5432;
 /// A backup and its stream of WAL, and another stream.
 pub const MAX_REPLICATION_CONNECTIONS: u32 = 3;

@@ -29,6 +29,10 @@ section! {
         control: Control,
         workers: u32,
         max_clients: u32,
+        max_db_client_connections: u32,
+        max_user_client_connections: u32,
+        client_login_timeout: Span,
+        cancel_wait_timeout: Span,
         servers: Vec<Server>,
         pool: Pool,
         databases: Vec<Database>,
@@ -101,6 +105,7 @@ section! {
         server: String,
         dbname: String,
         max_connections: u32,
+        max_db_client_connections: u32,
         workers: u32,
         pool: Pool,
     }
@@ -113,6 +118,7 @@ section! {
         scram_verifier: Secret,
         server_password: Secret,
         previous_password: Secret,
+        max_user_client_connections: u32,
         pool: Pool,
     }
 }

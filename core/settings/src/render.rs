@@ -15,7 +15,7 @@ impl Settings {
 
     /// The file that holds all of this; `databases[].pool` stands in for `pool`.
     pub fn to_raw(&self) -> raw::File {
-        let Self { listen, admin, servers, databases, users, .. } = self;
+        let Self { listen, admin, servers, databases, users, limits, .. } = self;
         raw::File {
             listen: Some(raw::Listen {
                 address: Some(listen.address.to_string()),
@@ -30,6 +30,10 @@ impl Settings {
             control: self.control.as_ref().map(control),
             workers: self.workers,
             max_clients: Some(self.max_clients),
+            max_db_client_connections: Some(limits.database_clients.unwrap_or_default()),
+            max_user_client_connections: Some(limits.user_clients.unwrap_or_default()),
+            client_login_timeout: Some(Span(limits.login_timeout)),
+            cancel_wait_timeout: Some(Span(limits.cancel_timeout)),
             servers: Some(servers.iter().map(server).collect()),
             pool: None,
             databases: Some(databases.values().map(|it| database(it, servers)).collect()),
@@ -76,12 +80,14 @@ fn server(server: &Server) -> raw::Server {
 }
 
 fn database(database: &Database, servers: &[Server]) -> raw::Database {
-    let Database { name, server, dbname, max_connections, workers, pool } = database.clone();
+    let Database { name, server, dbname, max_connections, max_clients, workers, pool } =
+        database.clone();
     raw::Database {
         name: Some(name),
         server: Some(servers[server].name.clone()),
         dbname: Some(dbname),
         max_connections: Some(max_connections),
+        max_db_client_connections: Some(max_clients.unwrap_or_default()),
         workers: Some(workers),
         pool: Some(pool_section(pool)),
     }
@@ -110,7 +116,7 @@ fn pool_section(pool: PoolSettings) -> raw::Pool {
 }
 
 fn user(user: &User) -> raw::User {
-    let User { name, proof, server_password, previous_password, pool } = user.clone();
+    let User { name, proof, server_password, previous_password, max_clients, pool } = user.clone();
     let pool = Some(pool).filter(|pool| *pool != raw::Pool::default());
     let (password, scram_verifier) = match proof {
         Proof::Password(password) => (Some(password), None),
@@ -122,6 +128,7 @@ fn user(user: &User) -> raw::User {
         scram_verifier,
         server_password,
         previous_password,
+        max_user_client_connections: Some(max_clients.unwrap_or_default()),
         pool,
     }
 }

@@ -64,6 +64,7 @@ const CONTROL_FILE: Fallback = Fallback::Said("none; needed where there is a `co
 const PORT: Kind = Kind::Whole(1, 65_535, "port");
 const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
 const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
+const CLIENTS_OR_NONE: Kind = Kind::Whole(0, 1_000_000, "clients");
 const WORKERS: Kind = Kind::Whole(1, 256, "workers");
 const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "scram-sha-256"]);
 const TLS_MODES: Kind =
@@ -157,6 +158,30 @@ pub fn rows() -> Vec<Row> {
             Kind::Whole(1, 1_000_000, "clients"),
             value(defaults::MAX_CLIENTS),
             "Clients that may be connected at once; the next one is told `53300`.",
+        ),
+        later(
+            "maxDbClientConnections",
+            CLIENTS_OR_NONE,
+            value(0),
+            "Clients of one database, whoever they are; the next one is told `53300`. `0`: no limit but `maxClients`.",
+        ),
+        later(
+            "maxUserClientConnections",
+            CLIENTS_OR_NONE,
+            value(0),
+            "Clients of one user, in all databases; the next one is told `53300`. `0`: no limit but `maxClients`.",
+        ),
+        later(
+            "clientLoginTimeout",
+            Kind::Span(false),
+            span(defaults::CLIENT_LOGIN_TIMEOUT),
+            "How long a client may take from its connect to the end of its login, without the wait for a server.",
+        ),
+        later(
+            "cancelWaitTimeout",
+            Kind::Span(false),
+            span(defaults::CANCEL_WAIT_TIMEOUT),
+            "How long a cancel request may take at the server. While it may still hit, nobody else gets the connection that it is for; after this time that is closed.",
         ),
         live(
             "servers[].name",
@@ -301,6 +326,12 @@ pub fn rows() -> Vec<Row> {
             Said("the server's"),
             "Server connections of all its pools together. Where the operator grants connections, it follows the server's.",
         ),
+        later(
+            "databases[].maxDbClientConnections",
+            CLIENTS_OR_NONE,
+            Said("`maxDbClientConnections`"),
+            "The same for this database.",
+        ),
         restart(
             "databases[].workers",
             WORKERS,
@@ -342,6 +373,12 @@ pub fn rows() -> Vec<Row> {
             Kind::Secret,
             Said("none; only beside `password`"),
             "A second password while one is being changed: clients may prove either, and a Postgres that refuses the new one is asked with this one.",
+        ),
+        later(
+            "users[].maxUserClientConnections",
+            CLIENTS_OR_NONE,
+            Said("`maxUserClientConnections`"),
+            "The same for this user.",
         ),
         later(
             "users[].pool",

@@ -44,6 +44,14 @@ pub enum LoginError {
     Replication(String),
     #[error("sorry, too many clients already")]
     Full,
+    #[error(
+        "no more connections allowed for database \"{name}\": {max} clients are in (maxDbClientConnections)"
+    )]
+    FullDatabase { name: String, max: u32 },
+    #[error(
+        "no more connections allowed for user \"{name}\": {max} clients are in (maxUserClientConnections)"
+    )]
+    FullUser { name: String, max: u32 },
     #[error("the pooler is shutting down")]
     Stopping,
     #[error("password authentication failed for user \"{user}\"")]
@@ -56,7 +64,7 @@ pub enum LoginError {
     Database { name: String },
     #[error("\"{name}\" does not say which server is to be replicated")]
     Instance { name: String },
-    #[error("the login took too long")]
+    #[error("client_login_timeout: the login took longer than clientLoginTimeout")]
     Timeout,
     #[error("the client left during the login")]
     Left,
@@ -84,24 +92,20 @@ impl LoginError {
             | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
             E::Options(_) | E::Replication(_) => Some("22023"),
-            E::Full => Some("53300"),
+            E::Full | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
+            E::Timeout => Some("57014"),
             E::Stopping => Some("57P03"),
             E::Password { .. } => Some("28P01"),
             E::Database { .. } | E::Instance { .. } => Some("3D000"),
             E::Internal(_) => Some("XX000"),
-            E::Frame(_)
-            | E::Handshake(_)
-            | E::NoTls
-            | E::NoAlpn
-            | E::Timeout
-            | E::Left
-            | E::Io(_) => None,
+            E::Frame(_) | E::Handshake(_) | E::NoTls | E::NoAlpn | E::Left | E::Io(_) => None,
         }
     }
 
     /// What the client can do about it, where that is not plain.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            LoginError::Full => Some("The limit is the pooler's maxClients."),
             LoginError::TlsRequired => Some("Connect with sslmode=require or stronger."),
             LoginError::Certificate { .. } => {
                 Some("The certificate's common name must be the user's.")
@@ -134,6 +138,8 @@ impl LoginError {
             E::NoUser | E::Role { .. } | E::Password { .. } | E::Scram(_) => "password",
             E::Database { .. } | E::Instance { .. } => "database",
             E::Full => "full",
+            E::FullDatabase { .. } => "full_database",
+            E::FullUser { .. } => "full_user",
             E::Stopping => "stopping",
             E::Timeout => "timeout",
             E::Internal(_) => "internal",

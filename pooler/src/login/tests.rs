@@ -6,7 +6,6 @@ mod welcome;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poolwright_wire::scram::{ClientExchange, MECHANISM, salted_password};
 use poolwright_wire::startup::PROTOCOL_3_0;
@@ -38,7 +37,6 @@ fn context_of(settings: &str, client_tls: ClientTls) -> LoginContext {
         config: config(settings, client_tls),
         verifiers: Rc::new(Verifiers::new().unwrap()),
         door: Arc::default(),
-        timeout: Duration::from_secs(30),
     }
 }
 

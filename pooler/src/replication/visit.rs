@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use poolwright_session::replication::{Doing, Progress};
 use poolwright_settings::Settings;
-use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{CancelKey, TransactionStatus, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -72,13 +71,7 @@ impl Visit {
         let max = server.max_replication_connections;
         let seat =
             self.hall.seats.take(&server.name, max).ok_or_else(|| full(&server.name, max))?;
-        let target = ServerTarget {
-            host: server.host.clone(),
-            port: server.port,
-            tls: config.server_tls[index].clone(),
-            connect_timeout: server.connect_timeout,
-            protocol: PROTOCOL_3_0,
-        };
+        let target = ServerTarget::of(server, &config.server_tls[index], &config.limits);
         let mut more = vec![("replication", self.kind.value())];
         more.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let who = Identity { database: dbname, user: &self.user, password: None, more: &more };

@@ -13,7 +13,7 @@ use super::dial::{self, Encryption};
 use super::{ConnectError, ServerTarget};
 
 /// Sends a cancel request to `addr`, the address of the connection that it is for, and waits for
-/// the server's EOF, all within the target's connect timeout.
+/// the server's EOF, all within the target's cancel timeout.
 ///
 /// # Errors
 /// The request could not be delivered, or its end was not seen: the connection that it is for may
@@ -26,7 +26,7 @@ pub async fn send_cancel(
 ) -> io::Result<()> {
     let delivery = deliver(target, addr, CancelKey { process_id, secret });
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no end of the cancel request seen");
-    timeout(target.connect_timeout, delivery).await.map_err(late)?
+    timeout(target.cancel_timeout, delivery).await.map_err(late)?
 }
 
 async fn deliver(target: &ServerTarget, addr: SocketAddr, key: CancelKey<'_>) -> io::Result<()> {

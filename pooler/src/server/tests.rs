@@ -26,6 +26,7 @@ fn target(address: SocketAddr, mode: ServerTlsMode) -> ServerTarget {
         port: address.port(),
         tls: ServerTls::new(mode, None).unwrap(),
         connect_timeout: Duration::from_secs(30),
+        cancel_timeout: Duration::from_secs(30),
         protocol: PROTOCOL_3_2,
     }
 }

@@ -34,6 +34,7 @@ macro_rules! three_ways {
 
 mod admin;
 mod cancel;
+mod clients;
 mod conversation;
 mod copy;
 mod drain;

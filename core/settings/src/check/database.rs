@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::Report;
+use crate::Limits;
 use crate::{Database, PoolSettings, Server, defaults, kind, raw};
 
 pub(super) fn check(
     databases: Vec<raw::Database>,
     pool: &raw::Pool,
     servers: &[Server],
+    limits: &Limits,
     report: &mut Report,
 ) -> BTreeMap<String, Database> {
     if databases.is_empty() && !report.has_reported("databases") {
@@ -19,7 +21,7 @@ pub(super) fn check(
     let mut checked = BTreeMap::new();
     for (index, database) in databases.into_iter().enumerate() {
         let path = format!("databases[{index}]");
-        let database = one(database, &path, pool, servers, report);
+        let database = one(database, &path, pool, (servers, limits), report);
         let taken = checked.contains_key(&database.name);
         report.unique(&format!("{path}.name"), &database.name, taken);
         checked.insert(database.name.clone(), database);
@@ -31,7 +33,7 @@ fn one(
     database: raw::Database,
     path: &str,
     pool: &raw::Pool,
-    servers: &[Server],
+    (servers, limits): (&[Server], &Limits),
     report: &mut Report,
 ) -> Database {
     let name = report.required(&format!("{path}.name"), database.name.as_ref(), "a name");
@@ -45,10 +47,16 @@ fn one(
             .max_connections
             .or_else(|| servers.get(server).map(|server| server.max_connections))
             .unwrap_or_default(),
+        max_clients: limit(database.max_db_client_connections, limits.database_clients),
         workers: database.workers.unwrap_or(defaults::DATABASE_WORKERS),
         pool: PoolSettings::default().with(pool).with(&own),
         name,
     }
+}
+
+/// What an item says, 0 for no limit, or else what holds for all.
+pub(super) fn limit(own: Option<u32>, all: Option<u32>) -> Option<u32> {
+    own.map_or(all, |own| Some(own).filter(|own| *own > 0))
 }
 
 /// The index of the named server, or of the only one.

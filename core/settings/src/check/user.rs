@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Report, database::min_within_size};
+use super::Report;
+use super::database::{limit, min_within_size};
+use crate::Limits;
 use crate::shape::{Source, join};
 use crate::{Proof, Secret, User, raw};
 
@@ -11,13 +13,14 @@ use crate::{Proof, Secret, User, raw};
 pub(super) fn check(
     inline: Option<Vec<raw::User>>,
     listed: Option<Vec<raw::User>>,
+    limits: &Limits,
     report: &mut Report,
 ) -> BTreeMap<String, User> {
     let mut checked = BTreeMap::new();
     for (users, source) in [(inline, Source::Settings), (listed, Source::UsersFile)] {
         for (index, user) in users.unwrap_or_default().into_iter().enumerate() {
             let path = join(source.root(), &format!("users[{index}]"));
-            let user = one(user, &path, report);
+            let user = one(user, &path, limits, report);
             let taken = checked.contains_key(&user.name);
             report.unique(&format!("{path}.name"), &user.name, taken);
             checked.insert(user.name.clone(), user);
@@ -26,7 +29,7 @@ pub(super) fn check(
     checked
 }
 
-fn one(user: raw::User, path: &str, report: &mut Report) -> User {
+fn one(user: raw::User, path: &str, limits: &Limits, report: &mut Report) -> User {
     let name = report.required(&format!("{path}.name"), user.name.as_ref(), "a name");
     let (proof, own) = match (user.password, user.scram_verifier) {
         (Some(password), None) => (Proof::Password(password.clone()), Some(password)),
@@ -47,7 +50,8 @@ fn one(user: raw::User, path: &str, report: &mut Report) -> User {
         min_within_size(&pool, &raw::Pool::default(), &format!("{path}.pool"), report);
     }
     let server_password = user.server_password.or(own);
-    User { name, proof, server_password, previous_password, pool }
+    let max_clients = limit(user.max_user_client_connections, limits.user_clients);
+    User { name, proof, server_password, previous_password, max_clients, pool }
 }
 
 fn one_proof(both: bool, path: &str, report: &mut Report) {

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, Control, Database, Listen, ListenAuth, ListenTls, ListenTlsMode, Patience, PoolMode,
-    PoolSettings, Proof, Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff, parse,
-    raw, users_file,
+    Admin, Control, Database, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, Patience,
+    PoolMode, PoolSettings, Proof, Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff,
+    parse, raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -109,10 +109,17 @@ fn pool() -> impl Strategy<Value = PoolSettings> {
 }
 
 fn databases(servers: usize) -> impl Strategy<Value = BTreeMap<String, Database>> {
-    let one = (0..servers, name(), 1..=100_000u32, 1..=256u32, pool());
+    let most = option::of(1..=9u32);
+    let one = (0..servers, name(), 1..=100_000u32, (1..=256u32, most), pool());
     btree_map(name(), one, 1..5).prop_map(|all| {
-        let build = |(name, (server, dbname, max_connections, workers, pool)): (String, _)| {
-            (name.clone(), Database { name, server, dbname, max_connections, workers, pool })
+        let build = |(name, (server, dbname, max_connections, (workers, max_clients), pool)): (
+            String,
+            _,
+        )| {
+            (
+                name.clone(),
+                Database { name, server, dbname, max_connections, max_clients, workers, pool },
+            )
         };
         all.into_iter().map(build).collect()
     })
@@ -131,7 +138,10 @@ fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
             };
             let previous_password = server_password.clone().filter(|_| !verifier);
             let pool = raw::Pool { size, ..raw::Pool::default() };
-            (name.clone(), User { name, proof, server_password, previous_password, pool })
+            (
+                name.clone(),
+                User { name, proof, server_password, previous_password, max_clients: size, pool },
+            )
         };
         all.into_iter().map(build).collect()
     })
@@ -155,6 +165,12 @@ fn settings() -> impl Strategy<Value = Settings> {
             }),
             workers: numbers.4,
             max_clients: numbers.0,
+            limits: Limits {
+                user_clients: numbers.4,
+                database_clients: numbers.4,
+                login_timeout: numbers.2,
+                cancel_timeout: numbers.2,
+            },
             servers,
             databases,
             users,

@@ -1,12 +1,11 @@
 //! Clients that do not get in, and what they are told.
 
-use std::time::Duration;
-
 use poolwright_wire::write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::{Arrival, LoginContext, LoginError};
 use super::{SETTINGS, context, context_of, error_of, message, run, scram, startup};
+use crate::door::Room;
 use crate::tls::ClientTls;
 
 const SSL: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
@@ -130,7 +129,8 @@ async fn requests_that_cannot_be_granted_are_refused_before_a_password_is_asked_
     let unclear = startup(&[("user", "ann"), ("replication", "maybe")]);
     check(&unclear, b"", "22023", "unsupported").await;
     let full = context_of(&format!("maxClients: 1\n{SETTINGS}"), ClientTls::Disabled);
-    let _other = full.door.enter(1).unwrap();
+    let room = Room { clients: 1, database: None, user: None };
+    let _other = full.door.enter(room, "shop", "bob").unwrap();
     let stopping = context();
     stopping.door.stop();
     for (context, sqlstate) in [(full, "53300"), (stopping, "57P03")] {
@@ -179,10 +179,21 @@ async fn only_who_has_logged_in_learns_that_a_database_is_missing() {
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_given_up() {
-    let context = LoginContext { timeout: Duration::from_millis(5), ..context() };
+    let settings = format!("clientLoginTimeout: 5ms\n{SETTINGS}");
+    let context = context_of(&settings, ClientTls::Disabled);
     let (outcome, ()) = run(&context, async |mut tcp| {
         assert_eq!(tcp.read(&mut [0; 1]).await.unwrap(), 0);
     })
     .await;
     assert!(matches!(outcome, Err(LoginError::Timeout)));
+    let half = startup(&[("user", "ann")]);
+    let (outcome, told) = run(&context, async |mut tcp| {
+        tcp.write_all(&half).await.unwrap();
+        assert_eq!(message(&mut tcp).await.unwrap().0, b'R');
+        error_of(message(&mut tcp).await)
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Timeout)));
+    assert_eq!(told.0, "57014");
+    assert!(told.1.starts_with("client_login_timeout"), "{}", told.1);
 }

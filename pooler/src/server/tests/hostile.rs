@@ -1,14 +1,27 @@
 //! Servers that break or misuse the protocol: each attempt ends with an error, none with a panic,
 //! endless work or a password given away.
 
+use std::io;
+use std::time::Duration;
+
 use poolwright_settings::{Secret, ServerTlsMode};
 use poolwright_wire::scram::MAX_ITERATIONS;
 use poolwright_wire::{read, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
-use super::super::{ConnectError, Kind};
-use super::{message, packet, run};
+use super::super::{ConnectError, Kind, ServerTarget, send_cancel};
+use super::{message, packet, run, target};
+
+#[tokio::test]
+async fn a_cancel_whose_end_does_not_come_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cancel_timeout = Duration::from_millis(20);
+    let target = ServerTarget { cancel_timeout, ..target(address, ServerTlsMode::Disable) };
+    let error = send_cancel(&target, address, 7, b"abcd").await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+}
 
 /// What comes of a server that answers the startup message with `bytes`.
 async fn answered(bytes: &[u8]) -> ConnectError {
