@@ -260,6 +260,8 @@ impl Session {
         }
         match head.tag {
             tag::TERMINATE => Err(Pause::Terminate),
+            // One that is malformed is for a server to fail.
+            tag::SYNC | tag::FLUSH if head.length > 0 => Err(Pause::NeedServer),
             tag::SYNC => {
                 write::ready_for_query(&mut out.to_client, TransactionStatus::Idle);
                 Ok(Verdict::Skip)
@@ -297,6 +299,7 @@ impl Session {
             return Err(Pause::Hold);
         }
         match head.tag {
+            tag::TERMINATE if server.owes_whole_requests() => return Err(Pause::Hold),
             tag::TERMINATE => return Err(Pause::Terminate),
             tag::SYNC if !server.copy_in => {
                 if server.early_data && !server.skipping {
@@ -308,6 +311,9 @@ impl Session {
             _ if server.skipping => return known(head.tag).map(|()| Verdict::Skip),
             // The server ignores it during a COPY; one that has just failed would not (I2).
             tag::SYNC => return Ok(Verdict::Skip),
+            tag::FLUSH if head.length > 0 && !server.copy_in && !server.early_data => {
+                return Ok(self.refuse(server, Refusal::not_empty("Flush"), out));
+            }
             tag::FLUSH => return Ok(Verdict::Forward),
             tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
                 return Ok(copy_message(server, head.tag));

@@ -150,6 +150,12 @@ impl Server {
             && self.rest == Rest::Header
     }
 
+    /// Replies are on their way that no further message has to bring: a client that says goodbye
+    /// behind its requests gets them first.
+    pub(crate) fn owes_whole_requests(&self) -> bool {
+        !self.replies.is_empty() && !self.open_flight && !self.copy_in
+    }
+
     /// The client has got the beginning of a message and not its end.
     pub fn is_half_forwarded(&self) -> bool {
         matches!(self.rest, Rest::Forward(_))

@@ -322,7 +322,12 @@ impl Session {
         Ok(None)
     }
 
-    fn refuse(&self, server: &mut Server, refusal: Refusal, out: &mut Output) -> Verdict {
+    pub(super) fn refuse(
+        &self,
+        server: &mut Server,
+        refusal: Refusal,
+        out: &mut Output,
+    ) -> Verdict {
         refusal.send(server, &mut out.to_server);
         Verdict::Skip
     }

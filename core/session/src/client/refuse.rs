@@ -45,6 +45,12 @@ impl Refusal {
         Refusal { sqlstate: "54000", message, hint: Some(hint) }
     }
 
+    /// A body where there is none.
+    pub fn not_empty(message: &str) -> Refusal {
+        let message = format!("{message}: expected an empty body");
+        Refusal { sqlstate: "08P01", message, hint: None }
+    }
+
     /// What currval and lastval would answer is another client's.
     pub fn sequence() -> Refusal {
         Refusal {

@@ -32,7 +32,7 @@ fn a_refusal_fails_the_flight_once_and_the_rest_up_to_sync_is_skipped() {
 
 #[test]
 fn a_malformed_body_fails_its_flight_and_no_more() {
-    let malformed: [&[u8]; 9] = [
+    let malformed: [&[u8]; 10] = [
         b"P\0\0\0\x08name",
         b"P\0\0\0\x0anew\0\0\0",
         b"P\0\0\0\x0dnew\0\0\0\0xy",
@@ -42,6 +42,7 @@ fn a_malformed_body_fails_its_flight_and_no_more() {
         b"D\0\0\0\x04",
         b"C\0\0\0\x06Sa",
         b"C\0\0\0\x08Sa\0x",
+        b"H\0\0\0\x05x",
     ];
     for bytes in malformed {
         let mut pair = Pair::new(3);
@@ -130,4 +131,22 @@ fn answers_of_the_poolers_own_keep_their_turn() {
     assert_eq!(pair.send(&messages), (Pause::More(0), 0));
     assert_eq!(pair.seen(), "", "nothing before the server's own replies");
     assert_eq!(pair.ask(&[Sync]), "2 3 D:a C:SELECT 1 1 Z:I");
+}
+
+#[test]
+fn a_goodbye_behind_a_request_waits_for_its_replies() {
+    let mut pair = Pair::new(3);
+    let mut messages = script::bytes(&[query("SELECT 'last'")]);
+    messages.extend(b"X\0\0\0\x04");
+    assert_eq!(pair.send_bytes(&messages), (Pause::Hold, 5));
+    pair.serve();
+    assert_eq!(pair.seen(), "T D:last C:SELECT 1 Z:I");
+    assert_eq!(pair.send_bytes(b"X\0\0\0\x04"), (Pause::Terminate, 5));
+}
+
+#[test]
+fn a_goodbye_inside_a_flight_does_not_wait_for_a_sync() {
+    let mut pair = Pair::new(3);
+    pair.send(&[parse("a", "SELECT 'a'"), Bind("", "a"), Flush]);
+    assert_eq!(pair.send_bytes(b"X\0\0\0\x04"), (Pause::Terminate, 5));
 }
