@@ -12,6 +12,7 @@ pub mod pooled;
 pub mod script;
 pub mod shrink;
 pub mod stage;
+pub mod table;
 pub mod words;
 
 pub use stage::{Stage, Worker};

@@ -23,8 +23,10 @@ pub enum Expect {
     Word(String),
     /// Anything up to an error, which is the next word: the unit is cancelled.
     Cancelled,
-    /// Whatever comes: the server was lost.
+    /// Whatever comes: the server was lost, or the client is gone.
     Anything,
+    /// Errors of the class 08, the session's last words.
+    Violated,
     /// The end of the stream.
     End,
 }
@@ -54,7 +56,7 @@ pub async fn run(script: &Script, client: usize, line: &mut Line, run: &Run) -> 
             continue;
         }
         let start = direct.plan.expected.len();
-        let goes_on = direct.unit(&unit.steps, start).await;
+        let goes_on = direct.unit(&unit.steps).await;
         let goes_on = goes_on.with_context(|| format!("client {client}, unit {index}, direct"))?;
         let failed = direct.plan.expected[start..].iter().any(is_error);
         direct.clean = !failed && (direct.clean || unit.sets_unnamed);
@@ -134,9 +136,9 @@ struct Direct<'a> {
 
 impl Direct<'_> {
     /// Whether the client goes on after it.
-    async fn unit(&mut self, steps: &[Step], start: usize) -> Result<bool> {
+    async fn unit(&mut self, steps: &[Step]) -> Result<bool> {
         for step in steps {
-            let goes_on = self.step(step, start).await?;
+            let goes_on = self.step(step).await?;
             let position = self.plan.expected.len();
             self.plan.steps.push(Planned { step: step.clone(), position });
             if !goes_on {
@@ -146,7 +148,7 @@ impl Direct<'_> {
         Ok(true)
     }
 
-    async fn step(&mut self, step: &Step, start: usize) -> Result<bool> {
+    async fn step(&mut self, step: &Step) -> Result<bool> {
         if let Some(Expect::Anything) = self.plan.expected.last() {
             return Ok(true);
         }
@@ -156,14 +158,17 @@ impl Direct<'_> {
                 Ok(true)
             }
             Step::Until(tags) => self.until(tags).await,
-            Step::Cancel(tags) => self.cancel(tags, start).await,
+            Step::Cancel(tags) => self.cancel(tags).await,
             Step::CancelOnce => {
                 self.line.cancel().await;
                 Ok(true)
             }
             Step::Fence { .. } => self.fence().await,
-            Step::Vanish => Ok(false),
-            Step::LoseServer => {
+            Step::Vanish => {
+                self.plan.expected.push(Expect::Anything);
+                Ok(false)
+            }
+            Step::LoseServer | Step::Adrift => {
                 self.plan.expected.push(Expect::Anything);
                 Ok(true)
             }
@@ -183,14 +188,14 @@ impl Direct<'_> {
         }
     }
 
-    async fn cancel(&mut self, tags: &[u8], start: usize) -> Result<bool> {
+    async fn cancel(&mut self, tags: &[u8]) -> Result<bool> {
         for _ in 0..5000 {
             match self.line.next(CANCEL_EVERY).await {
                 Err(_) => self.line.cancel().await,
                 Ok(None) => return Ok(self.end()),
                 Ok(Some(message)) => {
                     if self.note(message, tags)? {
-                        self.forget_before_error(start);
+                        self.forget_before_error();
                         return Ok(true);
                     }
                 }
@@ -199,7 +204,9 @@ impl Direct<'_> {
         bail!("no cancel ends it")
     }
 
-    fn forget_before_error(&mut self, start: usize) {
+    /// Of what came since the last wait only the error counts, and what is behind it.
+    fn forget_before_error(&mut self) {
+        let start = self.plan.steps.last().map_or(0, |planned| planned.position);
         let error = self.plan.expected[start..].iter().position(is_error);
         if let Some(error) = error {
             self.plan.expected.splice(start..start + error, [Expect::Cancelled]);
@@ -235,6 +242,18 @@ impl Direct<'_> {
     }
 
     fn end(&mut self) -> bool {
+        let violation = |expect: &Expect| {
+            let word = match expect {
+                Expect::Word(word) => word,
+                _ => return false,
+            };
+            ["E ERROR 08P01", "E FATAL 08P01"].iter().any(|lead| word.starts_with(lead))
+        };
+        let told = self.plan.expected.iter().rev().take_while(|expect| violation(expect)).count();
+        if told > 0 {
+            self.plan.expected.truncate(self.plan.expected.len() - told);
+            self.plan.expected.push(Expect::Violated);
+        }
         self.plan.expected.push(Expect::End);
         false
     }

@@ -54,7 +54,11 @@ pub async fn run(
     let players = players.map(|(number, (plan, line))| Player::new(number, plan, line)).collect();
     let mut play = Play { worker, players, run, bell: &worker.bell, patience: worker.patience };
     play.all(script).await?;
-    Ok(play.players.into_iter().map(|player| player.line.filter(|_| !player.closed)).collect())
+    let again = |player: Player<'_>| {
+        let sound = !player.closed && !player.plan.expected.contains(&Expect::Anything);
+        player.line.filter(|_| sound)
+    };
+    Ok(play.players.into_iter().map(again).collect())
 }
 
 struct Play<'a> {
@@ -180,7 +184,7 @@ impl<'a> Player<'a> {
                 worker.lose_server(&line.target.user).await;
                 return Ok(Done::Yes);
             }
-            Step::Fence { waits: false } => return Ok(Done::Yes),
+            Step::Fence { waits: false } | Step::Adrift => return Ok(Done::Yes),
             Step::Fence { waits: true } | Step::Until(_) | Step::Cancel(_) => {}
         }
         if reached {
@@ -226,6 +230,10 @@ impl<'a> Player<'a> {
                 return self.compare(seen);
             }
             Some(Expect::Cancelled | Expect::Anything) => {}
+            Some(Expect::Violated) if is_violation(seen) => {}
+            Some(Expect::Violated) => {
+                return Err(self.difference(format!("came {seen}, not 08P01")));
+            }
             Some(Expect::Word(expected)) => {
                 return Err(self.difference(format!("expected {expected}\n  came     {seen}")));
             }
@@ -238,6 +246,7 @@ impl<'a> Player<'a> {
     fn compare_end(&mut self) -> Result<(), Difference> {
         match self.plan.expected.get(self.at) {
             Some(Expect::End) => self.at += 1,
+            Some(Expect::Violated) => self.at += 2,
             Some(Expect::Anything) => {}
             expected => {
                 return Err(self.difference(format!("closed, and expected was {expected:?}")));
@@ -254,4 +263,8 @@ impl<'a> Player<'a> {
             what: format!("{}\n  after {}", what.into(), before.join(", ")),
         }
     }
+}
+
+fn is_violation(word: &str) -> bool {
+    ["E ERROR 08P01", "E FATAL 08P01", "E FATAL 08006"].iter().any(|lead| word.starts_with(lead))
 }

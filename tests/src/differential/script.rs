@@ -28,6 +28,8 @@ pub enum Step {
     /// The server processes of this client's user are ended; what the client sees next is its own
     /// affair.
     LoseServer,
+    /// What the client sees from here on is its own affair.
+    Adrift,
 }
 
 /// Steps that only make sense together. A unit whose needs are not met is left out.

@@ -7,6 +7,7 @@
 //! | the name of a prepared statement in the text of an error | the server knows it by the pooler's name |
 //! | which of two errors of one Parse, Bind or Describe of a named statement is told: the one about its name comes first | `docs/compatibility.md`, Errors |
 //! | the process id in a notification | it is the server connection's |
+//! | the text of an error 08P01, and how many such errors a session ends with | the pooler says what it expected; the server may say nothing more |
 //! | `application_name` of a client that names none | the pooler's own; clients without the pooler name it |
 //! | what comes in a cancelled unit before its error | a request that waits for a server is cancelled where it waits, before anything ran |
 
@@ -36,6 +37,9 @@ fn sum(body: &[u8]) -> u64 {
 /// Severity, SQLSTATE and texts.
 fn report(message: &Message) -> String {
     let fields = message.fields();
+    if fields.code == "08P01" {
+        return format!("{} 08P01", fields.severity);
+    }
     let text = nameless(&fields.message);
     format!("{} {}: {text} / {} / {}", fields.severity, fields.code, fields.detail, fields.hint)
 }
