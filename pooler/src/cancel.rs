@@ -18,7 +18,7 @@ pub async fn deliver(worker: Rc<Worker>, key: CancelKey, done: oneshot::Sender<(
     match slot.standing() {
         Standing::Idle => {}
         Standing::Waiting => slot.cancel(),
-        Standing::Active(backend) => cancel_backend(&worker, &slot.database, &backend).await,
+        Standing::Active(backend) => cancel_backend(&worker, &slot.tenant.database, &backend).await,
     }
     // Who sent the request may have hung up.
     let _ = done.send(());

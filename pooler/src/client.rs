@@ -266,7 +266,7 @@ impl Client {
 
     /// Has the client watched in this phase.
     fn watched(&mut self, phase: Phase) -> Watched {
-        let new = || Post::new(Rc::clone(&self.slot), Rc::clone(&self.tenant));
+        let new = || Post::new(Rc::clone(&self.slot));
         let post = Rc::clone(self.post.get_or_insert_with(new));
         self.worker.watch.enter(&post, phase);
         Watched { worker: Rc::clone(&self.worker), post }

@@ -31,8 +31,22 @@ pub struct ServerConn {
     /// To be written to the server.
     pub output: Vec<u8>,
     pub backend: Rc<Backend>,
+    /// It has rested for so long that it must be asked whether it still works.
+    pub is_stale: bool,
+    fitting: Fitting,
     /// Until its end is confirmed.
     listed: Listed,
+}
+
+/// What a connection runs on its own account.
+#[derive(Clone, Debug, Default)]
+pub struct Fitting {
+    /// Before the first client, and behind each reset.
+    pub connect: Option<Rc<str>>,
+    /// Behind each reset, before `connect`.
+    pub reset: Option<Rc<str>>,
+    /// After a long rest.
+    pub check: Option<Rc<str>>,
 }
 
 /// Who serves the connection, for those who want it cancelled.
@@ -57,7 +71,7 @@ pub enum Lost {
     Io(#[from] io::Error),
     #[error(transparent)]
     Confused(#[from] Confused),
-    #[error("DISCARD ALL failed: {0}")]
+    #[error("the reset failed: {0}")]
     Reset(Failure),
     #[error("the session could not be ended in order")]
     Unfinished,
@@ -135,7 +149,12 @@ impl Backend {
 
 impl ServerConn {
     /// A connection after login, which may hold `statements` prepared statements.
-    pub fn new(connected: Connected, statements: usize, listed: Listed) -> ServerConn {
+    pub fn new(
+        connected: Connected,
+        statements: usize,
+        listed: Listed,
+        fitting: Fitting,
+    ) -> ServerConn {
         let backend = Backend {
             addr: connected.addr,
             process_id: connected.process_id,
@@ -150,6 +169,8 @@ impl ServerConn {
             input: connected.leftover,
             output: Vec::new(),
             backend: Rc::new(backend),
+            is_stale: false,
+            fitting,
             listed,
         }
     }
@@ -175,14 +196,42 @@ impl ServerConn {
     /// # Errors
     /// The connection must be closed.
     pub async fn reset(&mut self) -> Result<(), Lost> {
-        match self.run("DISCARD ALL").await {
-            Ok(()) => {
-                self.model.set_reset();
-                Ok(())
-            }
-            Err(RunError::Refused(failure)) => Err(Lost::Reset(failure)),
-            Err(RunError::Lost(lost)) => Err(lost),
+        self.undo().await.map_err(|error| match error {
+            RunError::Refused(failure) => Lost::Reset(failure),
+            RunError::Lost(lost) => lost,
+        })
+    }
+
+    async fn undo(&mut self) -> Result<(), RunError> {
+        self.run("DISCARD ALL").await?;
+        self.model.set_reset();
+        if let Some(sql) = self.fitting.reset.clone() {
+            self.run(&sql).await?;
         }
+        self.fit_out().await
+    }
+
+    /// Runs what must have run before a client has the connection.
+    ///
+    /// # Errors
+    /// The connection must be closed.
+    pub async fn fit_out(&mut self) -> Result<(), RunError> {
+        if let Some(sql) = self.fitting.connect.clone() {
+            self.run(&sql).await?;
+        }
+        if self.is_free() { Ok(()) } else { Err(RunError::Lost(Lost::Unfinished)) }
+    }
+
+    /// Asks the server whether the connection still works, and waits for the answer.
+    ///
+    /// # Errors
+    /// The connection must be closed.
+    pub async fn check(&mut self) -> Result<(), RunError> {
+        if let Some(sql) = self.fitting.check.clone() {
+            self.run(&sql).await?;
+        }
+        self.is_stale = false;
+        if self.is_free() { Ok(()) } else { Err(RunError::Lost(Lost::Unfinished)) }
     }
 
     /// Ends what a client left behind that is gone: its flight, its transaction.

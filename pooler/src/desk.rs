@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use poolwright_settings::{Secret, User};
+use poolwright_settings::{Forced, Secret, Settings, User};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
@@ -33,6 +33,16 @@ pub struct Passwords {
 impl Passwords {
     pub fn of(user: &User) -> Passwords {
         Passwords { now: user.server_password.clone(), previous: user.previous_password.clone() }
+    }
+
+    pub fn new(password: Secret) -> Passwords {
+        Passwords { now: Some(password), previous: None }
+    }
+
+    /// Of the server user that a database's clients share.
+    pub fn of_forced(forced: &Forced, settings: &Settings) -> Passwords {
+        let listed = || settings.users.get(&forced.user).map(Passwords::of).unwrap_or_default();
+        forced.password.clone().map_or_else(listed, Passwords::new)
     }
 }
 

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
-use poolwright_settings::{Database, Limits, Server};
+use poolwright_settings::{Database, Limits, Secret, Server, Upkeep};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::Config;
-use crate::conn::ServerConn;
+use crate::conn::{Fitting, ServerConn};
 use crate::desk::{Desk, Passwords};
 use crate::journal::Key;
 use crate::metrics::Metrics;
@@ -30,6 +31,7 @@ pub struct Dialer {
     pools: RefCell<HashMap<PoolId, Rc<Login>>>,
     passwords: RefCell<HashMap<String, Passwords>>,
     statements: Cell<usize>,
+    upkeep: RefCell<Option<Upkeep>>,
     desk: Desk,
     treasury: Arc<Treasury>,
     pub metrics: Rc<Metrics>,
@@ -38,10 +40,13 @@ pub struct Dialer {
 /// What a pool's connections log in to.
 struct Login {
     server: ServerId,
-    /// The database's name in the settings, and at the server.
-    name: String,
+    /// Under which name of the settings it is counted, and its name at the server.
+    label: String,
     dbname: String,
     user: String,
+    /// Of the user that a database forces, where it says one.
+    password: Option<Secret>,
+    fitting: Fitting,
 }
 
 impl Dialer {
@@ -52,6 +57,7 @@ impl Dialer {
             pools: RefCell::default(),
             passwords: RefCell::default(),
             statements: Cell::new(0),
+            upkeep: RefCell::default(),
             desk,
             treasury,
             metrics,
@@ -60,6 +66,7 @@ impl Dialer {
 
     pub fn follow(&self, config: &Config) {
         self.statements.set(config.prepared_statements as usize);
+        self.upkeep.replace(Some(config.upkeep.clone()));
         let passwords = config.users.values().map(|user| (user.name.clone(), Passwords::of(user)));
         self.passwords.replace(passwords.collect());
     }
@@ -72,12 +79,23 @@ impl Dialer {
         self.targets.borrow().get(&id).cloned()
     }
 
-    pub fn set_pool(&self, pool: PoolId, server: ServerId, database: &Database, user: &str) {
+    /// `label`: under which name of the settings the database is counted.
+    pub fn set_pool(
+        &self,
+        pool: PoolId,
+        server: ServerId,
+        database: &Database,
+        label: &str,
+        user: &str,
+    ) {
+        let forced = database.forced.as_ref();
         let login = Login {
             server,
-            name: database.name.clone(),
+            label: label.to_owned(),
             dbname: database.dbname.clone(),
             user: user.to_owned(),
+            password: forced.and_then(|forced| forced.password.clone()),
+            fitting: self.fitting(database),
         };
         self.pools.borrow_mut().insert(pool, Rc::new(login));
     }
@@ -91,11 +109,13 @@ impl Dialer {
         let mut entry = self.treasury.begin(login.server, &login.dbname, &login.user);
         match self.log_in(&login).await {
             Ok(connected) => {
-                self.metrics.database(&login.name).server_connects.add(1);
+                self.metrics.database(&login.label).server_connects.add(1);
                 self.treasury.note_trouble(login.server, None);
                 entry.opened(Key::of(&connected));
                 let listed = self.treasury.list(login.server, connected.process_id, entry);
-                Ok(ServerConn::new(connected, self.statements.get(), listed))
+                let fitting = login.fitting.clone();
+                let conn = ServerConn::new(connected, self.statements.get(), listed, fitting);
+                self.fit_out(conn, &login).await
             }
             Err(error) => {
                 entry.end();
@@ -106,10 +126,38 @@ impl Dialer {
                     Kind::LocalLimit => {}
                     _ => self.treasury.note_trouble(login.server, Some(error.to_string())),
                 }
-                warn!(database = login.name, %error, "server login failed");
+                warn!(database = login.label, %error, "server login failed");
                 Err(error)
             }
         }
+    }
+
+    fn fitting(&self, database: &Database) -> Fitting {
+        let sql = |sql: &Option<String>| sql.as_deref().map(Rc::from);
+        let upkeep = self.upkeep.borrow();
+        Fitting {
+            connect: sql(&database.connect_query),
+            reset: upkeep.as_ref().and_then(|upkeep| sql(&upkeep.reset_query)),
+            check: upkeep.as_ref().and_then(|upkeep| sql(&upkeep.check_query)),
+        }
+    }
+
+    /// Has the connection run what it must before clients do; one that fails at it is closed.
+    async fn fit_out(
+        &self,
+        mut conn: ServerConn,
+        login: &Login,
+    ) -> Result<ServerConn, ConnectError> {
+        let patience = self.targets.borrow()[&login.server].connect_timeout;
+        let message = match timeout(patience, conn.fit_out()).await {
+            Ok(Ok(())) => return Ok(conn),
+            Ok(Err(error)) => format!("connectQuery failed: {error}"),
+            Err(_) => format!("connectQuery took longer than {patience:?}"),
+        };
+        self.metrics.server_disconnected("connect_query");
+        warn!(database = login.label, message, "server connection not fit for use");
+        Box::new(conn).close().await;
+        Err(ConnectError::new(Kind::Refused, message))
     }
 
     /// Speaks protocol 3.2 with servers that have shown to know it, for the longer cancel keys.
@@ -131,7 +179,8 @@ impl Dialer {
     }
 
     async fn prove(&self, login: &Login, to: &ServerTarget) -> Result<Connected, ConnectError> {
-        let passwords = self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
+        let listed = || self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
+        let passwords = login.password.clone().map_or_else(listed, Passwords::new);
         let more = &[("application_name", APPLICATION_NAME)];
         let Login { dbname, user, .. } = login;
         let who = Identity { database: dbname, user, password: None, more };

@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::crew::{Crew, Kit};
 use crate::door::Door;
+use crate::farewell::{farewell, hang_up, say_farewell};
 use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::login::{Arrival, LoggedIn, LoginContext, Verifiers, accept};
@@ -33,6 +34,9 @@ use listener::Listener;
 
 /// After a failure to accept, which may last.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Databases by names that are not listed, in a process's life: each keeps a little memory.
+const MOST_UNLISTED: usize = 10_000;
 
 pub struct Front {
     login: RefCell<LoginContext>,
@@ -139,11 +143,16 @@ impl Front {
     /// Hands a client to a worker that is home to its database.
     fn send_home(&self, login: LoggedIn<Stream>) {
         let config = self.config();
-        let database = config.databases.get(&login.database);
-        if let Some(database) = database {
+        let database = config.database(&login.database);
+        let is_listed = config.databases.contains_key(&login.database);
+        if !is_listed && !self.homes.has_room_for(&login.database, MOST_UNLISTED) {
+            spawn_local(turn_away(login));
+            return;
+        }
+        if let Some(database) = database.as_deref() {
             self.treasury.open(database, &config);
         }
-        let share = database.map_or(1, |database| database.workers);
+        let share = database.as_ref().map_or(1, |database| database.workers);
         let (worker, part) = self.homes.next(&login.database, share);
         let peer = login.peer;
         match login.try_map(Stream::park) {
@@ -205,4 +214,16 @@ impl Front {
             gauges.replication_connections.insert(server.name.clone(), replication);
         }
     }
+}
+
+/// Clients may name too many databases that are not listed.
+async fn turn_away(login: LoggedIn<Stream>) {
+    let LoggedIn { mut stream, database, pending_out, .. } = login;
+    info!(database, "too many databases by names that are not listed");
+    let message = format!(
+        "no more databases: {MOST_UNLISTED} have been asked for, and \"{database}\" is not listed"
+    );
+    let over = farewell("53300", message);
+    say_farewell(&mut stream, pending_out, &over).await;
+    hang_up(&mut stream, &over).await;
 }

@@ -38,6 +38,13 @@ impl Homes {
         Homes(Mutex::new(State { homes: HashMap::new(), load: vec![0; workers] }))
     }
 
+    /// Whether a client has asked for this database, or it is one of the first `most` that any has
+    /// asked for.
+    pub fn has_room_for(&self, database: &str, most: usize) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.homes.contains_key(database) || state.homes.len() < most
+    }
+
     /// The worker for the next client of this database, which `share` workers may serve.
     pub fn next(&self, database: &str, share: u32) -> (usize, Part) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

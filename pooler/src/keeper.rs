@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use poolwright_settings::control::{Grants, Report, ServerReport, Sight};
 use poolwright_settings::language::LANGUAGE;
-use poolwright_settings::server_caps;
+use poolwright_settings::{ANY, Database, server_caps};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -163,7 +163,8 @@ impl Keeper {
         let mut seen = self.ask(all.map(|worker| (worker, None)), server).await;
         if seen.is_none() {
             let is_there = |name: &usize| config.servers[*name].name == server;
-            let database = config.databases.values().find(|it| is_there(&it.server))?;
+            let database =
+                config.databases.values().find(|it| it.name != ANY && is_there(&it.server))?;
             let users = config.users.values();
             let user = users.max_by_key(|user| user.server_password.is_some())?;
             self.treasury.open(database, config);
@@ -209,8 +210,13 @@ fn read(json: &[u8], server: &str, config: &Config) -> Option<Sight> {
         .inspect_err(|error| warn!(server, %error, "what the server shows cannot be read"))
         .ok()?;
     let is_ours = |database: &Option<String>, user: &String| {
-        let ours = |name: &String| config.databases.values().any(|it| it.dbname == *name);
-        database.as_ref().is_some_and(ours) && config.users.contains_key(user)
+        let mut databases = config.databases.values();
+        let has = |it: &Database| {
+            database.as_ref().is_some_and(|name| it.dbname == *name || it.dbname == ANY)
+        };
+        let by = |it: &Database| it.forced.as_ref().is_none_or(|forced| forced.user == *user);
+        let is_listed = config.users.contains_key(user);
+        databases.any(|it| has(it) && by(it) && (is_listed || it.forced.is_some()))
     };
     let ours = seen.backends.iter().filter(|(_, database, user)| is_ours(database, user));
     let at = config.servers.iter().find(|it| it.name == server)?;

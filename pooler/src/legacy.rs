@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolwright_pool::ServerId;
-use poolwright_settings::Database;
+use poolwright_settings::{ANY, Database};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
@@ -220,16 +220,25 @@ impl Legacy {
     /// Who may log in to look: first those who were logged in.
     fn accounts(&self, entries: &[Entry]) -> Vec<Account> {
         let config = self.config.borrow();
+        let forced = |user: &str| {
+            let all = config.databases.values().filter_map(|it| it.forced.as_ref());
+            all.filter(|it| it.user == user).max_by_key(|it| it.password.is_some())
+        };
+        let passwords = |user: &str| match forced(user) {
+            Some(forced) => Some(Passwords::of_forced(forced, &config)),
+            None => config.users.get(user).map(Passwords::of),
+        };
         let known = entries.iter().map(|it| (it.note.database.clone(), it.note.user.clone()));
-        let known: BTreeSet<_> = known.filter(|it| config.users.contains_key(&it.1)).collect();
-        let is_there = |it: &&Database| config.servers[it.server].name == self.server;
+        let known: BTreeSet<_> = known.filter(|it| passwords(&it.1).is_some()).collect();
+        let is_there =
+            |it: &&Database| it.dbname != ANY && config.servers[it.server].name == self.server;
         let user = config.users.values().max_by_key(|user| user.server_password.is_some());
         let databases = config.databases.values().filter(is_there);
         let others = user
             .into_iter()
             .flat_map(|user| databases.clone().map(|it| (it.dbname.clone(), user.name.clone())));
         let account = |(database, user): (String, String)| {
-            let passwords = Passwords::of(config.users.get(&user)?);
+            let passwords = passwords(&user)?;
             Some(Account { database, user, passwords })
         };
         known.into_iter().chain(others.take(OTHERS)).filter_map(account).collect()

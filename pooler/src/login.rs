@@ -143,7 +143,7 @@ async fn identify(
     context: &LoginContext,
 ) -> Result<(Request, Place), LoginError> {
     let LoginContext { config, door, .. } = context;
-    let request = request::read(packet, &mut framed.output)?;
+    let request = request::read(packet, &config.ignored_parameters, &mut framed.output)?;
     check_tls(&config.client_tls, &framed.stream, &request.user)?;
     if door.is_stopping() {
         return Err(LoginError::Stopping);
@@ -164,12 +164,10 @@ async fn identify(
 /// A place among the clients, within all their limits.
 fn enter(door: &Door, settings: &Settings, request: &Request) -> Result<Place, LoginError> {
     let Request { database, user, .. } = request;
-    let (databases, users) = (&settings.databases, &settings.users);
+    let (asked, users) = (settings.database(database), &settings.users);
     let room = Room {
         clients: settings.max_clients,
-        database: databases
-            .get(database)
-            .map_or(settings.limits.database_clients, |it| it.max_clients),
+        database: asked.map_or(settings.limits.database_clients, |it| it.max_clients),
         user: users.get(user).map_or(settings.limits.user_clients, |it| it.max_clients),
     };
     door.enter(room, database, user).map_err(|full| match full {
@@ -198,7 +196,7 @@ fn check_database(request: &Request, settings: &Settings) -> Result<(), LoginErr
     match replication {
         Some(kind) if place(settings, *kind, database).is_some() => Ok(()),
         Some(Kind::Physical) => Err(LoginError::Instance { name }),
-        _ if settings.databases.contains_key(database) => Ok(()),
+        _ if settings.database(database).is_some() => Ok(()),
         _ => Err(LoginError::Database { name }),
     }
 }

@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::roster::{Ending, Slot};
-use crate::tenant::Tenant;
 
 /// How often clients are looked at; what is too long is noticed so much later at most.
 pub const SWEEP: Duration = Duration::from_millis(100);
@@ -74,7 +73,6 @@ pub enum Phase {
 /// A client under watch.
 pub struct Post {
     pub slot: Rc<Slot>,
-    tenant: Rc<Tenant>,
     /// In the list of those that are looked at.
     place: Cell<Option<usize>>,
     phase: Cell<Phase>,
@@ -87,11 +85,10 @@ pub struct Post {
 }
 
 impl Post {
-    pub fn new(slot: Rc<Slot>, tenant: Rc<Tenant>) -> Rc<Post> {
+    pub fn new(slot: Rc<Slot>) -> Rc<Post> {
         let now = Instant::now();
         Rc::new(Post {
             slot,
-            tenant,
             place: Cell::new(None),
             phase: Cell::new(Phase::Idle),
             since: Cell::new(now),
@@ -118,7 +115,7 @@ impl Post {
     /// What has lasted too long.
     fn expired(&self, now: Instant) -> Option<Expiry> {
         let Patience { query, idle_transaction, transaction, client_idle } =
-            self.tenant.patience.get();
+            self.slot.tenant.patience.get();
         let over = |limit: Option<Duration>, since: &Cell<Instant>| {
             limit.is_some_and(|limit| now.duration_since(since.get()) >= limit)
         };
@@ -136,7 +133,7 @@ impl Post {
 
     /// It has been in the queue for so long that it is to hear of it.
     fn is_to_be_told(&self, now: Instant) -> bool {
-        let limit = self.tenant.query_wait_notify.get();
+        let limit = self.slot.tenant.query_wait_notify.get();
         let waited = now.duration_since(self.since.get());
         self.phase.get() == Phase::Queued && limit.is_some_and(|limit| waited >= limit)
     }

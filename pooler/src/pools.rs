@@ -9,6 +9,7 @@
 //! One task watches all resting connections, one keeps the time.
 
 mod acquire;
+mod age;
 mod alarm;
 mod connector;
 mod dialing;
@@ -28,6 +29,7 @@ use poolwright_pool::{
     Cap, ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
     Refusal, ServerId, ServerLimits, Tuning,
 };
+use poolwright_settings::{Upkeep, defaults::SERVER_CHECK_DELAY as FRESH};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -58,6 +60,8 @@ pub struct PoolShell<K: Connector> {
     alarm: Arc<Alarm>,
     alarm_waker: Waker,
     one_closed: Notify,
+    /// What a connection may rest before it is stale.
+    freshness: Cell<Duration>,
 }
 
 impl<K: Connector> PoolShell<K> {
@@ -82,10 +86,18 @@ impl<K: Connector> PoolShell<K> {
             alarm_waker: Waker::from(Arc::clone(&alarm)),
             alarm,
             one_closed: Notify::new(),
+            freshness: Cell::new(FRESH),
         });
         spawn_local(timer::keep_time(Rc::downgrade(&shell), Rc::clone(&shell.earlier)));
         spawn_local(watch::watch(Rc::downgrade(&shell)));
+        spawn_local(age::keep(Rc::downgrade(&shell)));
         shell
+    }
+
+    /// Takes over how connections are kept.
+    pub fn set_upkeep(&self, upkeep: &Upkeep) {
+        self.rules.borrow_mut().set_backoff(upkeep.login_retry);
+        self.freshness.set(upkeep.check_delay);
     }
 
     /// Adds a server or changes its caps.
@@ -177,7 +189,7 @@ impl<K: Connector> PoolShell<K> {
     }
 
     fn rest(&self, id: ConnId, conn: K::Conn) {
-        self.resting.borrow_mut().insert(id.index(), Resting { id, conn });
+        self.resting.borrow_mut().insert(id.index(), Resting { id, conn, rested: 0 });
     }
 
     /// The connection, if it rests.
@@ -297,6 +309,8 @@ impl<K: Connector> Drop for PoolShell<K> {
 struct Resting<C> {
     id: ConnId,
     conn: C,
+    /// Looks at all connections since it came to rest.
+    rested: u8,
 }
 
 type Served = Result<ConnId, Refusal>;

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
-use poolwright_pool::{ClientId, PoolId};
+use poolwright_pool::ClientId;
 use poolwright_wire::startup::PROTOCOL_3_2;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::conn::Backend;
-use crate::metrics::{DatabaseCounts, Level};
+use crate::metrics::Level;
 use crate::patience::Expiry;
 use crate::tenant::Tenant;
 
@@ -23,16 +23,13 @@ const SHORT_SECRET: usize = 4;
 const LONG_SECRET: usize = 32;
 
 /// One client's entry.
-#[derive(Debug)]
 pub struct Slot {
     pub id: ClientId,
     /// The key that the client was given: a random number that no other client has,
     pub process_id: i32,
     /// and a secret.
     pub secret: Box<[u8]>,
-    pub database: Rc<str>,
-    pub pool: PoolId,
-    counts: Rc<DatabaseCounts>,
+    pub tenant: Rc<Tenant>,
     standing: RefCell<Standing>,
     cancelled: Cell<bool>,
     stopping: Cell<bool>,
@@ -80,10 +77,11 @@ impl Slot {
     }
 
     fn level(&self, standing: &Standing) -> &Level {
+        let counts = &self.tenant.counts;
         match standing {
-            Standing::Idle => &self.counts.clients_idle,
-            Standing::Waiting => &self.counts.clients_waiting,
-            Standing::Active(_) => &self.counts.clients_active,
+            Standing::Idle => &counts.clients_idle,
+            Standing::Waiting => &counts.clients_waiting,
+            Standing::Active(_) => &counts.clients_active,
         }
     }
 
@@ -166,12 +164,12 @@ impl Roster {
     }
 
     /// A new client.
-    pub fn enter(&self, tenant: &Tenant) -> Rc<Slot> {
+    pub fn enter(&self, tenant: &Rc<Tenant>) -> Rc<Slot> {
         self.enter_with(tenant, SHORT_SECRET)
     }
 
     /// A new client, whose cancel key's secret has so many bytes, a multiple of 4.
-    pub fn enter_with(&self, tenant: &Tenant, secret: usize) -> Rc<Slot> {
+    pub fn enter_with(&self, tenant: &Rc<Tenant>, secret: usize) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let process_id = loop {
             let candidate = (self.random_u32() & 0x7fff_ffff).cast_signed();
@@ -185,9 +183,7 @@ impl Roster {
             id,
             process_id,
             secret: (0..secret / 4).flat_map(|_| self.random_u32().to_ne_bytes()).collect(),
-            database: Rc::clone(&tenant.database),
-            pool: tenant.pool,
-            counts: Rc::clone(&tenant.counts),
+            tenant: Rc::clone(tenant),
             standing: RefCell::new(Standing::Idle),
             cancelled: Cell::new(false),
             stopping: Cell::new(false),
@@ -195,7 +191,7 @@ impl Roster {
             notified: Cell::new(false),
             waker: RefCell::default(),
         });
-        slot.counts.clients_idle.rise();
+        tenant.counts.clients_idle.rise();
         slots.insert(process_id, Rc::clone(&slot));
         slot
     }

@@ -25,6 +25,8 @@ pub struct Tenant {
     /// This worker's part in the database.
     pub part: Part,
     pub counts: Rc<DatabaseCounts>,
+    /// The settings do not have it any more.
+    pub is_gone: Cell<bool>,
     mode: Cell<PoolMode>,
     pub patience: Cell<Patience>,
     /// One of the limits to what a client does with a server connection is set.
@@ -63,6 +65,7 @@ impl Tenant {
             pool,
             part,
             counts,
+            is_gone: Cell::new(false),
             mode: Cell::new(pool_settings.mode),
             patience: Cell::default(),
             hurried: Cell::new(false),

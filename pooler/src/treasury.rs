@@ -202,9 +202,10 @@ impl State {
             self.maxima.insert(id, self.server_cap(server));
             self.tune(id, news);
         }
-        for database in config.databases.values() {
-            if let Some(id) = self.databases.get(&Place::of(database, config)).copied() {
-                let max = self.database_cap(database, config);
+        for (place, id) in self.databases.clone() {
+            let Some(database) = config.database(&place.name) else { continue };
+            if Place::of(&database, config) == place {
+                let max = self.database_cap(&database, config);
                 self.bank.set_max(Cap::Database(id), max, news);
             }
         }

@@ -176,6 +176,7 @@ impl Worker {
         let old = self.config.replace(Arc::clone(&config));
         self.follow_databases(&old, &config);
         self.dialer.follow(&config);
+        self.pools.set_upkeep(&config.upkeep);
         for (server, tls) in config.servers.iter().zip(&config.server_tls) {
             let id = self.treasury.server_id(&server.name);
             self.dialer.set_target(id, server, tls, &config.limits);
@@ -188,14 +189,14 @@ impl Worker {
 
     /// A database that is elsewhere now is another: its clients end, its connections are closed.
     fn follow_databases(&self, old: &Config, new: &Config) {
-        for (name, before) in &old.databases {
-            let Some(after) = new.databases.get(name) else {
+        let names: Vec<String> = self.databases.borrow().keys().cloned().collect();
+        for name in &names {
+            let Some(after) = new.database(name) else {
                 self.databases.borrow_mut().remove(name);
                 continue;
             };
-            let server =
-                |config: &Config, database: &Database| config.servers[database.server].name.clone();
-            if (server(old, before), &before.dbname) != (server(new, after), &after.dbname) {
+            let before = old.database(name);
+            if before.is_some_and(|before| place(old, &before) != place(new, &after)) {
                 info!(database = name, "database moved: its clients must connect again");
                 self.databases.borrow_mut().remove(name);
                 self.drop_tenants(|database, _| database == name);
@@ -215,34 +216,52 @@ impl Worker {
                 let id = self.treasury.server_id(&server.name);
                 self.treasury.note_trouble(id, None);
                 self.pools.reconnect(id);
+                if new.upkeep.fast_close {
+                    self.close_sessions(&server.name, new);
+                }
                 self.tenants.borrow().values().for_each(|tenant| tenant.forget_answers());
+            }
+        }
+    }
+
+    /// Sends the clients in session mode away that are on this server.
+    fn close_sessions(&self, server: &str, config: &Config) {
+        let is_there = |tenant: &Tenant| {
+            let database = config.database(&tenant.database);
+            database.is_some_and(|it| config.servers[it.server].name == server)
+        };
+        for slot in self.roster.all() {
+            if slot.tenant.keeps_connection() && is_there(&slot.tenant) {
+                slot.stop();
             }
         }
     }
 
     fn follow_tenants(&self, config: &Config) {
         self.drop_tenants(|database, user| {
-            !config.databases.contains_key(database) || !config.users.contains_key(user)
+            config.database(database).is_none() || !config.users.contains_key(user)
         });
         for ((database, user), tenant) in &*self.tenants.borrow() {
-            let database = &config.databases[database];
-            self.pool(database, user, tenant.part);
-            tenant.follow(&config.pool(database, user));
+            let Some(database) = config.database(database) else { continue };
+            self.pool(&database, user, tenant.part);
+            tenant.follow(&config.pool(&database, user));
         }
     }
 
     fn drop_tenants(&self, gone: impl Fn(&str, &str) -> bool) {
-        let mut pools = HashSet::new();
-        self.tenants.borrow_mut().retain(|(database, user), tenant| {
-            let keep = !gone(database, user);
-            if !keep {
+        let mut tenants = self.tenants.borrow_mut();
+        let lost: Vec<_> = tenants.extract_if(|key, _| gone(&key.0, &key.1)).collect();
+        // Clients of a forced user share its pool.
+        let kept: HashSet<PoolId> = tenants.values().map(|tenant| tenant.pool).collect();
+        drop(tenants);
+        for (_, tenant) in &lost {
+            tenant.is_gone.set(true);
+            if !kept.contains(&tenant.pool) {
                 self.pools.forget(tenant.pool);
-                pools.insert(tenant.pool);
             }
-            keep
-        });
+        }
         for slot in self.roster.all() {
-            if pools.contains(&slot.pool) {
+            if slot.tenant.is_gone.get() {
                 slot.stop();
             }
         }
@@ -255,8 +274,10 @@ impl Worker {
         self.databases.borrow_mut().insert(database.name.clone(), id);
         let server = self.treasury.server_id(&config.servers[database.server].name);
         self.pools.set_database(id, DatabaseLimits { server, max: database.max_connections });
+        let user = database.server_user(user);
         let pool = self.pools.pool(id, user, pool_limits(&config.pool(database, user), part));
-        self.dialer.set_pool(pool, server, database, user);
+        let label = config.listed_as(&database.name);
+        self.dialer.set_pool(pool, server, database, label, user);
         pool
     }
 
@@ -267,15 +288,15 @@ impl Worker {
             return Some(Rc::clone(tenant));
         }
         let config = Arc::clone(&self.config.borrow());
-        let settings = config.databases.get(database)?;
+        let settings = config.database(database)?;
         config.users.get(user)?;
         let tenant = Rc::new(Tenant::new(
             database.into(),
             user.into(),
-            self.pool(settings, user, part),
+            self.pool(&settings, user, part),
             part,
-            self.metrics.database(database),
-            &config.pool(settings, user),
+            self.metrics.database(config.listed_as(database)),
+            &config.pool(&settings, user),
         ));
         self.tenants.borrow_mut().insert(key, Rc::clone(&tenant));
         Some(tenant)
@@ -284,7 +305,7 @@ impl Worker {
     /// Where a database's server is, for cancels.
     pub fn target(&self, database: &str) -> Option<ServerTarget> {
         let config = self.config.borrow();
-        let server = &config.servers[config.databases.get(database)?.server];
+        let server = &config.servers[config.database(database)?.server];
         self.dialer.target(self.treasury.server_id(&server.name))
     }
 
@@ -345,6 +366,12 @@ async fn clean(conn: &mut ServerConn) -> Result<(), Lost> {
         conn.reset().await?;
     }
     Ok(())
+}
+
+/// Where a database is, and as whom it is logged in to: elsewhere it is another.
+fn place(config: &Config, database: &Database) -> (String, String, Option<String>) {
+    let user = database.forced.as_ref().map(|forced| forced.user.clone());
+    (config.servers[database.server].name.clone(), database.dbname.clone(), user)
 }
 
 fn pool_limits(pool: &PoolSettings, part: Part) -> PoolLimits {

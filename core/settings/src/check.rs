@@ -13,7 +13,7 @@ use serde_yaml::Value;
 
 use crate::shape::{Source, read};
 use crate::{Admin, Control, Listen, ListenTls, ListenTlsMode, Problem, Problems, Settings};
-use crate::{Limits, Span, defaults, kind, raw};
+use crate::{Limits, Span, Upkeep, defaults, kind, raw};
 
 /// Reads and checks a settings file and, where it names one, its users file.
 ///
@@ -55,7 +55,7 @@ pub fn server_caps(settings: &str) -> BTreeMap<String, u32> {
 }
 
 fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Settings {
-    let limits = limits(&file);
+    let (limits, upkeep, ignored_parameters) = (limits(&file), upkeep(&file), ignored(&file));
     let servers = server::check(file.servers.unwrap_or_default(), report);
     let pool = file.pool.unwrap_or_default();
     let databases = file.databases.unwrap_or_default();
@@ -69,6 +69,8 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
         databases,
         users: user::check(file.users, listed.users, &limits, report),
         limits,
+        upkeep,
+        ignored_parameters,
         servers,
         prepared_statements: file
             .prepared_statements
@@ -91,6 +93,25 @@ fn limits(file: &raw::File) -> Limits {
         login_timeout: span(file.client_login_timeout, defaults::CLIENT_LOGIN_TIMEOUT),
         cancel_timeout: span(file.cancel_wait_timeout, defaults::CANCEL_WAIT_TIMEOUT),
     }
+}
+
+fn upkeep(file: &raw::File) -> Upkeep {
+    let span = |span: Option<Span>, fallback: Duration| span.map_or(fallback, |span| span.0);
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let check = file.server_check_query.as_deref().unwrap_or(defaults::SERVER_CHECK_QUERY);
+    Upkeep {
+        login_retry: span(file.server_login_retry, defaults::SERVER_LOGIN_RETRY),
+        check_delay: span(file.server_check_delay, defaults::SERVER_CHECK_DELAY),
+        check_query: some(check),
+        reset_query: file.server_reset_query.as_deref().and_then(some),
+        fast_close: file.server_fast_close.unwrap_or_default(),
+    }
+}
+
+fn ignored(file: &raw::File) -> Vec<String> {
+    let names = file.ignore_startup_parameters.as_deref().unwrap_or_default().split(',');
+    let names = names.map(|name| name.trim().to_ascii_lowercase());
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// 0 is no limit.

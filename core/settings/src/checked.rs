@@ -3,15 +3,19 @@
 
 mod pool;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, raw};
+use crate::{Secret, kind, raw};
 
 pub use pool::{Patience, PoolMode, PoolSettings};
+
+/// A database's name that stands for those that are not listed.
+pub const ANY: &str = "*";
 
 /// Everything one pooler process is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +29,9 @@ pub struct Settings {
     /// Clients that may be connected at once, 1 or more.
     pub max_clients: u32,
     pub limits: Limits,
+    pub upkeep: Upkeep,
+    /// Startup parameters that are dropped, in lower case.
+    pub ignored_parameters: Vec<String>,
     /// In the order of the file; [`Database::server`] is an index into it.
     pub servers: Vec<Server>,
     /// By the name that clients ask for.
@@ -47,6 +54,26 @@ impl Settings {
         self.users_generation.is_some() && self.users_generation != self.generation
     }
 
+    /// What a client that asks for this database gets: the one of that name, or else what `*` says
+    /// of any.
+    pub fn database(&self, name: &str) -> Option<Cow<'_, Database>> {
+        if let Some(listed) = self.databases.get(name) {
+            return Some(Cow::Borrowed(listed)).filter(|_| name != ANY);
+        }
+        let any = self.databases.get(ANY).filter(|_| kind::is_name(name))?;
+        let own = |text: &str| if text == ANY { name } else { text }.to_owned();
+        Some(Cow::Owned(Database {
+            name: name.to_owned(),
+            dbname: own(&any.dbname),
+            ..any.clone()
+        }))
+    }
+
+    /// Under which name of the settings a database is shown.
+    pub fn listed_as<'a>(&'a self, name: &'a str) -> &'a str {
+        if self.databases.contains_key(name) { name } else { ANY }
+    }
+
     /// The pool of a database and user: what the user's settings say goes before the database's.
     pub fn pool(&self, database: &Database, user: &str) -> PoolSettings {
         match self.users.get(user) {
@@ -67,6 +94,29 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// From a cancel request to its end at the server.
     pub cancel_timeout: Duration,
+}
+
+/// How server connections are kept fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The longest pause after a failed login.
+    pub login_retry: Duration,
+    /// Who has rested for so long is asked before it is used.
+    pub check_delay: Duration,
+    /// None: nobody is asked.
+    pub check_query: Option<String>,
+    /// Runs behind each DISCARD ALL.
+    pub reset_query: Option<String>,
+    /// Clients in session mode leave a server that has moved at the end of their transactions.
+    pub fast_close: bool,
+}
+
+/// A server user that all clients of a database share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forced {
+    pub user: String,
+    /// None: as for the user of the settings, if there is one.
+    pub password: Option<Secret>,
 }
 
 /// Where clients connect to.
@@ -171,6 +221,13 @@ pub enum ServerTlsMode {
     VerifyFull,
 }
 
+impl Database {
+    /// Who logs in to the server for this client.
+    pub fn server_user<'a>(&'a self, client: &'a str) -> &'a str {
+        self.forced.as_ref().map_or(client, |forced| &forced.user)
+    }
+}
+
 /// One database that clients may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
@@ -180,6 +237,10 @@ pub struct Database {
     pub server: usize,
     /// Its name on the server.
     pub dbname: String,
+    /// Who logs in to the server, whoever the client is.
+    pub forced: Option<Forced>,
+    /// What each server connection runs before clients do.
+    pub connect_query: Option<String>,
     /// Server connections of all its pools together, 1 or more.
     pub max_connections: u32,
     /// Clients that ask for it; `None`: as many as there may be.

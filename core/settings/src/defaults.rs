@@ -16,6 +16,11 @@ pub const MAX_CLIENTS: u32 = 10_000;
 /// As Postgres's `authentication_timeout`.
 pub const CLIENT_LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 pub const CANCEL_WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter than PgBouncer's 15 s: the pause grows, and after a failover it is what clients wait.
+pub const SERVER_LOGIN_RETRY: Duration = Duration::from_secs(5);
+pub const SERVER_CHECK_DELAY: Duration = Duration::from_secs(30);
+/// An empty statement: it needs no snapshot, and a standby takes it too.
+pub const SERVER_CHECK_QUERY: &str = ";";
 pub const SERVER_PORT: u16 = 5432;
 /// A backup and its stream of WAL, and another stream.
 pub const MAX_REPLICATION_CONNECTIONS: u32 = 3;

@@ -26,6 +26,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
             number.as_u64().is_some_and(|number| (least..=most).contains(&number))
         }
         (Kind::Whole(..), _) => false,
+        (Kind::Flag, value) => value.is_bool(),
         (_, Value::String(text)) => text_fits(kind, text),
         _ => false,
     }
@@ -42,10 +43,25 @@ fn text_fits(kind: Kind, text: &str) -> bool {
         Kind::Span(zero) => Span::parse(text).is_some_and(|span| zero || !span.0.is_zero()),
         Kind::Lifetime => Lifetime::parse(text)
             .is_some_and(|range| !range.from.0.is_zero() && range.from <= range.to),
+        Kind::Sql => text.len() <= LONGEST_SQL && !text.contains('\0'),
+        Kind::Names => plain && text.split(',').all(is_parameter),
         Kind::Secret => !text.is_empty() && !text.contains('\0'),
         Kind::Verifier => is_verifier(text),
-        Kind::Whole(..) | Kind::SameAs(_) => false,
+        Kind::Whole(..) | Kind::Flag | Kind::SameAs(_) => false,
     }
+}
+
+/// The longest SQL, in bytes.
+const LONGEST_SQL: usize = 16 * 1024;
+
+fn is_parameter(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    !text.trim().is_empty() && text.trim().bytes().all(known)
+}
+
+/// What may be the name of a database or a user.
+pub(crate) fn is_name(text: &str) -> bool {
+    text_fits(Kind::Name, text)
 }
 
 fn is_host(text: &str) -> bool {
@@ -122,6 +138,9 @@ pub(crate) fn expected(kind: Kind) -> String {
         Kind::Span(true) => "a duration with unit such as 500ms, 5s, 10m or 1h".to_owned(),
         Kind::Span(false) => "a duration above zero with unit such as 500ms, 5s or 10m".to_owned(),
         Kind::Lifetime => "a rising range of durations such as 5m..10m".to_owned(),
+        Kind::Flag => "true or false".to_owned(),
+        Kind::Sql => "SQL as text, of at most 16 KiB".to_owned(),
+        Kind::Names => "names of parameters with commas between them".to_owned(),
         Kind::Secret => "a password as text".to_owned(),
         Kind::Verifier => {
             "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> with keys of 32 bytes in \

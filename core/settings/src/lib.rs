@@ -27,8 +27,9 @@ pub mod table;
 
 pub use check::{generation, parse, server_caps, users_file};
 pub use checked::{
-    Admin, Control, Database, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, Patience,
-    PoolMode, PoolSettings, Proof, Server, ServerTls, ServerTlsMode, Settings, User,
+    ANY, Admin, Control, Database, Forced, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode,
+    Patience, PoolMode, PoolSettings, Proof, Server, ServerTls, ServerTlsMode, Settings, Upkeep,
+    User,
 };
 pub use diff::{Changes, diff};
 pub use fingerprint::Fingerprint;

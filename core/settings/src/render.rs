@@ -15,7 +15,8 @@ impl Settings {
 
     /// The file that holds all of this; `databases[].pool` stands in for `pool`.
     pub fn to_raw(&self) -> raw::File {
-        let Self { listen, admin, servers, databases, users, limits, .. } = self;
+        let Self { listen, admin, servers, databases, users, .. } = self;
+        let Self { limits, upkeep, ignored_parameters, .. } = self;
         raw::File {
             listen: Some(raw::Listen {
                 address: Some(listen.address.to_string()),
@@ -34,6 +35,13 @@ impl Settings {
             max_user_client_connections: Some(limits.user_clients.unwrap_or_default()),
             client_login_timeout: Some(Span(limits.login_timeout)),
             cancel_wait_timeout: Some(Span(limits.cancel_timeout)),
+            ignore_startup_parameters: Some(ignored_parameters.join(","))
+                .filter(|names| !names.is_empty()),
+            server_login_retry: Some(Span(upkeep.login_retry)),
+            server_check_delay: Some(Span(upkeep.check_delay)),
+            server_check_query: Some(upkeep.check_query.clone().unwrap_or_default()),
+            server_reset_query: upkeep.reset_query.clone(),
+            server_fast_close: Some(upkeep.fast_close),
             servers: Some(servers.iter().map(server).collect()),
             pool: None,
             databases: Some(databases.values().map(|it| database(it, servers)).collect()),
@@ -80,12 +88,16 @@ fn server(server: &Server) -> raw::Server {
 }
 
 fn database(database: &Database, servers: &[Server]) -> raw::Database {
-    let Database { name, server, dbname, max_connections, max_clients, workers, pool } =
-        database.clone();
+    let Database { name, server, dbname, forced, connect_query, .. } = database.clone();
+    let Database { max_connections, max_clients, workers, pool, .. } = database.clone();
+    let (user, password) = forced.map(|forced| (forced.user, forced.password)).unzip();
     raw::Database {
         name: Some(name),
         server: Some(servers[server].name.clone()),
         dbname: Some(dbname),
+        user,
+        password: password.flatten(),
+        connect_query,
         max_connections: Some(max_connections),
         max_db_client_connections: Some(max_clients.unwrap_or_default()),
         workers: Some(workers),

@@ -41,6 +41,12 @@ pub enum Kind {
     Span(bool),
     /// A range of durations.
     Lifetime,
+    /// `true` or `false`.
+    Flag,
+    /// SQL, perhaps empty.
+    Sql,
+    /// Names with commas between them.
+    Names,
     /// A password; never shown.
     Secret,
     /// A SCRAM-SHA-256 verifier as in pg_authid; never shown.
@@ -183,6 +189,42 @@ pub fn rows() -> Vec<Row> {
             span(defaults::CANCEL_WAIT_TIMEOUT),
             "How long a cancel request may take at the server. While it may still hit, nobody else gets the connection that it is for; after this time that is closed.",
         ),
+        later(
+            "ignoreStartupParameters",
+            Kind::Names,
+            Said("none"),
+            "Startup parameters that are dropped, with commas between them; `options` drops all that stand in it. All others are set on the server.",
+        ),
+        later(
+            "serverLoginRetry",
+            Kind::Span(false),
+            span(defaults::SERVER_LOGIN_RETRY),
+            "The longest pause before a failed login at a server is tried again: the first is 100 ms, and each failure doubles it.",
+        ),
+        later(
+            "serverCheckDelay",
+            Kind::Span(false),
+            span(defaults::SERVER_CHECK_DELAY),
+            "A server connection that nobody has used for so long, or up to a quarter longer, is asked `serverCheckQuery` before a client gets it.",
+        ),
+        later(
+            "serverCheckQuery",
+            Kind::Sql,
+            value(defaults::SERVER_CHECK_QUERY),
+            "What it is asked; it is closed unless it answers within 5 s. `;` costs the server nothing; an empty text asks nothing.",
+        ),
+        later(
+            "serverResetQuery",
+            Kind::Sql,
+            Said("none"),
+            "What a server connection runs behind each `DISCARD ALL`, never in its place.",
+        ),
+        later(
+            "serverFastClose",
+            Kind::Flag,
+            value(false),
+            "When a server has moved: whether clients in session mode are sent away at the end of their transactions, or keep the old connection until they leave.",
+        ),
         live(
             "servers[].name",
             Kind::Name,
@@ -312,7 +354,12 @@ pub fn rows() -> Vec<Row> {
             lifetime(),
             "Age at which a server connection is replaced; each connection draws its own from the range.",
         ),
-        live("databases[].name", Kind::Name, Required, "What clients ask for. Unique."),
+        live(
+            "databases[].name",
+            Kind::Name,
+            Required,
+            "What clients ask for. Unique. `'*'` stands for every name that is not listed; `maxConnections` and the pools are then each name's own.",
+        ),
         live(
             "databases[].server",
             Kind::Name,
@@ -320,6 +367,24 @@ pub fn rows() -> Vec<Row> {
             "Name of the server that holds it.",
         ),
         live("databases[].dbname", Kind::Name, Said("`name`"), "Its name on the server."),
+        later(
+            "databases[].user",
+            Kind::Name,
+            Said("the client's"),
+            "User that the pooler logs in to the server as, whoever the client is: all clients of the database share one pool, and have that user's rights.",
+        ),
+        later(
+            "databases[].password",
+            Kind::Secret,
+            Said("as for the same name in `users`"),
+            "Password of `user` at the server.",
+        ),
+        later(
+            "databases[].connectQuery",
+            Kind::Sql,
+            Said("none"),
+            "What each new server connection runs before a client gets it, and again after each `DISCARD ALL`. A connection that fails at it is not used.",
+        ),
         live(
             "databases[].maxConnections",
             CONNECTIONS,

@@ -5,12 +5,14 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use poolwright_pool::{ConnId, Refusal};
 use poolwright_session::Output;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::ReadBuf;
+use tokio::time::timeout;
+use tracing::info;
 
 use super::{Client, Over};
 use crate::conn::ServerConn;
@@ -20,11 +22,40 @@ use crate::pools::Acquire;
 use crate::roster::Standing;
 use crate::worker::Lease;
 
+/// How long a connection that has rested may take to answer.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
 type Acquired = Result<(ConnId, Box<ServerConn>), Refusal>;
 
 impl Client {
-    /// Waits for a server connection; `None` if the request was cancelled meanwhile (I6).
+    /// Waits for a server connection that works; `None` if the request was cancelled meanwhile (I6).
     pub(super) async fn wait(&mut self) -> Result<Option<Lease>, Over> {
+        loop {
+            match self.wait_for_any().await? {
+                Some(lease) if lease.is_stale => {
+                    if let Some(lease) = Box::pin(self.check(lease)).await {
+                        return Ok(Some(lease));
+                    }
+                }
+                waited => return Ok(waited),
+            }
+        }
+    }
+
+    /// Asks a connection that has rested for long; `None`: it did not answer, and is closed.
+    async fn check(&self, mut lease: Lease) -> Option<Lease> {
+        match timeout(CHECK_TIMEOUT, lease.check()).await {
+            Ok(Ok(())) => Some(lease),
+            failed => {
+                let why = failed.map_or_else(|_| "no answer".to_owned(), |it| format!("{it:?}"));
+                info!(database = %self.tenant.database, why, "idle connection does not work");
+                lease.discard("check_failed");
+                None
+            }
+        }
+    }
+
+    async fn wait_for_any(&mut self) -> Result<Option<Lease>, Over> {
         let pools = Rc::clone(&self.worker.pools);
         let mut acquire = pools.acquire(self.tenant.pool, self.id());
         if let Some(done) = acquire.at_once() {

@@ -20,8 +20,12 @@ pub(super) struct Request {
 }
 
 /// Reads a startup packet. A client that asks for more than protocol 3.2 is told so by a message
-/// in `out`.
-pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginError> {
+/// in `out`. Parameters with a name in `ignored` are dropped, `options` with all that stands in it.
+pub(super) fn read(
+    packet: &[u8],
+    ignored: &[String],
+    out: &mut Vec<u8>,
+) -> Result<Request, LoginError> {
     let Startup::Start(start) = startup::parse(packet)? else {
         return Err(LoginError::Repeated("another packet"));
     };
@@ -33,6 +37,9 @@ pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginErr
             continue;
         }
         let (name, value) = (text(name, name)?, text(name, value)?);
+        if is_ignored(&name, ignored) {
+            continue;
+        }
         match name.as_str() {
             "user" => user = Some(value),
             "database" => database = Some(value),
@@ -44,7 +51,13 @@ pub(super) fn read(packet: &[u8], out: &mut Vec<u8>) -> Result<Request, LoginErr
     let user = user.filter(|user| !user.is_empty()).ok_or(LoginError::NoUser)?;
     let database = database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
     from_options.append(&mut direct);
+    from_options.retain(|(name, _)| !is_ignored(name, ignored));
     Ok(Request { protocol, user, database, parameters: from_options, replication })
+}
+
+fn is_ignored(name: &str, ignored: &[String]) -> bool {
+    let is_own = matches!(name, "user" | "database" | "replication");
+    !is_own && ignored.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// The version that both speak; a client that must be told it reads it in `out`.

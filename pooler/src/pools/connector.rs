@@ -29,6 +29,9 @@ pub trait Connector: 'static {
     /// Watches a resting connection: ready, with a fixed metric label, when it must be closed.
     fn poll_idle(&self, conn: &mut Self::Conn, cx: &mut Context<'_>) -> Poll<&'static str>;
 
+    /// A resting connection has rested for long.
+    fn grows_stale(&self, conn: &mut Self::Conn);
+
     /// A connection that worked is about to be closed, for this reason: a fixed metric label.
     fn disconnected(&self, reason: &'static str);
 }

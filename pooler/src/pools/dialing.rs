@@ -45,6 +45,10 @@ impl Connector for Dialer {
         })
     }
 
+    fn grows_stale(&self, conn: &mut Box<ServerConn>) {
+        conn.is_stale = true;
+    }
+
     fn disconnected(&self, reason: &'static str) {
         self.metrics.server_disconnected(reason);
     }

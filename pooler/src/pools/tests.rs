@@ -59,6 +59,8 @@ struct FakeServer {
 }
 
 impl Connector for FakeServer {
+    fn grows_stale(&self, _: &mut Self::Conn) {}
+
     type Conn = FakeConn;
 
     async fn open(&self, _: PoolId) -> Result<FakeConn, OpenError> {

@@ -1,6 +1,6 @@
 //! Which server a replication connection is for. It only reads settings.
 
-use poolwright_settings::{Server, Settings};
+use poolwright_settings::{ANY, Server, Settings};
 
 /// What the startup parameter `replication` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,15 @@ pub struct Place<'a> {
 /// settings' and there is more than one server to choose from.
 pub fn place<'a>(settings: &'a Settings, kind: Kind, database: &'a str) -> Option<Place<'a>> {
     let at = |index: usize, dbname| Place { index, server: &settings.servers[index], dbname };
-    match (settings.databases.get(database), kind) {
+    let listed = settings.databases.get(database).filter(|_| database != ANY);
+    match (listed, kind) {
         (Some(listed), _) => Some(at(listed.server, &listed.dbname)),
         (None, Kind::Physical) if settings.servers.len() == 1 => Some(at(0, database)),
-        (None, _) => None,
+        (None, _) => {
+            let any = settings.databases.get(ANY)?;
+            let dbname = if any.dbname == ANY { database } else { &any.dbname };
+            Some(at(any.server, dbname))
+        }
     }
 }
 

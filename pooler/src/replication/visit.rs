@@ -68,14 +68,19 @@ impl Visit {
         let Place { index, server, dbname } =
             place(&config, self.kind, &self.database).ok_or_else(shutdown)?;
         let user = config.users.get(&self.user).ok_or_else(shutdown)?;
+        let asked = config.database(&self.database);
+        let forced = asked.as_ref().and_then(|it| it.forced.as_ref());
+        let server_user = forced.map_or(&self.user, |forced| &forced.user);
+        let passwords = forced
+            .map_or_else(|| Passwords::of(user), |forced| Passwords::of_forced(forced, &config));
         let max = server.max_replication_connections;
         let seat =
             self.hall.seats.take(&server.name, max).ok_or_else(|| full(&server.name, max))?;
         let target = ServerTarget::of(server, &config.server_tls[index], &config.limits);
         let mut more = vec![("replication", self.kind.value())];
         more.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let who = Identity { database: dbname, user: &self.user, password: None, more: &more };
-        let connected = self.hall.desk.connect(&target, who, &Passwords::of(user)).await;
+        let who = Identity { database: dbname, user: server_user, password: None, more: &more };
+        let connected = self.hall.desk.connect(&target, who, &passwords).await;
         let connected = connected.map_err(|error| {
             let sqlstate = error.sqlstate.as_deref().unwrap_or("08006");
             farewell(sqlstate, error.message)

@@ -58,7 +58,7 @@ impl Kind {
 }
 
 impl ConnectError {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         ConnectError { kind, message: message.into(), sqlstate: None }
     }
 

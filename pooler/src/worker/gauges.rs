@@ -16,9 +16,11 @@ impl Worker {
     }
 
     fn fill(&self, gauges: &mut Gauges) {
+        let config = self.config.borrow();
         for (name, id) in &*self.databases.borrow() {
+            let name = config.listed_as(name);
             for (state, count) in self.pools.database_counts(*id) {
-                *gauges.server_connections.entry((name.clone(), state)).or_default() +=
+                *gauges.server_connections.entry((name.to_owned(), state)).or_default() +=
                     u64::from(count);
             }
         }

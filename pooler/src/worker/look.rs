@@ -66,7 +66,7 @@ impl Worker {
         let config = self.config.borrow();
         let tenants = self.tenants.borrow();
         let is_there = |database: &str| {
-            let database = config.databases.get(database);
+            let database = config.database(database);
             database.is_some_and(|it| config.servers[it.server].name == server)
         };
         let there = tenants.iter().filter(|((database, _), _)| is_there(database));

@@ -62,4 +62,5 @@ mod simple;
 mod timeouts;
 mod tls;
 mod trouble;
+mod upkeep;
 mod vanishing;

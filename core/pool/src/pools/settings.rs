@@ -10,6 +10,11 @@ use crate::limits::{DatabaseLimits, PoolLimits, ServerLimits};
 use crate::pool::{Database, Pool, Server};
 
 impl Pools {
+    /// The longest pause after failed logins from now on.
+    pub fn set_backoff(&mut self, longest: Duration) {
+        self.tuning.backoff_max = longest;
+    }
+
     /// Adds a server or changes its caps; where slots are lent, only `logins` counts here. After a change `Event::Timer` is due at once.
     pub fn set_server(&mut self, id: ServerId, limits: ServerLimits) {
         while self.servers.len() <= id.0 as usize {

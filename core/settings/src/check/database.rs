@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Report;
-use crate::Limits;
 use crate::{Database, PoolSettings, Server, defaults, kind, raw};
+use crate::{Forced, Limits, Secret};
 
 pub(super) fn check(
     databases: Vec<raw::Database>,
@@ -42,6 +42,8 @@ fn one(
     min_within_size(&own, pool, &format!("{path}.pool"), report);
     Database {
         server,
+        forced: forced(database.user, database.password, path, report),
+        connect_query: database.connect_query.filter(|sql| !sql.is_empty()),
         dbname: database.dbname.unwrap_or_else(|| name.clone()),
         max_connections: database
             .max_connections
@@ -52,6 +54,19 @@ fn one(
         pool: PoolSettings::default().with(pool).with(&own),
         name,
     }
+}
+
+fn forced(
+    user: Option<String>,
+    password: Option<Secret>,
+    path: &str,
+    report: &mut Report,
+) -> Option<Forced> {
+    if user.is_none() && password.is_some() && !report.has_reported(&format!("{path}.user")) {
+        let path = format!("{path}.password");
+        report.add(&path, "a password without a user", "it beside user", "name the user too");
+    }
+    user.map(|user| Forced { user, password })
 }
 
 /// What an item says, 0 for no limit, or else what holds for all.

@@ -61,6 +61,22 @@ fn a_users_own_minimum_stays_within_its_own_size() {
 }
 
 #[test]
+fn a_forced_password_stands_beside_a_forced_user() {
+    check("databases: [{name: a, user: u, password: p}]", "");
+    let found = problems_with("databases: [{name: a, password: hunter2}]");
+    assert!(found.starts_with("databases[0].password: found a password without"), "{found}");
+    assert!(!found.contains("hunter2"), "{found}");
+}
+
+#[test]
+fn switches_and_names_of_parameters_are_told_from_other_values() {
+    let found = problems_with("serverFastClose: 'yes'");
+    assert!(found.contains("expected true or false"), "{found}");
+    let found = problems_with("ignoreStartupParameters: 'a, ,b'");
+    assert!(found.contains("expected names of parameters"), "{found}");
+}
+
+#[test]
 fn a_number_without_a_unit_is_told_which_unit_to_write() {
     let expected = "expected a duration with unit such as 500ms, 5s, 10m or 1h";
     check(

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, Control, Database, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, Patience,
-    PoolMode, PoolSettings, Proof, Secret, Server, ServerTls, ServerTlsMode, Settings, User, diff,
-    parse, raw, users_file,
+    Admin, Control, Database, Forced, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode,
+    Patience, PoolMode, PoolSettings, Proof, Secret, Server, ServerTls, ServerTlsMode, Settings,
+    Upkeep, User, diff, parse, raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -108,17 +108,31 @@ fn pool() -> impl Strategy<Value = PoolSettings> {
     )
 }
 
+fn forced(user: &str, password: Option<u32>) -> Option<Forced> {
+    let password = password.map(|number| Secret::new(number.to_string()));
+    password.is_some().then(|| Forced { user: user.to_owned(), password })
+}
+
 fn databases(servers: usize) -> impl Strategy<Value = BTreeMap<String, Database>> {
     let most = option::of(1..=9u32);
     let one = (0..servers, name(), 1..=100_000u32, (1..=256u32, most), pool());
     btree_map(name(), one, 1..5).prop_map(|all| {
-        let build = |(name, (server, dbname, max_connections, (workers, max_clients), pool)): (
-            String,
-            _,
-        )| {
+        type One = (usize, String, u32, (u32, Option<u32>), PoolSettings);
+        let build = |(name, one): (String, One)| {
+            let (server, dbname, max_connections, (workers, max_clients), pool) = one;
             (
                 name.clone(),
-                Database { name, server, dbname, max_connections, max_clients, workers, pool },
+                Database {
+                    forced: forced(&dbname, max_clients),
+                    connect_query: max_clients.map(|n| format!("SELECT {n}")),
+                    name,
+                    server,
+                    dbname,
+                    max_connections,
+                    max_clients,
+                    workers,
+                    pool,
+                },
             )
         };
         all.into_iter().map(build).collect()
@@ -171,6 +185,14 @@ fn settings() -> impl Strategy<Value = Settings> {
                 login_timeout: numbers.2,
                 cancel_timeout: numbers.2,
             },
+            upkeep: Upkeep {
+                login_retry: numbers.2,
+                check_delay: numbers.2,
+                check_query: numbers.4.map(|number| format!("SELECT {number}")),
+                reset_query: numbers.4.map(|number| format!("RESET ALL; SELECT {number}")),
+                fast_close: numbers.4.is_some(),
+            },
+            ignored_parameters: numbers.4.map(|_| "options".to_owned()).into_iter().collect(),
             servers,
             databases,
             users,

@@ -81,6 +81,25 @@ users: [{name: a, password: b, pool: {mode: statement, size: 2, queryTimeout: 0s
 }
 
 #[test]
+fn a_database_that_is_not_listed_is_what_the_star_says_of_any() {
+    let file = "
+servers: [{name: m, host: h, maxConnections: 9}]
+databases: [{name: d, dbname: real}, {name: '*', pool: {size: 2}}]";
+    let settings = parse(file, None).expect(file);
+    let found = |name: &str| settings.database(name).map(|it| (it.dbname.clone(), it.pool.size));
+    assert_eq!(found("d"), Some(("real".to_owned(), 5)));
+    assert_eq!(found("other"), Some(("other".to_owned(), 2)));
+    for name in ["*", "", "a\0b", &"x".repeat(64)] {
+        assert_eq!(found(name), None, "{name}");
+    }
+    assert_eq!((settings.listed_as("d"), settings.listed_as("other")), ("d", "*"));
+    let one = file.replace("'*'", "'*', dbname: one");
+    let one = parse(&one, None).expect("one database for all names");
+    assert_eq!(one.database("other").map(|it| it.dbname.clone()).as_deref(), Some("one"));
+    assert!(parse(&file.replace("'*'", "e"), None).expect("no star").database("other").is_none());
+}
+
+#[test]
 fn debug_output_of_settings_shows_no_secret() {
     let text = format!("{:?}", settings());
     assert!(text.contains("cloud_01"));

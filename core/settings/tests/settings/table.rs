@@ -16,6 +16,9 @@ fn sample(row: &Row) -> String {
         Kind::Lifetime => "5m..10m".to_owned(),
         Kind::Verifier => format!("'{}'", super::resolved::VERIFIER),
         Kind::SameAs(_) => "{size: 7, min: 2}".to_owned(),
+        Kind::Flag => "true".to_owned(),
+        Kind::Sql => "SELECT 1".to_owned(),
+        Kind::Names => "'options, search_path'".to_owned(),
         Kind::Host | Kind::Name | Kind::File | Kind::Secret => "some".to_owned(),
     }
 }

@@ -15,7 +15,7 @@ fn packet(parameters: &[(&str, &str)]) -> Vec<u8> {
 
 fn check(parameters: &[(&str, &str)], user: &str, database: &str, expect: &[(&str, &str)]) {
     let mut out = Vec::new();
-    let found = read(&packet(parameters), &mut out).unwrap();
+    let found = read(&packet(parameters), &[], &mut out).unwrap();
     let pairs: Vec<_> = found.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     assert_eq!((found.user.as_str(), found.database.as_str()), (user, database));
     assert_eq!(pairs, expect);
@@ -23,7 +23,7 @@ fn check(parameters: &[(&str, &str)], user: &str, database: &str, expect: &[(&st
 }
 
 fn refusal(parameters: &[(&str, &str)]) -> LoginError {
-    read(&packet(parameters), &mut Vec::new()).unwrap_err()
+    read(&packet(parameters), &[], &mut Vec::new()).unwrap_err()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn what_cannot_be_granted_is_refused_by_name() {
     }
     let mut out = Vec::new();
     write::startup(&mut out, PROTOCOL_3_0, &[(b"user", b"a\xff")]);
-    assert!(matches!(read(&out, &mut Vec::new()), Err(LoginError::Encoding(_))));
+    assert!(matches!(read(&out, &[], &mut Vec::new()), Err(LoginError::Encoding(_))));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn replication_is_said_in_any_spelling_of_postgres() {
         ("0", None),
     ] {
         let packet = packet(&[("user", "ann"), ("replication", value)]);
-        assert_eq!(read(&packet, &mut Vec::new()).unwrap().replication, expect, "{value}");
+        assert_eq!(read(&packet, &[], &mut Vec::new()).unwrap().replication, expect, "{value}");
     }
 }
 
@@ -87,7 +87,7 @@ fn check_version(minor: i32, options: &[(&str, &str)], expect: &[u8], spoken: i3
     let mut packet = packet(&[&[("user", "ann")], options].concat());
     packet[4..8].copy_from_slice(&(PROTOCOL_3_0 + minor).to_be_bytes());
     let mut out = Vec::new();
-    let request = read(&packet, &mut out).unwrap();
+    let request = read(&packet, &[], &mut out).unwrap();
     assert!(request.parameters.is_empty());
     assert_eq!((&out[..], request.protocol), (expect, spoken), "3.{minor} {options:?}");
 }
