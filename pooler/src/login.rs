@@ -225,7 +225,13 @@ async fn tell(framed: &mut Framed, error: &LoginError) {
     let hint = error.hint();
     write::error_response(
         &mut framed.output,
-        &ErrorFields { severity: "FATAL", sqlstate, message: &message, detail: None, hint },
+        &ErrorFields {
+            severity: "FATAL",
+            sqlstate,
+            message: &message,
+            hint,
+            ..ErrorFields::default()
+        },
     );
     let _ = timeout(TELL_TIMEOUT, async {
         if framed.flush().await.is_ok() {

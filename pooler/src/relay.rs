@@ -167,6 +167,9 @@ impl<'a> Pair<'a> {
             Poll::Ready(Ok(())) => {}
         }
         self.take_server_bytes(buf.filled(), &mut out.to_client, cx)?;
+        if let Some(resent) = self.server.model.take_resent() {
+            self.server.output.extend_from_slice(&resent);
+        }
         if self.server.model.left_block() {
             return Err(End::Fatal(Fatal::block()));
         }

@@ -19,7 +19,7 @@ use crate::lexer::{Look, look};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
 use crate::server::Server;
-use crate::statements::{Scope, Statement, Statements};
+use crate::statements::{Named, Scope, Statements};
 use refuse::Refusal;
 pub use state::{Kind, State};
 
@@ -97,7 +97,7 @@ pub struct Session {
     pub counts: Counts,
     scope: Scope,
     statements: Rc<RefCell<Statements>>,
-    names: HashMap<Box<[u8]>, Rc<Statement>>,
+    names: HashMap<Box<[u8]>, Named>,
     names_weight: usize,
     unnamed: Unnamed,
     rest: Rest,
@@ -184,6 +184,22 @@ impl Session {
 
     /// Takes in what the client sent.
     pub fn send(
+        &mut self,
+        mut server: Option<&mut Server>,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Taken {
+        if let Some(server) = server.as_deref_mut() {
+            server.again.go_on(&out.to_server);
+        }
+        let taken = self.messages(server.as_deref_mut(), input, out);
+        if let Some(server) = server {
+            server.again.keep(&out.to_server);
+        }
+        taken
+    }
+
+    fn messages(
         &mut self,
         mut server: Option<&mut Server>,
         input: &[u8],
@@ -393,15 +409,36 @@ impl Session {
         }
     }
 
-    fn insert_name(&mut self, name: Box<[u8]>, statement: Rc<Statement>) {
-        self.names_weight += name.len() + statement.body.len();
-        self.names.insert(name, statement);
+    fn insert_name(&mut self, name: Box<[u8]>, named: Named) {
+        self.names_weight += name.len() + named.statement.body.len();
+        self.names.insert(name, named);
     }
 
-    fn remove_name(&mut self, name: &[u8]) -> Option<Rc<Statement>> {
-        let statement = self.names.remove(name)?;
-        self.names_weight -= name.len() + statement.body.len();
-        Some(statement)
+    fn remove_name(&mut self, name: &[u8]) -> Option<Named> {
+        let named = self.names.remove(name)?;
+        self.names_weight -= name.len() + named.statement.body.len();
+        Some(named)
+    }
+
+    /// The server prepared for this name what the statement is now.
+    pub(crate) fn renew_name(&mut self, name: &[u8]) {
+        if let Some(named) = self.names.get_mut(name) {
+            named.renew();
+        }
+    }
+
+    /// The server prepares for this client what the statement is now.
+    pub(crate) fn renew_statement(&mut self, statement: u64) {
+        for named in self.names.values_mut().filter(|named| named.statement.id == statement) {
+            named.renew();
+        }
+    }
+
+    /// A first use of this statement failed: nothing was told of it.
+    pub(crate) fn untell(&mut self, statement: u64) {
+        for named in self.names.values_mut().filter(|named| named.statement.id == statement) {
+            named.told = false;
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a server still owes for the messages it was sent, in order. A queue of values: who sends
 //! and who reads is for others to say.
 
+use std::hash::DefaultHasher;
 use std::rc::Rc;
 
 use poolwright_wire::write;
 
-use crate::statements::Statement;
+use crate::statements::{Named, Statement, Use};
 
 /// One message's replies.
 #[derive(Debug)]
@@ -27,8 +28,19 @@ pub enum Reply {
         injected: bool,
         undo: Undo,
     },
-    Bind,
-    Describe,
+    /// BindComplete. `statement`: its id, 0 for the unnamed one; `first`: the client has not used
+    /// it before.
+    Bind {
+        statement: u64,
+        first: bool,
+    },
+    /// What a statement takes and gives, or a portal gives (`statement`: 0); `first` as with Bind.
+    Describe {
+        statement: u64,
+        first: bool,
+    },
+    /// The same for the pooler, of a statement that was prepared just before.
+    Shape(Box<Described>),
     Execute,
     /// CloseComplete, for the client or for the pooler.
     Close {
@@ -43,6 +55,28 @@ pub enum Reply {
     CopyEnd,
     /// The pooler's own query: everything up to ReadyForQuery, for nobody else's eyes.
     Injected,
+}
+
+/// A statement whose shape the pooler asked for.
+#[derive(Debug)]
+pub struct Described {
+    pub statement: Rc<Statement>,
+    /// The client's name for it, if the client itself prepares it here.
+    pub name: Option<Box<[u8]>>,
+    /// The client's messages wait for the answer: one of `edits_ahead`.
+    pub awaited: bool,
+    /// Over what has come of it.
+    pub hasher: DefaultHasher,
+    /// It takes parameters.
+    pub takes: bool,
+}
+
+impl Described {
+    pub fn reply(statement: &Rc<Statement>, name: Option<Box<[u8]>>, awaited: bool) -> Reply {
+        let statement = Rc::clone(statement);
+        let hasher = DefaultHasher::new();
+        Reply::Shape(Box::new(Described { statement, name, awaited, hasher, takes: false }))
+    }
 }
 
 /// What is unusual about a simple query.
@@ -77,7 +111,7 @@ pub struct Undo {
     /// A statement that the server was to get.
     pub held: Option<u64>,
     /// A statement that the server was to lose.
-    pub evicted: Option<Rc<Statement>>,
+    pub evicted: Option<Use>,
     /// An unnamed statement that the client was to have, by number.
     pub unnamed: Option<u64>,
     /// An unnamed statement that the server was to get, by number.
@@ -88,7 +122,7 @@ pub struct Undo {
 #[derive(Debug)]
 pub struct Naming {
     pub name: Box<[u8]>,
-    pub before: Option<Rc<Statement>>,
+    pub before: Option<Named>,
 }
 
 impl Reply {
@@ -96,8 +130,9 @@ impl Reply {
     pub fn fails_flight(&self) -> bool {
         match self {
             Reply::Parse { .. }
-            | Reply::Bind
-            | Reply::Describe
+            | Reply::Bind { .. }
+            | Reply::Describe { .. }
+            | Reply::Shape(_)
             | Reply::Execute
             | Reply::Close { .. }
             | Reply::Refuse(_) => true,

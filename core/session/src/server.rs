@@ -1,8 +1,10 @@
 //! The model of one server connection: what it owes, what state it is in, what it holds. It is fed
 //! with the bytes that the server sends and says which of them the client gets.
 
+mod again;
 mod failure;
 mod receive;
+mod shape;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,8 +14,9 @@ use poolwright_wire::{TargetKind, TransactionStatus, write};
 use crate::Rest;
 use crate::lexer::{Look, Reading, Suspicion};
 use crate::parameters::{Current, Wanted};
-use crate::replies::{Reply, Special};
+use crate::replies::{Answer, Reply, Special, Undo};
 use crate::statements::{Held, NO_STATEMENT};
+use again::Again;
 
 /// The server sent what the model does not expect: nobody may use the connection again, and the
 /// client that has it must be told and closed. `0` says what, for the log.
@@ -37,6 +40,8 @@ pub struct Server {
     status: TransactionStatus,
     /// Extended messages were sent that no Sync has ended.
     pub(crate) open_flight: bool,
+    /// Some of the open flight was sent to the server.
+    flight_sent: bool,
     /// The open flight edits prepared statements.
     pub(crate) flight_edits: bool,
     /// Flights that edit prepared statements, ended by the client and not yet by the server.
@@ -64,6 +69,9 @@ pub struct Server {
     /// A RESET or DISCARD ALL went through, whose ParameterStatus messages come before
     /// ReadyForQuery (since PostgreSQL 14).
     resetting: bool,
+    pub(crate) again: Again,
+    /// What is to be sent again, until it has been taken.
+    resent: Vec<u8>,
     /// A message to the server has begun and not ended.
     pub(crate) half_sent: bool,
     parameters: Current,
@@ -94,6 +102,7 @@ impl Server {
             rest: Rest::Header,
             status: TransactionStatus::Idle,
             open_flight: false,
+            flight_sent: false,
             flight_edits: false,
             edits_ahead: 0,
             skipping: false,
@@ -108,6 +117,8 @@ impl Server {
             left_block: false,
             advanced: false,
             resetting: false,
+            again: Again::default(),
+            resent: Vec::new(),
             half_sent: false,
             parameters: Current::new(parameters),
             reading: Reading::default(),
@@ -273,6 +284,7 @@ impl Server {
         let edits = std::mem::take(&mut self.flight_edits);
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
+        self.flight_sent = false;
         self.skipping = false;
         self.replies.push_back(Reply::Sync { edits, injected });
     }
@@ -282,6 +294,7 @@ impl Server {
         let edits = std::mem::take(&mut self.flight_edits) || look.suspicion.is_some();
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
+        self.flight_sent = false;
         self.unnamed = None;
         self.note(look);
         self.replies.push_back(Reply::Query { edits, special });
@@ -289,7 +302,15 @@ impl Server {
 
     pub(crate) fn send_extended(&mut self, reply: Reply) {
         self.open_flight = true;
+        self.flight_sent = true;
         self.replies.push_back(reply);
+    }
+
+    /// Answers a message in the server's place, when its turn comes.
+    pub(crate) fn send_answer(&mut self, answer: Answer, undo: Undo, to_client: &mut Vec<u8>) {
+        self.open_flight = true;
+        self.replies.push_back(Reply::Answer(answer, undo));
+        self.answer(true, to_client);
     }
 
     /// Text that is about to run.
@@ -308,6 +329,7 @@ impl Server {
     /// with the reply to its first request, a simple query or a pipeline up to its Sync.
     pub fn begin_stay(&mut self, by_statement: bool) {
         self.advanced = false;
+        self.again.disarm();
         self.by_statement = by_statement;
         self.paced = by_statement;
         self.left_block = false;

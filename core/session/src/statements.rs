@@ -1,6 +1,7 @@
 //! Prepared statements by their text, so that clients who prepare the same share one name on a
 //! server; and which of them one server connection holds. It never sees a reply.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
@@ -15,6 +16,72 @@ pub struct Statement {
     /// The Parse message's body behind the name: text and parameter types.
     pub body: Box<[u8]>,
     pub look: Look,
+    /// Counts the changes of what it takes and gives, as far as some server has shown them.
+    pub generation: Cell<u32>,
+    /// What it takes and gives.
+    pub shape: Cell<Shape>,
+}
+
+/// What a statement takes and gives: a hash over the types of its parameters, and names and types of
+/// its columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    #[default]
+    Unknown,
+    /// Neither parameters nor columns: it cannot change.
+    Nothing,
+    Of(u64),
+}
+
+impl Statement {
+    /// Notes what it takes and gives on a server that prepared it just now; a change begins another
+    /// generation. Answers whether it did.
+    pub fn note_shape(&self, shape: Shape) -> bool {
+        let before = self.shape.replace(shape);
+        let changed = before != Shape::Unknown && before != shape;
+        if changed {
+            self.generation.set(self.generation.get() + 1);
+        }
+        changed
+    }
+
+    /// A server has refused to run it as it was prepared there.
+    pub fn outdate(&self) {
+        self.generation.set(self.generation.get() + 1);
+        self.shape.set(Shape::Unknown);
+    }
+}
+
+/// What one client's name stands for.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub statement: Rc<Statement>,
+    /// The statement's generation when the client prepared it, or used it first.
+    generation: u32,
+    /// The client has used it, and so may know what it takes and gives.
+    pub told: bool,
+}
+
+impl Named {
+    pub fn new(statement: &Rc<Statement>) -> Named {
+        let generation = statement.generation.get();
+        Named { statement: Rc::clone(statement), generation, told: false }
+    }
+
+    /// Takes the statement as it is now.
+    pub fn renew(&mut self) {
+        self.generation = self.statement.generation.get();
+    }
+
+    /// The statement has changed since the client was told what it takes and gives. A client that
+    /// was not told takes it as it is now.
+    pub fn has_changed(&mut self) -> bool {
+        let outdated = self.generation != self.statement.generation.get();
+        if outdated && !self.told {
+            self.renew();
+        }
+        outdated && self.told
+    }
 }
 
 /// The name of no statement: ids begin at 1.
@@ -57,6 +124,8 @@ impl Statements {
             name: format!("pw_{}", self.last_id).into_bytes().into(),
             body: body.into(),
             look: look(),
+            generation: Cell::default(),
+            shape: Cell::default(),
         });
         self.known.insert(key, Rc::downgrade(&statement));
         statement
@@ -77,57 +146,96 @@ impl Statements {
     }
 }
 
-/// The statements that one server connection holds, at most `max`, the least recently used evicted.
-/// As long as one holds a statement, clients who prepare its text anew get the same.
+/// What the statements of one server connection may weigh together, in bytes of their messages.
+const HELD_LIMIT: usize = 16 * 1024 * 1024;
+
+/// The statements that one server connection holds, at most `max` and [`HELD_LIMIT`] bytes, the
+/// least recently used evicted. As long as one holds a statement, clients who prepare its text anew
+/// get the same.
 #[derive(Debug)]
 pub struct Held {
     max: usize,
     used: HashMap<u64, Use>,
+    weight: usize,
     clock: u64,
 }
 
+/// A statement that a server holds.
 #[derive(Debug)]
-struct Use {
-    statement: Rc<Statement>,
+pub struct Use {
+    pub statement: Rc<Statement>,
+    /// The statement's generation when the server prepared it.
+    generation: u32,
     last: u64,
 }
 
 impl Held {
     pub fn new(max: usize) -> Held {
-        Held { max: max.max(1), used: HashMap::new(), clock: 0 }
+        Held { max: max.max(1), used: HashMap::new(), weight: 0, clock: 0 }
     }
 
-    /// Whether the statement is there; if so, it counts as used now.
-    pub fn touch(&mut self, id: u64) -> bool {
+    /// Whether the statement is there as it is now; if so, it counts as used now.
+    pub fn touch(&mut self, statement: &Statement) -> bool {
         self.clock += 1;
-        let clock = self.clock;
-        self.used.get_mut(&id).map(|held| held.last = clock).is_some()
+        match self.used.get_mut(&statement.id) {
+            Some(held) if held.generation == statement.generation.get() => {
+                held.last = self.clock;
+                true
+            }
+            _ => false,
+        }
     }
 
-    /// Takes a statement in; answers the one to evict first, if it is full.
-    pub fn insert(&mut self, statement: &Rc<Statement>) -> Option<Rc<Statement>> {
-        let evicted = if self.used.len() >= self.max { self.oldest() } else { None };
+    pub fn get(&self, id: u64) -> Option<&Rc<Statement>> {
+        self.used.get(&id).map(|held| &held.statement)
+    }
+
+    /// Takes a statement in; answers those to close first: as it was, and what there is no room for.
+    pub fn insert(&mut self, statement: &Rc<Statement>) -> Vec<Use> {
+        let mut closed: Vec<Use> = self.remove(statement.id).into_iter().collect();
+        let weight = statement.body.len();
+        while self.used.len() >= self.max || self.weight + weight > HELD_LIMIT {
+            let Some(oldest) = self.oldest().and_then(|id| self.remove(id)) else { break };
+            closed.push(oldest);
+        }
         self.clock += 1;
-        let held = Use { statement: Rc::clone(statement), last: self.clock };
-        self.used.insert(statement.id, held);
-        evicted.and_then(|id| self.used.remove(&id)).map(|held| held.statement)
+        let generation = statement.generation.get();
+        self.add(Use { statement: Rc::clone(statement), generation, last: self.clock });
+        closed
     }
 
     fn oldest(&self) -> Option<u64> {
         self.used.iter().min_by_key(|(_, held)| held.last).map(|(id, _)| *id)
     }
 
-    /// Takes back an eviction that did not happen.
-    pub fn restore(&mut self, statement: Rc<Statement>) {
-        self.used.insert(statement.id, Use { statement, last: 0 });
+    fn add(&mut self, held: Use) {
+        self.weight += held.statement.body.len();
+        if let Some(before) = self.used.insert(held.statement.id, held) {
+            self.weight -= before.statement.body.len();
+        }
     }
 
-    pub fn remove(&mut self, id: u64) {
-        self.used.remove(&id);
+    /// Takes back an eviction that did not happen.
+    pub fn restore(&mut self, evicted: Use) {
+        self.add(Use { last: 0, ..evicted });
+    }
+
+    /// What the server holds of it is the statement as it is now.
+    pub fn renew(&mut self, statement: &Statement) {
+        if let Some(held) = self.used.get_mut(&statement.id) {
+            held.generation = statement.generation.get();
+        }
+    }
+
+    pub fn remove(&mut self, id: u64) -> Option<Use> {
+        let removed = self.used.remove(&id)?;
+        self.weight -= removed.statement.body.len();
+        Some(removed)
     }
 
     pub fn clear(&mut self) {
         self.used.clear();
+        self.weight = 0;
     }
 
     pub fn ids(&self) -> impl Iterator<Item = u64> {

@@ -11,7 +11,8 @@ pub use authentication::{
 };
 pub(crate) use fields::Fields;
 pub use session::{
-    BindNames, Execute, ParseMessage, ParseName, Report, Target, backend_key_data, bind_names,
-    close, command_complete, describe, execute, first_column, negotiate_protocol_version,
-    parameter_status, parse, parse_name, query, ready_for_query, report,
+    BindNames, Column, Execute, ParseMessage, ParseName, Report, Target, backend_key_data,
+    bind_names, close, columns, command_complete, describe, execute, first_column,
+    negotiate_protocol_version, parameter_status, parse, parse_name, query, ready_for_query,
+    report,
 };

@@ -108,13 +108,27 @@ proptest! {
             sqlstate: "28P01",
             message: &message,
             detail: Some(&detail),
-            hint: None,
+            routine: Some("elog"),
+            ..ErrorFields::default()
         };
         write::error_response(&mut out, &fields);
         let found = read::report(body(&out, server::ERROR_RESPONSE)).unwrap();
         prop_assert_eq!((found.severity, found.sqlstate), (&b"FATAL"[..], &b"28P01"[..]));
         prop_assert_eq!(found.message, message.as_bytes());
         prop_assert_eq!((found.detail, found.hint), (detail.as_bytes(), &b""[..]));
+        prop_assert_eq!(found.routine, b"elog");
+    }
+
+    #[test]
+    fn columns_are_read_whatever_table_and_format_they_have(name in name(), noise in any::<[u8; 6]>()) {
+        let mut body = vec![0, 1];
+        body.extend_from_slice(&name);
+        body.push(0);
+        body.extend_from_slice(&noise);
+        body.extend_from_slice(&[0, 0, 0, 25, 0, 4, 0xff, 0xff, 0xff, 0xff, 0, noise[0]]);
+        let column = read::Column { name: &name, type_oid: 25, length: 4, modifier: -1 };
+        prop_assert_eq!(read::columns(&body), Ok(vec![column]));
+        prop_assert!(read::columns(&body[..body.len() - 1]).is_err());
     }
 
     #[test]

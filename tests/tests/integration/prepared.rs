@@ -20,6 +20,9 @@ three_ways!(1:
     a_parse_in_a_failed_transaction_is_refused,
     equal_texts_mean_what_the_settings_of_each_client_say,
     equal_texts_mean_the_tables_of_each_clients_search_path,
+    a_changed_table_spoils_a_statement_of_a_client_that_knows_it,
+    a_client_that_prepares_after_a_change_hears_nothing_of_it,
+    a_changed_table_that_gives_the_same_spoils_nothing,
     deallocate_gives_up_a_statement_of_the_protocol,
     deallocate_in_a_failed_transaction_gives_up_nothing,
     deallocate_all_works_among_other_statements,
@@ -309,31 +312,95 @@ async fn equal_texts_of_many_clients_are_prepared_once_on_a_server() {
     assert_eq!(client.cell(sql).await, "1");
 }
 
-/// A named statement, the table of which gets a column; then its next use gives `expected`.
-async fn after_a_change_of_its_table(site: &Site, expected: &[&str]) {
+async fn table_of_alice(site: &Site) {
     site.superuser()
         .await
         .run("CREATE TABLE t AS SELECT 1 AS a; ALTER TABLE t OWNER TO alice")
         .await;
+}
+
+const CHANGE: &str = "ALTER TABLE t ADD COLUMN b text DEFAULT 'new'";
+
+async fn a_changed_table_spoils_a_statement_of_a_client_that_knows_it(site: &Site) {
+    table_of_alice(site).await;
     let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
     prepare(&mut client, "s", "SELECT * FROM t").await;
     gives(&mut client, "s", "1").await;
-    client.run("ALTER TABLE t ADD COLUMN b text DEFAULT 'new'").await;
-    client.expect(Flight::new().run("s", &[]).sync(), expected).await;
+    other.run(CHANGE).await;
+    for _ in 0..2 {
+        let flight = Flight::new().run("s", &[]).sync();
+        client.expect(flight, &["Error(0A000)", "Ready(I)"]).await;
+        let describe = Flight::new().describe_statement("s").sync();
+        let told = transcript(&client.exchange(&describe).await.unwrap());
+        assert!(told.ends_with(&["Error(0A000)".into(), "Ready(I)".into()]), "{told:?}");
+        assert_eq!(client.fails("EXECUTE s").await, "0A000");
+    }
+    client.run("DEALLOCATE s").await;
+    prepare(&mut client, "s", "SELECT * FROM t").await;
+    gives(&mut client, "s", "1|new").await;
+    other.run("ALTER TABLE t DROP COLUMN a").await;
+    client.run("BEGIN").await;
+    let flight = Flight::new().run("s", &[]).sync();
+    client.expect(flight, &["Error(0A000)", "Ready(E)"]).await;
+    client.run("ROLLBACK").await;
 }
 
-#[tokio::test]
-async fn a_changed_table_spoils_a_statement_of_postgres() {
-    let site = Site::direct().await;
-    after_a_change_of_its_table(&site, &["Error(0A000)", "Ready(I)"]).await;
+async fn a_client_that_prepares_after_a_change_hears_nothing_of_it(site: &Site) {
+    table_of_alice(site).await;
+    let mut before = site.connect("alice").await;
+    prepare(&mut before, "s", "SELECT * FROM t").await;
+    gives(&mut before, "s", "1").await;
+    site.superuser().await.run(CHANGE).await;
+    for _ in 0..3 {
+        let mut client = site.connect("alice").await;
+        let flight = Flight::new().parse("t", "SELECT * FROM t").describe_statement("t").sync();
+        client.expect(flight, &["Parsed", "Takes()", "Columns(a,b)", "Ready(I)"]).await;
+        prepare(&mut client, "s", "SELECT * FROM t").await;
+        let flight = Flight::new().bind("", "s", &[]).describe_portal("").execute("", 0).sync();
+        let expected = ["Bound", "Columns(a,b)", "Row(1|new)", "Done(SELECT 1)", "Ready(I)"];
+        client.expect(flight, &expected).await;
+    }
+    let spoiled = Flight::new().run("s", &[]).sync();
+    before.expect(spoiled, &["Error(0A000)", "Ready(I)"]).await;
 }
 
-/// Not as PostgreSQL does: docs/compatibility.md says so. Its error is what should come here.
+async fn a_changed_table_that_gives_the_same_spoils_nothing(site: &Site) {
+    table_of_alice(site).await;
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT a FROM t").await;
+    gives(&mut client, "s", "1").await;
+    other.run(CHANGE).await;
+    gives(&mut client, "s", "1").await;
+    other.run("DROP TABLE t; CREATE TABLE t AS SELECT 2 AS a").await;
+    gives(&mut client, "s", "2").await;
+}
+
+/// Only the lexer's blind spots leave a server without its statements: here a trigger.
 #[tokio::test]
-async fn a_changed_table_gives_rows_of_which_the_client_was_not_told() {
+async fn a_statement_that_the_server_lost_is_prepared_anew() {
     let site = Site::pooled(&[("pool.size", "1")]).await;
-    let expected = ["Bound", "Row(1|new)", "Done(SELECT 1)", "Ready(I)"];
-    after_a_change_of_its_table(&site, &expected).await;
+    let mut owner = site.superuser().await;
+    owner.run("CREATE TABLE t (a int); GRANT ALL ON t TO alice").await;
+    owner
+        .run(
+            "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS \
+             $$BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN NEW; END$$; \
+             CREATE TRIGGER lose BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION lose()",
+        )
+        .await;
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT count(*) FROM t").await;
+    for round in 1..4 {
+        client.run("INSERT INTO t VALUES (1)").await;
+        gives(&mut client, "s", &round.to_string()).await;
+    }
+    client.run("BEGIN; INSERT INTO t VALUES (1)").await;
+    let flight = Flight::new().run("s", &[]).sync();
+    client.expect(flight, &["Error(26000)", "Ready(E)"]).await;
+    client.run("ROLLBACK").await;
+    gives(&mut client, "s", "3").await;
 }
 
 /// As PHP's PDO gives up its statements.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
+use super::extended::{For, make_known};
 use super::refuse::Refusal;
 use super::{Output, Pause, Session, Verdict};
 use crate::lexer::{Look, Named, Reading, named};
@@ -69,13 +70,23 @@ impl Session {
             Named::Deallocate(name) | Named::Execute(name, _) | Named::Prepare(name) => name,
             Named::DeallocateAll => return Ok(None),
         };
-        let Some(statement) = self.known(server, name)? else {
+        if server.edits_ahead > 0 {
+            return Err(Pause::Hold);
+        }
+        let Some(of_protocol) = self.names.get_mut(name) else {
             if matches!(named, Named::Prepare(_)) {
                 note_sql_name(server, name);
             }
             return Ok(None);
         };
+        let changed = of_protocol.has_changed();
+        let statement = Rc::clone(&of_protocol.statement);
         Ok(match named {
+            Named::Execute(..) if changed => {
+                self.begin_query();
+                Refusal::changed().send_in_place_of_query(server, &mut out.to_server);
+                Some(Verdict::Skip)
+            }
             Named::Deallocate(name) => Some(self.deallocate(server, &name, out)),
             Named::Execute(_, place) => {
                 let (before, behind) = (&text[..place.start], place.end as u32);
@@ -125,12 +136,13 @@ impl Session {
             return Some(Verdict::Skip);
         }
         let in_flight = server.may_skip();
-        if in_flight && !server.held.touch(statement.id) {
+        let held = server.held.touch(statement);
+        if in_flight && !held {
             return None;
         }
         self.begin_query();
-        self.rely_on(server, statement, &mut out.to_server);
-        if !in_flight && server.open_flight {
+        if !held {
+            make_known(server, statement, For::Pooler { awaited: false }, &mut out.to_server);
             server.end_ahead(&mut out.to_server);
         }
         server.note(statement.look);

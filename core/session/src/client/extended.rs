@@ -8,9 +8,9 @@ use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read
 use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
 use crate::lexer::{Look, look};
-use crate::replies::{Answer, Naming, Reply, Undo};
+use crate::replies::{Answer, Described, Naming, Reply, Undo};
 use crate::server::Server;
-use crate::statements::Statement;
+use crate::statements::{Named, Shape, Statement, Use};
 
 /// Statements up to this length are kept when unnamed, in bytes.
 const UNNAMED_LIMIT: u32 = LOOK_LIMIT;
@@ -78,18 +78,16 @@ impl Session {
         }
         self.scope.settings = self.wanted.meaning().into();
         let statement = self.statements.borrow_mut().intern(&self.scope, rest, look);
-        self.insert_name(name.clone(), statement.clone());
+        self.insert_name(name.clone(), Named::new(&statement));
         server.flight_edits = true;
-        let naming = Some(Naming { name, before: None });
         if server.status() == TransactionStatus::Failed {
             make_unknown(server, &statement, &mut out.to_server);
         }
-        if server.held.touch(statement.id) {
-            let undo = Undo { naming, ..Undo::default() };
-            server.send_extended(Reply::Answer(Answer::ParseComplete, undo));
-            server.answer(true, &mut out.to_client);
+        if server.held.touch(&statement) {
+            let undo = Undo { naming: Some(Naming { name, before: None }), ..Undo::default() };
+            server.send_answer(Answer::ParseComplete, undo, &mut out.to_client);
         } else {
-            make_known(server, &statement, false, naming, &mut out.to_server);
+            make_known(server, &statement, For::Client(name), &mut out.to_server);
         }
         Verdict::Skip
     }
@@ -145,20 +143,18 @@ impl Session {
         if names.statement.is_empty() {
             return self.bind_unnamed(server, out);
         }
-        let Some(statement) = self.known(server, names.statement)? else {
-            if server.may_know(names.statement) {
-                self.note_bind(server, Look::UNDECIDABLE);
+        let (statement, first) = match self.find(server, names.statement, true, out)? {
+            Found::Here(statement, first) => (statement, first),
+            Found::BySql => {
+                self.note_bind(server, Look::UNDECIDABLE, 0, false);
                 return Ok(Verdict::Forward);
             }
-            return Ok(self.refuse(server, Refusal::missing(names.statement), out));
+            Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
         };
-        if !server.may_run(statement.look) {
-            return Ok(self.refuse(server, Refusal::sequence(), out));
-        }
-        self.rely_on(server, &statement, &mut out.to_server);
+        server.try_with(&out.to_server);
         let rest = head.length - names.consumed as u32;
         write::bind_head(&mut out.to_server, names.portal, &statement.name, rest);
-        self.note_bind(server, statement.look);
+        self.note_bind(server, statement.look, statement.id, first);
         Ok(Verdict::Rewritten(names.consumed as u32))
     }
 
@@ -169,14 +165,14 @@ impl Session {
         if !server.may_run(self.unnamed.look) {
             return Ok(self.refuse(server, Refusal::sequence(), out));
         }
-        self.note_bind(server, self.unnamed.look);
+        self.note_bind(server, self.unnamed.look, 0, false);
         Ok(Verdict::Forward)
     }
 
-    fn note_bind(&self, server: &mut Server, look: Look) {
+    fn note_bind(&self, server: &mut Server, look: Look, statement: u64, first: bool) {
         server.note(look);
         server.flight_edits |= look.suspicion.is_some();
-        server.send_extended(Reply::Bind);
+        server.send_extended(Reply::Bind { statement, first });
     }
 
     pub(super) fn describe(
@@ -196,19 +192,18 @@ impl Session {
                     return Ok(self.refuse(server, refusal, out));
                 }
             }
-            (TargetKind::Statement, name)
-                if server.may_know(name) && self.known(server, name)?.is_none() => {}
-            (TargetKind::Statement, name) => {
-                let Some(statement) = self.known(server, name)? else {
-                    return Ok(self.refuse(server, Refusal::missing(name), out));
-                };
-                self.rely_on(server, &statement, &mut out.to_server);
-                write::describe(&mut out.to_server, TargetKind::Statement, &statement.name);
-                server.send_extended(Reply::Describe);
-                return Ok(Verdict::Skip);
-            }
+            (TargetKind::Statement, name) => match self.find(server, name, false, out)? {
+                Found::Here(statement, first) => {
+                    server.try_with(&out.to_server);
+                    write::describe(&mut out.to_server, TargetKind::Statement, &statement.name);
+                    server.send_extended(Reply::Describe { statement: statement.id, first });
+                    return Ok(Verdict::Skip);
+                }
+                Found::BySql => {}
+                Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
+            },
         }
-        server.send_extended(Reply::Describe);
+        server.send_extended(Reply::Describe { statement: 0, first: false });
         Ok(Verdict::Forward)
     }
 
@@ -238,8 +233,7 @@ impl Session {
             server.unnamed = None;
         }
         server.flight_edits = true;
-        server.send_extended(Reply::Answer(Answer::CloseComplete, undo));
-        server.answer(true, &mut out.to_client);
+        server.send_answer(Answer::CloseComplete, undo, &mut out.to_client);
         Ok(Verdict::Skip)
     }
 
@@ -267,29 +261,41 @@ impl Session {
         Undo { naming, ..Undo::default() }
     }
 
-    /// The statement that the client's name stands for, once nothing sent before can change that.
-    pub(super) fn known(
-        &self,
-        server: &Server,
+    /// What a name of the client's stands for, once nothing sent before can change that. It is sent
+    /// ahead if the server does not hold it; a client that may know what it takes and gives waits
+    /// until the server has said whether that is still so.
+    fn find(
+        &mut self,
+        server: &mut Server,
         name: &[u8],
-    ) -> Result<Option<Rc<Statement>>, Pause> {
+        runs: bool,
+        out: &mut Output,
+    ) -> Result<Found, Pause> {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
-        Ok(self.names.get(name).cloned())
-    }
-
-    /// Sends the statement ahead if the server does not hold it.
-    pub(super) fn rely_on(
-        &self,
-        server: &mut Server,
-        statement: &Rc<Statement>,
-        to_server: &mut Vec<u8>,
-    ) {
-        if !server.held.touch(statement.id) {
-            server.flight_edits = true;
-            make_known(server, statement, true, None, to_server);
+        let Some(named) = self.names.get_mut(name) else {
+            return Ok(match server.may_know(name) {
+                true => Found::BySql,
+                false => Found::Refused(Refusal::missing(name)),
+            });
+        };
+        if named.has_changed() {
+            return Ok(Found::Refused(Refusal::changed()));
         }
+        if runs && !server.may_run(named.statement.look) {
+            return Ok(Found::Refused(Refusal::sequence()));
+        }
+        if !server.held.touch(&named.statement) {
+            let awaited = matches!(named.statement.shape.get(), Shape::Of(_));
+            make_known(server, &named.statement, For::Pooler { awaited }, &mut out.to_server);
+            if awaited {
+                write::flush(&mut out.to_server);
+                return Err(Pause::Hold);
+            }
+        }
+        let first = !std::mem::replace(&mut named.told, true);
+        Ok(Found::Here(Rc::clone(&named.statement), first))
     }
 
     /// Sends the unnamed statement ahead if the server does not hold it; answers why it cannot.
@@ -333,15 +339,36 @@ impl Session {
     }
 }
 
+/// What a name of a client's stands for.
+enum Found {
+    /// A statement that the server holds, and whether the client uses it for the first time.
+    Here(Rc<Statement>, bool),
+    /// Perhaps what SQL prepared under that name.
+    BySql,
+    Refused(Refusal),
+}
+
+/// For whom a statement is prepared on a server.
+pub(super) enum For {
+    /// For a client that prepares it by this name.
+    Client(Box<[u8]>),
+    /// For one that has prepared it elsewhere. `awaited`: it waits for what the statement takes and
+    /// gives.
+    Pooler { awaited: bool },
+}
+
 /// Closes a statement on the server, so that the server judges its text anew: in a failed
 /// transaction it takes only what ends one.
 fn make_unknown(server: &mut Server, statement: &Rc<Statement>, to_server: &mut Vec<u8>) {
-    if server.held.touch(statement.id) {
-        server.held.remove(statement.id);
-        write::close(to_server, TargetKind::Statement, &statement.name);
-        let undo = Undo { evicted: Some(Rc::clone(statement)), ..Undo::default() };
-        server.send_extended(Reply::Close { injected: true, undo });
+    if let Some(held) = server.held.remove(statement.id) {
+        close_held(server, held, to_server);
     }
+}
+
+fn close_held(server: &mut Server, held: Use, to_server: &mut Vec<u8>) {
+    write::close(to_server, TargetKind::Statement, &held.statement.name);
+    let undo = Undo { evicted: Some(held), ..Undo::default() };
+    server.send_extended(Reply::Close { injected: true, undo });
 }
 
 /// Prepares a text under the client's own name and closes it: fails if SQL has given the name.
@@ -353,23 +380,30 @@ fn try_name(server: &mut Server, name: &[u8], body: &[u8], to_server: &mut Vec<u
     server.send_extended(Reply::Close { injected: true, undo: Undo::default() });
 }
 
-/// Prepares a statement on the server, evicting another if it holds too many.
-fn make_known(
+/// Prepares a statement on the server, evicting others if it holds too many, and asks what it takes
+/// and gives.
+pub(super) fn make_known(
     server: &mut Server,
     statement: &Rc<Statement>,
-    injected: bool,
-    naming: Option<Naming>,
+    for_whom: For,
     to_server: &mut Vec<u8>,
 ) {
-    if let Some(evicted) = server.held.insert(statement) {
-        write::close(to_server, TargetKind::Statement, &evicted.name);
-        let undo = Undo { evicted: Some(evicted), ..Undo::default() };
-        server.send_extended(Reply::Close { injected: true, undo });
+    for evicted in server.held.insert(statement) {
+        close_held(server, evicted, to_server);
     }
+    let (name, awaited) = match for_whom {
+        For::Client(name) => (Some(name), false),
+        For::Pooler { awaited } => (None, awaited),
+    };
+    server.flight_edits = true;
     write::parse_head(to_server, &statement.name, statement.body.len() as u32);
     to_server.extend_from_slice(&statement.body);
+    let naming = name.clone().map(|name| Naming { name, before: None });
     let undo = Undo { naming, held: Some(statement.id), ..Undo::default() };
-    server.send_extended(Reply::Parse { injected, undo });
+    server.send_extended(Reply::Parse { injected: name.is_none(), undo });
+    write::describe(to_server, TargetKind::Statement, &statement.name);
+    server.edits_ahead += u32::from(awaited);
+    server.send_extended(Described::reply(statement, name, awaited));
 }
 
 /// How much of the body of a Parse or Bind must be there before it can be dealt with, if that is

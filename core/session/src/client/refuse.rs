@@ -17,18 +17,19 @@ pub struct Refusal {
     pub sqlstate: &'static str,
     pub message: String,
     pub hint: Option<&'static str>,
+    pub routine: Option<&'static str>,
 }
 
 impl From<WireError> for Refusal {
     fn from(error: WireError) -> Refusal {
-        Refusal { sqlstate: "08P01", message: error.to_string(), hint: None }
+        Refusal { sqlstate: "08P01", message: error.to_string(), hint: None, routine: None }
     }
 }
 
 impl Refusal {
     pub fn duplicate(name: &[u8]) -> Refusal {
         let message = format!("prepared statement \"{}\" already exists", text(name));
-        Refusal { sqlstate: "42P05", message, hint: None }
+        Refusal { sqlstate: "42P05", message, hint: None, routine: None }
     }
 
     pub fn missing(name: &[u8]) -> Refusal {
@@ -36,19 +37,27 @@ impl Refusal {
             b"" => "unnamed prepared statement does not exist".to_owned(),
             name => format!("prepared statement \"{}\" does not exist", text(name)),
         };
-        Refusal { sqlstate: "26000", message, hint: None }
+        Refusal { sqlstate: "26000", message, hint: None, routine: None }
+    }
+
+    /// The statement takes or gives something else than what the client was told. asyncpg and pgjdbc
+    /// prepare anew by themselves if the routine says so.
+    pub fn changed() -> Refusal {
+        let message = "cached plan must not change result type".to_owned();
+        let routine = Some("RevalidateCachedQuery");
+        Refusal { sqlstate: "0A000", message, hint: None, routine }
     }
 
     pub fn too_long(what: &str, limit: u32) -> Refusal {
         let message = format!("{what} is longer than {limit} bytes");
         let hint = "Use an unnamed statement, in one flight with its Bind, or session pooling.";
-        Refusal { sqlstate: "54000", message, hint: Some(hint) }
+        Refusal { sqlstate: "54000", message, hint: Some(hint), routine: None }
     }
 
     /// A body where there is none.
     pub fn not_empty(message: &str) -> Refusal {
         let message = format!("{message}: expected an empty body");
-        Refusal { sqlstate: "08P01", message, hint: None }
+        Refusal { sqlstate: "08P01", message, hint: None, routine: None }
     }
 
     /// What currval and lastval would answer is another client's.
@@ -60,6 +69,7 @@ impl Refusal {
             hint: Some(
                 "Use RETURNING, or read the value in the same transaction, or set pool.mode to session.",
             ),
+            routine: None,
         }
     }
 
@@ -83,6 +93,7 @@ impl Refusal {
             sqlstate: self.sqlstate,
             message: &self.message,
             hint: self.hint,
+            routine: self.routine,
             ..ErrorFields::default()
         };
         write::error_response(&mut error, &fields);

@@ -5,9 +5,30 @@ use poolwright_wire::read;
 use super::{Confused, Failure, Server};
 use crate::client::Session;
 use crate::replies::{Reply, Special, Undo};
+use crate::sink::Sink;
 
 /// What the server says of a statement that it does not hold.
 const MISSING: &[u8] = b"26000";
+
+/// Why a statement that the server should hold cannot be used there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The server does not have it.
+    Lost,
+    /// It gives something else than when it was prepared.
+    Outdated,
+}
+
+impl Fault {
+    fn of(sqlstate: &[u8], body: &[u8]) -> Option<Fault> {
+        let report = || read::report(body).unwrap_or_default();
+        match sqlstate {
+            MISSING => Some(Fault::Lost),
+            b"0A000" => report().is_changed_result().then_some(Fault::Outdated),
+            _ => None,
+        }
+    }
+}
 
 impl Server {
     /// An error ends what is owed for one message, and in a flight all that follows up to Sync (I1).
@@ -15,7 +36,7 @@ impl Server {
         &mut self,
         body: &[u8],
         session: Option<&mut Session>,
-        to_client: &mut Vec<u8>,
+        sink: &mut Sink<'_>,
     ) -> Result<bool, Confused> {
         self.copy_in = false;
         if self.is_injected() {
@@ -25,11 +46,23 @@ impl Server {
         let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
         if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut() {
             let special = std::mem::take(&mut **special);
-            return Ok(self.fail_special(special, sqlstate, session, to_client));
+            return Ok(self.fail_special(special, sqlstate, session, sink.own()));
         }
         if !self.replies.front().is_some_and(Reply::fails_flight) {
             return Ok(true);
         }
+        let mut session = session;
+        if let Some(
+            Reply::Bind { statement: id @ 1.., first }
+            | Reply::Describe { statement: id @ 1.., first },
+        ) = self.replies.front()
+            && let Some(fault) = Fault::of(sqlstate, body)
+            && self.mend(*id, *first, fault, session.as_deref_mut())
+        {
+            return Ok(false);
+        }
+        self.again.disarm();
+        self.let_go(session.is_some(), sink);
         let end = self.replies.iter().position(|reply| matches!(reply, Reply::Sync { .. }));
         let failed: Vec<Reply> = self.replies.drain(..end.unwrap_or(self.replies.len())).collect();
         if end.is_none() {
@@ -44,11 +77,40 @@ impl Server {
             _ => None,
         };
         if let Some(refusal) = refusal.filter(|_| session.is_some()) {
-            to_client.extend_from_slice(refusal);
+            sink.own().extend_from_slice(refusal);
         }
         let forward = refusal.is_none();
         self.take_back(failed, session);
         Ok(forward)
+    }
+
+    /// Takes note of what is wrong with a statement; answers whether it is hidden from the client.
+    fn mend(
+        &mut self,
+        id: u64,
+        first: bool,
+        fault: Fault,
+        mut session: Option<&mut Session>,
+    ) -> bool {
+        let Some(statement) = self.held.get(id).cloned() else { return false };
+        if fault == Fault::Outdated {
+            statement.outdate();
+            if let Some(session) = session.as_deref_mut().filter(|_| first) {
+                session.untell(id);
+            }
+        }
+        match session {
+            Some(session) if self.can_try_again() && (first || fault == Fault::Lost) => {
+                self.try_again(&statement, session);
+                true
+            }
+            _ => {
+                if fault == Fault::Lost {
+                    self.held.remove(id);
+                }
+                false
+            }
+        }
     }
 
     /// A query that was made to fail, or was to do more than its text says; answers whether the
@@ -80,7 +142,11 @@ impl Server {
 
     /// Undoes what a failed flight was to do, the last first (I4).
     fn take_back(&mut self, failed: Vec<Reply>, mut session: Option<&mut Session>) {
-        let edits = |reply: &&Reply| matches!(reply, Reply::Query { edits: true, .. });
+        let edits = |reply: &&Reply| match reply {
+            Reply::Query { edits, .. } => *edits,
+            Reply::Shape(described) => described.awaited,
+            _ => false,
+        };
         self.edits_ahead -= failed.iter().filter(edits).count() as u32;
         for undo in failed.into_iter().rev().filter_map(Reply::into_undo) {
             self.undo(undo, session.as_deref_mut());

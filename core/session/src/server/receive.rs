@@ -96,7 +96,7 @@ impl Server {
             tag::DATA_ROW if self.answer.is_some() => self.row(body),
             tag::DATA_ROW | tag::COPY_DATA | tag::COPY_DONE => self.within_result(head.tag),
             tag::READY_FOR_QUERY => self.ready(body, session),
-            tag::ERROR_RESPONSE => self.error(body, session, sink.own()),
+            tag::ERROR_RESPONSE => self.error(body, session, sink),
             tag::PARAMETER_STATUS => self.parameter(body, session, sink.own()),
             tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => Ok(!self.is_injected()),
             tag::COMMAND_COMPLETE => self.complete(head, body, session),
@@ -104,6 +104,9 @@ impl Server {
                 "CopyInResponse, and the client that would send the data is gone".to_owned(),
             )),
             tag::COPY_IN_RESPONSE => self.begin_copy_in(),
+            tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION | tag::NO_DATA => {
+                self.describe(head, body, session, sink)
+            }
             _ => self.reply(head.tag),
         }
     }
@@ -115,6 +118,9 @@ impl Server {
             }
             tag::COMMAND_COMPLETE => matches!(head.length, 6 | 12 | 15),
             tag::DATA_ROW => self.answer.is_some() && head.length <= ANSWER_LIMIT,
+            tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION => {
+                self.asks_itself(head.tag) && head.length <= ANSWER_LIMIT
+            }
             _ => false,
         }
     }
@@ -148,14 +154,17 @@ impl Server {
     }
 
     /// Replies that one message in the queue is owed.
-    fn reply(&mut self, message: u8) -> Result<bool, Confused> {
+    pub(super) fn reply(&mut self, message: u8) -> Result<bool, Confused> {
         let (forward, done) = match (self.replies.front(), message) {
             (Some(Reply::Injected), _) => (false, false),
             (Some(Reply::Parse { injected, .. }), tag::PARSE_COMPLETE) => (!injected, true),
             (Some(Reply::Close { injected, .. }), tag::CLOSE_COMPLETE) => (!injected, true),
-            (Some(Reply::Bind), tag::BIND_COMPLETE) => (true, true),
-            (Some(Reply::Describe), tag::PARAMETER_DESCRIPTION) => (true, false),
-            (Some(Reply::Describe), tag::ROW_DESCRIPTION | tag::NO_DATA) => (true, true),
+            (Some(Reply::Bind { .. }), tag::BIND_COMPLETE) => {
+                self.again.disarm();
+                (true, true)
+            }
+            (Some(Reply::Describe { .. }), tag::PARAMETER_DESCRIPTION) => (true, false),
+            (Some(Reply::Describe { .. }), tag::ROW_DESCRIPTION | tag::NO_DATA) => (true, true),
             (Some(Reply::Execute), tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED) => {
                 (true, true)
             }
@@ -259,7 +268,7 @@ impl Server {
                 Reply::Sync { edits, .. } => {
                     self.edits_ahead -= u32::from(*edits);
                     self.flight_edits |= edits;
-                    self.open_flight = extended;
+                    (self.open_flight, self.flight_sent) = (extended, extended);
                     self.replies.remove(index);
                 }
                 Reply::CopyEnd => {

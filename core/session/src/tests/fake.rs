@@ -91,6 +91,8 @@ pub struct FakePostgres {
     /// The query that runs came amid a flight.
     in_flight: bool,
     copy: Option<CopyIn>,
+    /// Of the table `changing`.
+    pub version: usize,
     pub statements: BTreeMap<Vec<u8>, Option<Command>>,
     unnamed: Option<Option<Command>>,
     portals: BTreeMap<Vec<u8>, Portal>,
@@ -115,6 +117,7 @@ impl FakePostgres {
             extended: false,
             in_flight: false,
             copy: None,
+            version: 0,
             statements: BTreeMap::new(),
             unnamed: None,
             portals: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! What has gone wrong in other poolers, one test each. Times are steps: nothing reaches a server or
 //! a client before the test says so.
 
+mod changing;
 mod copying;
 mod flights;
 mod gone;

@@ -211,6 +211,7 @@ impl<'a> World<'a> {
         }
         let taken = taken.unwrap_or_else(|confused| panic!("server {index}: {confused}"));
         connection.from_fake.drain(..taken);
+        connection.to_fake.extend(connection.server.take_resent().unwrap_or_default());
         match client {
             Some(client) => client.received.extend_from_slice(&to_client),
             None => assert!(to_client.is_empty() || connection.orphan, "bytes for nobody"),

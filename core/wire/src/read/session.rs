@@ -57,6 +57,17 @@ pub struct Report<'a> {
     pub message: &'a [u8],
     pub detail: &'a [u8],
     pub hint: &'a [u8],
+    /// The function of the server's source that raised it.
+    pub routine: &'a [u8],
+}
+
+impl Report<'_> {
+    /// Whether a prepared statement would give other columns than when it was prepared.
+    pub fn is_changed_result(&self) -> bool {
+        self.sqlstate == b"0A000"
+            && (self.routine == b"RevalidateCachedQuery"
+                || self.message == b"cached plan must not change result type")
+    }
 }
 
 /// The text of a Query.
@@ -77,6 +88,34 @@ pub fn first_column(body: &[u8]) -> Result<Option<&[u8]>, WireError> {
         Ok(length) => fields.bytes("value", length).map(Some),
         Err(_) => Ok(None),
     }
+}
+
+/// What decides whether a column is the same: its name, type, and the type's length and modifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Column<'a> {
+    pub name: &'a [u8],
+    pub type_oid: i32,
+    pub length: i16,
+    pub modifier: i32,
+}
+
+/// The columns of a RowDescription.
+pub fn columns(body: &[u8]) -> Result<Vec<Column<'_>>, WireError> {
+    let mut fields = Fields::new("RowDescription", body);
+    let count = count(&mut fields, "number of columns")?;
+    let mut columns = Vec::new();
+    for _ in 0..count {
+        let name = fields.cstr("column name")?;
+        fields.i32("table")?;
+        fields.i16("number in the table")?;
+        let type_oid = fields.i32("type")?;
+        let length = fields.i16("length of the type")?;
+        let modifier = fields.i32("modifier of the type")?;
+        fields.i16("format")?;
+        columns.push(Column { name, type_oid, length, modifier });
+    }
+    fields.end()?;
+    Ok(columns)
 }
 
 pub fn parse(body: &[u8]) -> Result<ParseMessage<'_>, WireError> {
@@ -203,6 +242,7 @@ pub fn report(body: &[u8]) -> Result<Report<'_>, WireError> {
             b'M' => report.message = text,
             b'D' => report.detail = text,
             b'H' => report.hint = text,
+            b'R' => report.routine = text,
             _ => {}
         }
     }

@@ -13,6 +13,8 @@ pub struct ErrorFields<'a> {
     pub message: &'a str,
     pub detail: Option<&'a str>,
     pub hint: Option<&'a str>,
+    /// The function of the server's source that would raise it, where clients ask for that.
+    pub routine: Option<&'a str>,
 }
 
 pub fn error_response(out: &mut Vec<u8>, fields: &ErrorFields<'_>) {
@@ -85,6 +87,7 @@ fn report(out: &mut Vec<u8>, tag: u8, fields: &ErrorFields<'_>) {
             (b'M', Some(fields.message)),
             (b'D', fields.detail),
             (b'H', fields.hint),
+            (b'R', fields.routine),
         ];
         for (kind, text) in all {
             if let Some(text) = text {

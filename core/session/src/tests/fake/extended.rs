@@ -63,10 +63,23 @@ impl FakePostgres {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(error("42601", message));
         }
-        let Some(command) = commands.pop() else { return Ok(None) };
+        let Some(mut command) = commands.pop() else { return Ok(None) };
+        if let Command::Changing(version) = &mut command {
+            *version = self.version;
+        }
         self.refuse_if_failed(Some(&command))?;
         command.analyse()?;
         Ok(Some(command))
+    }
+
+    /// `RevalidateCachedQuery`
+    fn revalidate(&self, command: Option<&Command>) -> Result<(), Error> {
+        match command {
+            Some(Command::Changing(version)) if *version != self.version => {
+                Err(error("0A000", "cached plan must not change result type"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn statement(&mut self, name: &[u8]) -> Result<Option<Command>, Error> {
@@ -85,6 +98,7 @@ impl FakePostgres {
         self.start();
         let command = self.statement(names.statement)?;
         self.refuse_if_failed(command.as_ref())?;
+        self.revalidate(command.as_ref())?;
         if !names.portal.is_empty() && self.portals.contains_key(names.portal) {
             let message = format!("cursor \"{}\" already exists", text(names.portal));
             return Err(error("42P03", message));
@@ -109,6 +123,7 @@ impl FakePostgres {
             let renamed = self.block == Block::Failed;
             self.note(renamed, Deviation::DescribeInFailedTransaction);
             self.say(tag::PARAMETER_DESCRIPTION, &[0, 0]);
+            self.revalidate(command.as_ref())?;
         }
         match column {
             Some(column) => self.row_description(column),

@@ -118,6 +118,7 @@ impl FakePostgres {
         Ok(match command {
             Command::Select(mark) => vec![mark.clone()],
             Command::Three => ["a", "b", "c"].map(str::to_owned).into(),
+            Command::Changing(version) => vec![version.to_string()],
             Command::Show(name) => vec![self.settings.get(name).to_owned()],
             Command::SetConfig { name, value } => {
                 self.settings.set(name, value, false);

@@ -8,6 +8,8 @@ use super::{Error, error};
 pub enum Command {
     Select(String),
     Three,
+    /// Its column is another after each change of the table.
+    Changing(usize),
     DivideByZero,
     /// Fails when analysed.
     Missing,
@@ -51,6 +53,7 @@ impl Command {
         match self {
             Command::Select(_) | Command::DivideByZero => Some("?column?"),
             Command::Three => Some("t"),
+            Command::Changing(version) => Some(["first", "second", "third"][*version]),
             Command::Show(name) => Some(name),
             Command::SetConfig { .. } => Some("set_config"),
             _ => None,
@@ -77,6 +80,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Command>, Error> {
 fn parse_one(text: &str) -> Result<Command, Error> {
     let fixed = match text {
         "TABLE three" => Some(Command::Three),
+        "TABLE changing" => Some(Command::Changing(0)),
         "SELECT 1/i FROM zero" => Some(Command::DivideByZero),
         "SELECT x FROM missing" => Some(Command::Missing),
         "INSERT INTO sink VALUES ('a')" => Some(Command::Insert),
