@@ -4,16 +4,18 @@
 
 use libfuzzer_sys::fuzz_target;
 use poolwright_wire::scram::{
-    ClientExchange, MAX_ITERATIONS, ServerExchange, Verifier, mock_keys, salted_password,
+    Channel, ClientExchange, MAX_ITERATIONS, ServerExchange, Verifier, mock_keys, salted_password,
 };
 
 fuzz_target!(|input: (&[u8], &[u8])| {
     let (first, last) = input;
     let keys = mock_keys("ann", &[0; 32]);
-    if let Ok(exchange) = ServerExchange::start(first, "s", b"salt", 4096) {
-        assert!(exchange.finish(last, std::slice::from_ref(&keys)).is_err());
+    for channel in [Channel::Unbound, Channel::Declined, Channel::Bound(b"hash")] {
+        if let Ok(exchange) = ServerExchange::start(first, channel, "s", b"salt", 4096) {
+            assert!(exchange.finish(last, std::slice::from_ref(&keys)).is_err());
+        }
     }
-    if let Ok(challenge) = ClientExchange::new("", "c").challenge(first) {
+    if let Ok(challenge) = ClientExchange::new("", "c", Channel::Unbound).challenge(first) {
         assert!((1..=MAX_ITERATIONS).contains(&challenge.iterations));
         let keys = salted_password("pencil", &challenge.salt, 1).client_keys();
         let (_, proof) = challenge.prove(&keys);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use poolwright_settings::control::{Push, Totals};
 use poolwright_settings::{Fingerprint, Problem, Problems, Settings, parse, users_file};
 
-use crate::tls::{ClientTls, ControlTls, ServerTls};
+use crate::tls::{ClientTls, ControlTls, ServerTls, TlsError};
 
 /// Settings that were checked as a whole, with the TLS that they ask for.
 pub struct Config {
@@ -169,10 +169,8 @@ impl<'a> Reader<'a> {
         });
         let mut server_tls = Vec::new();
         for (index, server) in settings.servers.iter().enumerate() {
-            let place = format!("servers[{index}].tls.caFile");
-            let file = server.tls.ca_file.as_ref();
-            let authorities = file.map(|_| self.pem(&place, file, &mut pem));
-            match ServerTls::new(server.tls.mode, authorities.as_deref()) {
+            let place = format!("servers[{index}].tls");
+            match self.server_tls(&place, &server.tls, &mut pem) {
                 Ok(tls) => server_tls.push(tls),
                 Err(error) => self.refuse(&place, &error.to_string()),
             }
@@ -180,6 +178,22 @@ impl<'a> Reader<'a> {
         let control_tls = self.control(&settings, &mut pem);
         let totals = self.pushed.totals.clone();
         Config { settings, client_tls, server_tls, control_tls, totals, pem }
+    }
+
+    fn server_tls(
+        &mut self,
+        place: &str,
+        settings: &poolwright_settings::ServerTls,
+        pem: &mut Vec<Vec<u8>>,
+    ) -> Result<ServerTls, TlsError> {
+        let mut read = |name: &str, file: &Option<String>| {
+            file.as_ref().map(|_| self.pem(&format!("{place}.{name}"), file.as_ref(), pem))
+        };
+        let authorities = read("caFile", &settings.ca_file);
+        let certificate = read("certFile", &settings.cert_file);
+        let key = read("keyFile", &settings.key_file);
+        let own = certificate.as_deref().zip(key.as_deref());
+        ServerTls::new(settings.mode, authorities.as_deref(), own)
     }
 
     fn control(&mut self, settings: &Settings, pem: &mut Vec<Vec<u8>>) -> Option<ControlTls> {

@@ -4,10 +4,10 @@
 
 use std::rc::Rc;
 
-use poolwright_settings::{Forced, Secret, Settings, User};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
+use crate::credential::Credential;
 use crate::server::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, Vigil};
 use crate::stream::{Parked, Stream};
 
@@ -16,34 +16,9 @@ pub struct Job {
     pub target: ServerTarget,
     pub database: String,
     pub user: String,
-    pub password: Option<Secret>,
+    pub credential: Option<Credential>,
     pub more: Vec<(String, String)>,
     pub reply: oneshot::Sender<Result<Connected<Parked>, ConnectError>>,
-}
-
-/// A user's passwords at the servers.
-#[derive(Clone, Default)]
-pub struct Passwords {
-    /// `None`: servers must ask for none.
-    now: Option<Secret>,
-    /// For servers that do not know the new one yet.
-    previous: Option<Secret>,
-}
-
-impl Passwords {
-    pub fn of(user: &User) -> Passwords {
-        Passwords { now: user.server_password.clone(), previous: user.previous_password.clone() }
-    }
-
-    pub fn new(password: Secret) -> Passwords {
-        Passwords { now: Some(password), previous: None }
-    }
-
-    /// Of the server user that a database's clients share.
-    pub fn of_forced(forced: &Forced, settings: &Settings) -> Passwords {
-        let listed = || settings.users.get(&forced.user).map(Passwords::of).unwrap_or_default();
-        forced.password.clone().map_or_else(listed, Passwords::new)
-    }
 }
 
 /// A way to ask for server logins.
@@ -57,8 +32,8 @@ impl Desk {
         (Desk(sender), jobs)
     }
 
-    /// Logs in, on the desk's thread, with one of the passwords; the connection comes to this
-    /// thread's runtime.
+    /// Logs in, on the desk's thread, with the first of the credentials that is not found wrong; the
+    /// connection comes to this thread's runtime. Without any the server must ask for none.
     ///
     /// # Errors
     /// [`ConnectError`], as [`Vigil::connect`] gives it.
@@ -66,16 +41,17 @@ impl Desk {
         &self,
         target: &ServerTarget,
         who: Identity<'_>,
-        passwords: &Passwords,
+        credentials: &[Credential],
     ) -> Result<Connected<Stream>, ConnectError> {
-        let with = |password| Identity { password, ..who };
-        let done = self.log_in(target, with(passwords.now.as_ref())).await;
-        match &passwords.previous {
-            Some(previous) if done.as_ref().is_err_and(ConnectError::is_wrong_password) => {
-                self.log_in(target, with(Some(previous))).await
+        let (first, others) = credentials.split_first().unzip();
+        let mut done = self.log_in(target, Identity { credential: first, ..who }).await;
+        for other in others.unwrap_or_default() {
+            if !done.as_ref().is_err_and(ConnectError::is_wrong_password) {
+                break;
             }
-            _ => done,
+            done = self.log_in(target, Identity { credential: Some(other), ..who }).await;
         }
+        done
     }
 
     async fn log_in(
@@ -89,7 +65,7 @@ impl Desk {
             target: target.clone(),
             database: identity.database.to_owned(),
             user: identity.user.to_owned(),
-            password: identity.password.cloned(),
+            credential: identity.credential.cloned(),
             more: identity.more.iter().map(owned).collect(),
             reply,
         };
@@ -116,10 +92,10 @@ pub async fn run(mut jobs: mpsc::UnboundedReceiver<Job>) {
 }
 
 async fn carry_out(job: Job, known: Rc<Known>) {
-    let Job { target, database, user, password, more, reply } = job;
+    let Job { target, database, user, credential, more, reply } = job;
     let more: Vec<_> = more.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let password = password.as_ref();
-    let identity = Identity { database: &database, user: &user, password, more: &more };
+    let credential = credential.as_ref();
+    let identity = Identity { database: &database, user: &user, credential, more: &more };
     let connected = known.vigil.connect(&target, identity, &known.keys).await;
     let connected = connected.and_then(|connected| {
         connected.try_map(Stream::park).map_err(|error| ConnectError::io("login", &error))

@@ -7,14 +7,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
-use poolwright_settings::{Database, Limits, Secret, Server, Upkeep};
+use poolwright_settings::{Database, Limits, Proof, Secret, Server, Upkeep, User};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::config::Config;
 use crate::conn::{Fitting, ServerConn};
-use crate::desk::{Desk, Passwords};
+use crate::credential::{Credential, Learned};
+use crate::desk::Desk;
 use crate::journal::Key;
 use crate::metrics::Metrics;
 use crate::server::{ConnectError, Connected, Identity, Kind, ServerTarget};
@@ -24,12 +25,18 @@ use crate::treasury::Treasury;
 /// What servers show as a connection's name until a client sets another.
 pub const APPLICATION_NAME: &str = "poolwright";
 
+/// A new one and an old one, while a password is changed.
+const LEARNED: usize = 2;
+
 pub struct Dialer {
     targets: RefCell<HashMap<ServerId, ServerTarget>>,
     /// The version of the protocol to ask a server for, where that was found out.
     protocols: RefCell<HashMap<ServerId, i32>>,
     pools: RefCell<HashMap<PoolId, Rc<Login>>>,
-    passwords: RefCell<HashMap<String, Passwords>>,
+    /// Those of the listed users.
+    credentials: RefCell<HashMap<String, Vec<Credential>>>,
+    /// What clients' logins gave, in the order in which it is tried.
+    learned: RefCell<HashMap<(ServerId, String), Vec<Learned>>>,
     statements: Cell<usize>,
     upkeep: RefCell<Option<Upkeep>>,
     desk: Desk,
@@ -55,7 +62,8 @@ impl Dialer {
             targets: RefCell::default(),
             protocols: RefCell::default(),
             pools: RefCell::default(),
-            passwords: RefCell::default(),
+            credentials: RefCell::default(),
+            learned: RefCell::default(),
             statements: Cell::new(0),
             upkeep: RefCell::default(),
             desk,
@@ -67,8 +75,41 @@ impl Dialer {
     pub fn follow(&self, config: &Config) {
         self.statements.set(config.prepared_statements as usize);
         self.upkeep.replace(Some(config.upkeep.clone()));
-        let passwords = config.users.values().map(|user| (user.name.clone(), Passwords::of(user)));
-        self.passwords.replace(passwords.collect());
+        let users = config.users.values();
+        let credentials = users.map(|user| (user.name.clone(), Credential::all_of(user)));
+        self.credentials.replace(credentials.collect());
+        self.learned.borrow_mut().retain(|(_, user), learned| {
+            let user = config.users.get(user);
+            learned.retain(|learned| user.is_some_and(|user| is_checked_by(user, &learned.of)));
+            !learned.is_empty()
+        });
+    }
+
+    /// Takes over what a client's login gave; what the secret of before gave is tried last.
+    pub fn learn(&self, server: ServerId, user: &str, news: Learned, is_previous: bool) {
+        let mut learned = self.learned.borrow_mut();
+        let learned = learned.entry((server, user.to_owned())).or_default();
+        learned.retain(|old| old.of != news.of);
+        learned.insert(if is_previous { learned.len() } else { 0 }, news);
+        learned.truncate(LEARNED);
+    }
+
+    /// What logins gave is of no use any more: the next one gives it anew.
+    fn unlearn(&self, login: &Login) {
+        self.learned.borrow_mut().remove(&(login.server, login.user.clone()));
+    }
+
+    fn credentials(&self, login: &Login) -> Vec<Credential> {
+        if let Some(password) = &login.password {
+            return Credential::of(password).into_iter().collect();
+        }
+        let listed = self.credentials.borrow().get(&login.user).cloned().unwrap_or_default();
+        if !listed.is_empty() {
+            return listed;
+        }
+        let learned = self.learned.borrow();
+        let learned = learned.get(&(login.server, login.user.clone()));
+        learned.into_iter().flatten().map(|it| it.credential.clone()).collect()
     }
 
     pub fn set_target(&self, id: ServerId, server: &Server, tls: &ServerTls, limits: &Limits) {
@@ -119,6 +160,9 @@ impl Dialer {
             }
             Err(error) => {
                 entry.end();
+                if error.is_wrong_password() {
+                    self.unlearn(&login);
+                }
                 self.metrics.server_disconnected(error.kind.label());
                 match error.kind {
                     // It answers, to others.
@@ -179,13 +223,18 @@ impl Dialer {
     }
 
     async fn prove(&self, login: &Login, to: &ServerTarget) -> Result<Connected, ConnectError> {
-        let listed = || self.passwords.borrow().get(&login.user).cloned().unwrap_or_default();
-        let passwords = login.password.clone().map_or_else(listed, Passwords::new);
+        let credentials = self.credentials(login);
         let more = &[("application_name", APPLICATION_NAME)];
         let Login { dbname, user, .. } = login;
-        let who = Identity { database: dbname, user, password: None, more };
-        self.desk.connect(to, who, &passwords).await
+        let who = Identity { database: dbname, user, credential: None, more };
+        self.desk.connect(to, who, &credentials).await
     }
+}
+
+/// Whether a user is checked against this secret.
+fn is_checked_by(user: &User, secret: &Secret) -> bool {
+    let (Proof::Password(now) | Proof::Md5(now) | Proof::ScramVerifier(now)) = &user.proof;
+    now == secret || user.previous_verifier.as_ref() == Some(secret)
 }
 
 /// Whether a server that reports this speaks protocol 3.2: PostgreSQL 18 is the first.

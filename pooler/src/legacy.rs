@@ -22,7 +22,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
-use crate::desk::{Desk, Passwords};
+use crate::credential::Credential;
+use crate::desk::Desk;
 use crate::journal::{Entry, Key};
 use crate::server::{CHECK_INTERVAL, ServerTarget, send_cancel};
 use crate::treasury::{Look, Treasury};
@@ -224,12 +225,12 @@ impl Legacy {
             let all = config.databases.values().filter_map(|it| it.forced.as_ref());
             all.filter(|it| it.user == user).max_by_key(|it| it.password.is_some())
         };
-        let passwords = |user: &str| match forced(user) {
-            Some(forced) => Some(Passwords::of_forced(forced, &config)),
-            None => config.users.get(user).map(Passwords::of),
+        let credentials = |user: &str| match forced(user) {
+            Some(forced) => Some(Credential::all_of_forced(forced, &config)),
+            None => config.users.get(user).map(Credential::all_of),
         };
         let known = entries.iter().map(|it| (it.note.database.clone(), it.note.user.clone()));
-        let known: BTreeSet<_> = known.filter(|it| passwords(&it.1).is_some()).collect();
+        let known: BTreeSet<_> = known.filter(|it| credentials(&it.1).is_some()).collect();
         let is_there =
             |it: &&Database| it.dbname != ANY && config.servers[it.server].name == self.server;
         let user = config.users.values().max_by_key(|user| user.server_password.is_some());
@@ -238,8 +239,8 @@ impl Legacy {
             .into_iter()
             .flat_map(|user| databases.clone().map(|it| (it.dbname.clone(), user.name.clone())));
         let account = |(database, user): (String, String)| {
-            let passwords = passwords(&user)?;
-            Some(Account { database, user, passwords })
+            let credentials = credentials(&user)?;
+            Some(Account { database, user, credentials })
         };
         known.into_iter().chain(others.take(OTHERS)).filter_map(account).collect()
     }

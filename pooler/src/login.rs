@@ -1,9 +1,12 @@
 //! A client's way in: TLS and startup negotiation, authentication, what it asks for. It ends just
 //! before AuthenticationOk, which the session sends; it never takes a server connection.
 
+mod access;
 mod error;
 mod keys;
+mod known;
 mod negotiation;
+mod password;
 mod request;
 mod scram;
 
@@ -13,17 +16,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poolwright_settings::{ListenAuth, Settings};
+use poolwright_settings::Settings;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Config;
+use crate::credential::Learned;
 use crate::door::{Door, Full, Place, Room};
 use crate::replication::{Kind, place};
 use crate::stream::{Framed, Socket, Stream};
 use crate::tls::{ClientTls, common_name};
 
+use access::Claim;
 pub use error::LoginError;
 pub use keys::Verifiers;
 use negotiation::Opening;
@@ -74,6 +79,7 @@ pub struct LoggedIn<S> {
     pub pending_out: Vec<u8>,
     pub peer: SocketAddr,
     pub place: Place,
+    pub learned: Option<Box<Learned>>,
 }
 
 impl<S> LoggedIn<S> {
@@ -83,7 +89,7 @@ impl<S> LoggedIn<S> {
     /// The change of form fails; the client is lost.
     pub fn try_map<T>(self, change: impl FnOnce(S) -> io::Result<T>) -> io::Result<LoggedIn<T>> {
         let LoggedIn { stream, protocol, user, database, parameters, replication, .. } = self;
-        let LoggedIn { leftover, pending_out, peer, place, .. } = self;
+        let LoggedIn { leftover, pending_out, peer, place, learned, .. } = self;
         let stream = change(stream)?;
         Ok(LoggedIn {
             stream,
@@ -96,6 +102,7 @@ impl<S> LoggedIn<S> {
             pending_out,
             peer,
             place,
+            learned,
         })
     }
 }
@@ -125,9 +132,9 @@ pub async fn accept(
             return Err(error);
         }
     };
-    let identified = timeout_at(end, identify(&mut framed, &packet, context)).await;
+    let identified = timeout_at(end, identify(&mut framed, &packet, peer, context)).await;
     match identified.map_err(late).flatten() {
-        Ok((request, place)) => Ok(Arrival::Client(logged_in(framed, request, peer, place))),
+        Ok(known) => Ok(Arrival::Client(logged_in(framed, known, peer))),
         Err(LoginError::Left) => Ok(Arrival::Gone),
         Err(error) => {
             tell(&mut framed, &error).await;
@@ -136,12 +143,20 @@ pub async fn accept(
     }
 }
 
+/// Who came, and what for.
+struct Identified {
+    request: Request,
+    place: Place,
+    learned: Option<Learned>,
+}
+
 /// Everything from the startup message to the proof of who the client is.
 async fn identify(
     framed: &mut Framed,
     packet: &[u8],
+    peer: SocketAddr,
     context: &LoginContext,
-) -> Result<(Request, Place), LoginError> {
+) -> Result<Identified, LoginError> {
     let LoginContext { config, door, .. } = context;
     let request = request::read(packet, &config.ignored_parameters, &mut framed.output)?;
     check_tls(&config.client_tls, &framed.stream, &request.user)?;
@@ -151,14 +166,11 @@ async fn identify(
     if door.is_full(config.max_clients) {
         return Err(LoginError::Full);
     }
-    match config.listen.auth {
-        ListenAuth::ScramSha256 => scram::authenticate(framed, &request.user, context).await?,
-        ListenAuth::Trust if config.users.contains_key(&request.user) => {}
-        ListenAuth::Trust => return Err(LoginError::Role { name: request.user }),
-    }
+    let claim = Claim { request: &request, address: peer.ip() };
+    let learned = access::prove(framed, &claim, context).await?;
     check_database(&request, config)?;
     let place = enter(door, config, &request)?;
-    Ok((request, place))
+    Ok(Identified { request, place, learned })
 }
 
 /// A place among the clients, within all their limits.
@@ -182,9 +194,11 @@ fn check_tls(tls: &ClientTls, stream: &Stream, user: &str) -> Result<(), LoginEr
     if tls.is_required() && !stream.is_tls() {
         return Err(LoginError::TlsRequired);
     }
-    let ClientTls::Verified { name, .. } = tls else { return Ok(()) };
+    if !tls.is_verified() {
+        return Ok(());
+    }
     let certificate = stream.certificate().ok_or(LoginError::NoCertificate)?;
-    if *name && common_name(certificate) != Some(user) {
+    if tls.is_named() && common_name(certificate) != Some(user) {
         return Err(LoginError::Certificate { user: user.to_owned() });
     }
     Ok(())
@@ -201,8 +215,9 @@ fn check_database(request: &Request, settings: &Settings) -> Result<(), LoginErr
     }
 }
 
-fn logged_in(framed: Framed, request: Request, peer: SocketAddr, place: Place) -> LoggedIn<Stream> {
+fn logged_in(framed: Framed, known: Identified, peer: SocketAddr) -> LoggedIn<Stream> {
     let Framed { stream, input, output } = framed;
+    let Identified { request, place, learned } = known;
     let Request { protocol, user, database, parameters, replication } = request;
     LoggedIn {
         stream,
@@ -215,6 +230,7 @@ fn logged_in(framed: Framed, request: Request, peer: SocketAddr, place: Place) -
         pending_out: output,
         peer,
         place,
+        learned: learned.map(Box::new),
     }
 }
 

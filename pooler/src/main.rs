@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod conn;
 mod control;
+mod credential;
 mod crew;
 mod desk;
 mod dialer;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use poolwright_settings::{Secret, ServerTlsMode};
+use poolwright_settings::{CleartextPassword, Secret, ServerTlsMode};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{read, server, write};
 use tokio::runtime;
 use tokio::time::timeout;
 
+use crate::credential::Credential;
 use crate::server::{ClientKeyCache, Identity, ServerTarget, connect};
 use crate::stream::{Framed, Message};
 use crate::tls::ServerTls;
@@ -62,15 +63,16 @@ impl Query {
         let target = ServerTarget {
             host: self.host.clone(),
             port: self.port,
-            tls: ServerTls::new(ServerTlsMode::Prefer, None)?,
+            tls: ServerTls::new(ServerTlsMode::Prefer, None, None)?,
             connect_timeout: patience,
             cancel_timeout: patience,
             protocol: PROTOCOL_3_0,
+            cleartext: CleartextPassword::Tls,
         };
-        let password = std::env::var(PASSWORD).ok().map(Secret::new);
-        let password = password.as_ref();
+        let credential = std::env::var(PASSWORD).ok().map(Secret::new).map(Credential::Password);
+        let credential = credential.as_ref();
         let more = &[("application_name", env!("CARGO_PKG_NAME"))];
-        let identity = Identity { database: &self.database, user: &self.user, password, more };
+        let identity = Identity { database: &self.database, user: &self.user, credential, more };
         let connected = connect(&target, identity, &ClientKeyCache::default()).await?;
         let mut framed = Framed::new(connected.stream);
         framed.input = connected.leftover;

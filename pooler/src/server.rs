@@ -12,11 +12,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolwright_settings::{Limits, Secret, Server};
+use poolwright_settings::{CleartextPassword, Limits, Server};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::credential::Credential;
 use crate::stream::{Framed, Stream};
 use crate::tls::ServerTls;
 
@@ -42,6 +43,7 @@ pub struct ServerTarget {
     pub cancel_timeout: Duration,
     /// The version of the protocol that is asked for.
     pub protocol: i32,
+    pub cleartext: CleartextPassword,
 }
 
 impl ServerTarget {
@@ -54,6 +56,7 @@ impl ServerTarget {
             connect_timeout: server.connect_timeout,
             cancel_timeout: limits.cancel_timeout,
             protocol: PROTOCOL_3_0,
+            cleartext: server.cleartext_password,
         }
     }
 }
@@ -64,7 +67,7 @@ pub struct Identity<'a> {
     pub database: &'a str,
     pub user: &'a str,
     /// `None`: the server must ask for none.
-    pub password: Option<&'a Secret>,
+    pub credential: Option<&'a Credential>,
     /// Further startup parameters.
     pub more: &'a [(&'a str, &'a str)],
 }
@@ -120,7 +123,8 @@ pub async fn connect(
             Err(error) => return Err(error),
         };
         let declined = encryption == Encryption::Offered && !stream.is_tls();
-        let asked = Asked { protocol: target.protocol, identity, deadline };
+        let (protocol, cleartext) = (target.protocol, target.cleartext);
+        let asked = Asked { protocol, cleartext, identity, deadline };
         match log_in(stream, addr, asked, keys).await {
             Err(error) if error.another_encryption_may_do() && !declined => last = Some(error),
             done => return done,
@@ -132,6 +136,7 @@ pub async fn connect(
 /// A login to be made over an open stream.
 struct Asked<'a> {
     protocol: i32,
+    cleartext: CleartextPassword,
     identity: Identity<'a>,
     deadline: Instant,
 }
@@ -142,9 +147,8 @@ async fn log_in(
     asked: Asked<'_>,
     keys: &ClientKeyCache,
 ) -> Result<Connected, ConnectError> {
-    let Asked { protocol, identity, deadline } = asked;
     let mut framed = Framed::new(stream);
-    let outcome = timeout_at(deadline, login::log_in(&mut framed, protocol, identity, keys)).await;
+    let outcome = timeout_at(asked.deadline, login::log_in(&mut framed, &asked, keys)).await;
     match outcome.unwrap_or_else(|_| Err(ConnectError::login_timed_out(addr))) {
         Ok(login::Session { parameters, process_id, secret }) => {
             let Framed { stream, input: leftover, output: _ } = framed;

@@ -1,6 +1,8 @@
 //! TLS on both sides, by rustls: PEM and mode in, acceptor or connector out. It never opens a file
 //! and never decides whether TLS is asked for.
 
+mod binding;
+mod der;
 mod name;
 mod verify;
 
@@ -22,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{StartHandshake, TlsAcceptor, TlsConnector, TlsStream, server};
 use verify::{Named, Verifier};
 
+pub use binding::end_point;
 pub use name::common_name;
 
 use crate::stream::Socket;
@@ -51,13 +54,15 @@ pub enum TlsError {
 #[derive(Clone)]
 pub enum ClientTls {
     Disabled,
-    Allowed(TlsAcceptor),
-    Required(TlsAcceptor),
-    /// A client must show a certificate, too; `name`: with its user's name in it.
-    Verified {
-        acceptor: TlsAcceptor,
-        name: bool,
-    },
+    Enabled(Terms),
+}
+
+/// What clients are offered, and what they must do.
+#[derive(Clone)]
+pub struct Terms {
+    acceptor: TlsAcceptor,
+    mode: ListenTlsMode,
+    end_point: Option<Arc<[u8]>>,
 }
 
 /// TLS towards a server.
@@ -91,8 +96,8 @@ impl ControlTls {
 }
 
 impl ClientTls {
-    /// All three are PEM: not looked at where the mode is `disable`, `authorities` only in the
-    /// verify modes.
+    /// All three are PEM: not looked at where the mode is `disable`. With authorities, clients are
+    /// asked for a certificate that leads to one of them; the verify modes need them.
     ///
     /// # Errors
     /// The PEM does not hold a certificate chain and its key, or an authority.
@@ -102,41 +107,65 @@ impl ClientTls {
         key: &[u8],
         authorities: &[u8],
     ) -> Result<Self, TlsError> {
-        let acceptor = |clients| client_acceptor(certificate, key, clients);
-        let verified = |name| {
-            let clients = shown(authorities)?;
-            Ok(ClientTls::Verified { acceptor: acceptor(Some(clients))?, name })
-        };
-        match mode {
-            ListenTlsMode::Disable => Ok(ClientTls::Disabled),
-            ListenTlsMode::Allow | ListenTlsMode::Prefer => acceptor(None).map(ClientTls::Allowed),
-            ListenTlsMode::Require => acceptor(None).map(ClientTls::Required),
-            ListenTlsMode::VerifyCa => verified(false),
-            ListenTlsMode::VerifyFull => verified(true),
+        if mode == ListenTlsMode::Disable {
+            return Ok(ClientTls::Disabled);
         }
+        let verify = matches!(mode, ListenTlsMode::VerifyCa | ListenTlsMode::VerifyFull);
+        let asks = verify || !authorities.is_empty();
+        let clients = asks.then(|| shown(authorities)).transpose()?;
+        let acceptor = client_acceptor(certificate, key, clients)?;
+        let leaf = certificates(certificate, "certFile")?.into_iter().next();
+        let end_point = leaf.and_then(|leaf| end_point(&leaf)).map(Arc::from);
+        Ok(ClientTls::Enabled(Terms { acceptor, mode, end_point }))
     }
 
     pub fn acceptor(&self) -> Option<&TlsAcceptor> {
-        match self {
-            ClientTls::Disabled => None,
-            ClientTls::Allowed(acceptor)
-            | ClientTls::Required(acceptor)
-            | ClientTls::Verified { acceptor, .. } => Some(acceptor),
-        }
+        self.terms().map(|it| &it.acceptor)
     }
 
     pub fn is_required(&self) -> bool {
-        matches!(self, ClientTls::Required(_) | ClientTls::Verified { .. })
+        self.terms()
+            .is_some_and(|it| !matches!(it.mode, ListenTlsMode::Allow | ListenTlsMode::Prefer))
+    }
+
+    /// Whether a client must show a certificate.
+    pub fn is_verified(&self) -> bool {
+        self.mode() == Some(ListenTlsMode::VerifyCa) || self.is_named()
+    }
+
+    /// Whether that must have its user's name.
+    pub fn is_named(&self) -> bool {
+        self.mode() == Some(ListenTlsMode::VerifyFull)
+    }
+
+    /// What a client may bind its proof to.
+    pub fn end_point(&self) -> Option<&[u8]> {
+        self.terms()?.end_point.as_deref()
+    }
+
+    fn mode(&self) -> Option<ListenTlsMode> {
+        self.terms().map(|it| it.mode)
+    }
+
+    fn terms(&self) -> Option<&Terms> {
+        match self {
+            ClientTls::Disabled => None,
+            ClientTls::Enabled(terms) => Some(terms),
+        }
     }
 }
 
 impl ServerTls {
     /// `authorities`: PEM. As in libpq, `require` with authorities checks the chain, and modes below
-    /// it check nothing.
+    /// it check nothing. `own`: certificate chain and key, PEM, for servers that ask.
     ///
     /// # Errors
-    /// The PEM does not hold certificates, or a verify mode has none.
-    pub fn new(mode: ServerTlsMode, authorities: Option<&[u8]>) -> Result<Self, TlsError> {
+    /// The PEM does not hold certificates or a key, or a verify mode has none.
+    pub fn new(
+        mode: ServerTlsMode,
+        authorities: Option<&[u8]>,
+        own: Option<(&[u8], &[u8])>,
+    ) -> Result<Self, TlsError> {
         let provider = provider();
         let name = mode == ServerTlsMode::VerifyFull;
         let verify = name || mode == ServerTlsMode::VerifyCa;
@@ -151,8 +180,14 @@ impl ServerTls {
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Config)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let config = match own {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let (chain, key) = key_pair(certificate, key)?;
+                config.with_client_auth_cert(chain, key).map_err(TlsError::KeyPair)?
+            }
+        };
         Ok(ServerTls { mode, connector: TlsConnector::from(Arc::new(config)) })
     }
 
@@ -231,18 +266,26 @@ fn server_config(
     key: &[u8],
     clients: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(certificate, "certFile")?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate);
-    }
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|source| TlsError::Pem { setting: "keyFile", source })?;
+    let (chain, key) = key_pair(certificate, key)?;
     ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Config)?
         .with_client_cert_verifier(clients.unwrap_or_else(|| Arc::new(NoClientAuth)))
         .with_single_cert(chain, key)
         .map_err(TlsError::KeyPair)
+}
+
+fn key_pair(
+    certificate: &[u8],
+    key: &[u8],
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain = certificates(certificate, "certFile")?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate);
+    }
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|source| TlsError::Pem { setting: "keyFile", source })?;
+    Ok((chain, key))
 }
 
 fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {

@@ -24,6 +24,7 @@ use crate::cancel::{self, cancel_backend};
 use crate::client;
 use crate::config::Config;
 use crate::conn::{Lost, ServerConn};
+use crate::credential::Learned;
 use crate::crew::Kit;
 use crate::desk::Desk;
 use crate::dialer::Dialer;
@@ -157,9 +158,23 @@ impl Worker {
         // Who let the client in may know newer settings.
         self.catch_up();
         let peer = login.peer;
+        if let Some(learned) = &login.learned {
+            self.learn(&login.database, &login.user, learned);
+        }
         match login.try_map(Parked::revive) {
             Ok(login) => client::begin(self, login, part),
             Err(error) => info!(%peer, %error, "client lost"),
+        }
+    }
+
+    fn learn(&self, database: &str, user: &str, learned: &Learned) {
+        let config = self.config.borrow();
+        if let Some(database) = config.database(database) {
+            let server = self.treasury.server_id(&config.servers[database.server].name);
+            let listed = config.users.get(user);
+            let is_previous =
+                listed.is_some_and(|user| user.previous_verifier.as_ref() == Some(&learned.of));
+            self.dialer.learn(server, user, learned.clone(), is_previous);
         }
     }
 

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use poolwright_wire::scram::{ClientExchange, ClientKeys, MECHANISM, ServerProof, salted_password};
+use poolwright_wire::scram::{
+    Channel, ClientExchange, ClientKeys, MECHANISM, ServerProof, salted_password,
+};
 use poolwright_wire::write;
 
 /// Keys of the one password that all users have, by salt and iterations.
@@ -30,7 +32,7 @@ pub struct Exchange {
 impl Exchange {
     /// The answer to AuthenticationSASL.
     pub fn first(&mut self, nonce: &str) -> Vec<u8> {
-        let exchange = ClientExchange::new("", nonce);
+        let exchange = ClientExchange::new("", nonce, Channel::Unbound);
         let mut bytes = Vec::new();
         write::sasl_initial_response(&mut bytes, MECHANISM, &exchange.first());
         self.exchange = Some(exchange);

@@ -1,7 +1,9 @@
 //! Raw settings to checked ones: fills in what was left out, resolves names, adds up.
 //! Never stops at the first problem; what stands in for a missing value never leaves this room.
 
+mod auth_query;
 mod database;
+mod listen;
 mod server;
 mod user;
 
@@ -12,7 +14,7 @@ use std::time::Duration;
 use serde_yaml::Value;
 
 use crate::shape::{Source, read};
-use crate::{Admin, Control, Listen, ListenTls, ListenTlsMode, Problem, Problems, Settings};
+use crate::{Admin, Control, Problem, Problems, Settings};
 use crate::{Limits, Span, Upkeep, defaults, kind, raw};
 
 /// Reads and checks a settings file and, where it names one, its users file.
@@ -61,7 +63,7 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
     let databases = file.databases.unwrap_or_default();
     let databases = database::check(databases, &pool, &servers, &limits, report);
     Settings {
-        listen: listen(file.listen.unwrap_or_default(), report),
+        listen: listen::check(file.listen.unwrap_or_default(), report),
         admin: admin(file.admin.unwrap_or_default()),
         control: file.control.map(|section| control(section, report)),
         workers: file.workers,
@@ -71,6 +73,7 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
         limits,
         upkeep,
         ignored_parameters,
+        auth_query: file.auth_query.map(|section| auth_query::check(section, report)),
         servers,
         prepared_statements: file
             .prepared_statements
@@ -117,29 +120,6 @@ fn ignored(file: &raw::File) -> Vec<String> {
 /// 0 is no limit.
 fn limit(number: Option<u32>) -> Option<u32> {
     number.filter(|number| *number > 0)
-}
-
-fn listen(listen: raw::Listen, report: &mut Report) -> Listen {
-    Listen {
-        address: address(listen.address.as_deref()),
-        port: listen.port.unwrap_or(defaults::LISTEN_PORT),
-        auth: listen.auth.unwrap_or(defaults::LISTEN_AUTH),
-        tls: listen_tls(listen.tls.unwrap_or_default(), report),
-    }
-}
-
-fn listen_tls(tls: raw::ListenTls, report: &mut Report) -> ListenTls {
-    let mode = tls.mode.unwrap_or(defaults::LISTEN_TLS_MODE);
-    if mode != ListenTlsMode::Disable {
-        report.required("listen.tls.certFile", tls.cert_file.as_ref(), "the certificate's file");
-        report.required("listen.tls.keyFile", tls.key_file.as_ref(), "the private key's file");
-    }
-    if matches!(mode, ListenTlsMode::VerifyCa | ListenTlsMode::VerifyFull) {
-        let expected = "the file of the authorities that clients' certificates lead to";
-        report.required("listen.tls.caFile", tls.ca_file.as_ref(), expected);
-    }
-    let raw::ListenTls { cert_file, key_file, ca_file, .. } = tls;
-    ListenTls { mode, cert_file, key_file, ca_file }
 }
 
 fn admin(admin: raw::Admin) -> Admin {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Secret, kind, raw};
+use crate::{Network, Secret, kind, raw};
 
 pub use pool::{Patience, PoolMode, PoolSettings};
 
@@ -38,6 +38,8 @@ pub struct Settings {
     pub databases: BTreeMap<String, Database>,
     /// By user name; from the settings file and the users file together.
     pub users: BTreeMap<String, User>,
+    /// Where users are looked for that are not listed; None: nowhere.
+    pub auth_query: Option<AuthQuery>,
     /// Prepared statements kept on one server connection, 1 or more.
     pub prepared_statements: u32,
     /// How long clients may finish after a request to stop.
@@ -124,8 +126,66 @@ pub struct Forced {
 pub struct Listen {
     pub address: IpAddr,
     pub port: u16,
+    /// For all connections, where there are no rules.
     pub auth: ListenAuth,
+    /// The first that fits holds.
+    pub rules: Vec<Rule>,
+    /// Several lines may have one name.
+    pub maps: Vec<MapLine>,
     pub tls: ListenTls,
+    /// Who connects from here speaks for others, by a header of the PROXY protocol; nobody else may.
+    pub proxies: Vec<Network>,
+}
+
+/// For which connections a method holds, as a line of pg_hba.conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub channel: Channel,
+    /// Names and the keywords of [`crate::rules`]; one or more.
+    pub databases: Vec<String>,
+    /// The same.
+    pub users: Vec<String>,
+    /// Empty: all.
+    pub addresses: Vec<Network>,
+    pub method: ListenAuth,
+    /// The name of a map, for `Cert`.
+    pub map: Option<String>,
+}
+
+/// Which connections a rule is for, named as in pg_hba.conf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    Host,
+    /// With TLS.
+    Hostssl,
+    /// Without.
+    Hostnossl,
+}
+
+/// Which user a certificate stands for, as a line of pg_ident.conf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapLine {
+    /// The map that it belongs to.
+    pub name: String,
+    /// The common name, in which one `*` may stand for any text.
+    pub certificate: String,
+    /// The user, in which `*` is that text; or `all`.
+    pub user: String,
+}
+
+/// How users are looked up at a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthQuery {
+    /// Who asks.
+    pub user: String,
+    pub password: Option<Secret>,
+    /// Where, at each server; None: in the first of its databases.
+    pub dbname: Option<String>,
+    /// Its parameter is the user's name; it gives a name and a secret.
+    pub query: String,
+    /// How long an answer holds; zero: each login asks.
+    pub cache_time: Duration,
 }
 
 /// How clients prove who they are.
@@ -134,8 +194,16 @@ pub struct Listen {
 pub enum ListenAuth {
     /// Not at all: whoever reaches the port is whom they say.
     Trust,
+    /// They are refused; in rules only.
+    Reject,
+    /// By the password in clear.
+    Password,
+    /// By the older hash of it, or SCRAM where that is all that is known.
+    Md5,
     #[serde(rename = "scram-sha-256")]
     ScramSha256,
+    /// By a certificate, and no password.
+    Cert,
 }
 
 /// TLS towards clients. Both files are there unless the mode is `Disable`.
@@ -199,6 +267,17 @@ pub struct Server {
     /// From dialling to the end of the login.
     pub connect_timeout: Duration,
     pub tls: ServerTls,
+    pub cleartext_password: CleartextPassword,
+}
+
+/// Whether a server gets a password in clear that asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CleartextPassword {
+    /// Over TLS.
+    Tls,
+    Always,
+    Never,
 }
 
 /// TLS towards Postgres. `ca_file` is there for the two verify modes.
@@ -207,6 +286,10 @@ pub struct ServerTls {
     pub mode: ServerTlsMode,
     /// PEM; relative paths start at the settings file.
     pub ca_file: Option<String>,
+    /// What is shown to a server that asks; PEM, the leaf first. Both or none.
+    pub cert_file: Option<String>,
+    /// PEM.
+    pub key_file: Option<String>,
 }
 
 /// As libpq's sslmode.
@@ -262,6 +345,8 @@ pub struct User {
     /// Valid beside [`Proof::Password`] while a password is being changed; tried at servers that
     /// refuse the other.
     pub previous_password: Option<Secret>,
+    /// Valid beside [`Proof::ScramVerifier`], with the same salt and iterations.
+    pub previous_verifier: Option<Secret>,
     /// Clients that log in as this user; `None`: as many as there may be.
     pub max_clients: Option<u32>,
     /// What is different for this user's pools.
@@ -272,6 +357,8 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     Password(Secret),
+    /// `md5` and 32 hexadecimal digits, as in pg_authid.
+    Md5(Secret),
     /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as in pg_authid.
     ScramVerifier(Secret),
 }

@@ -4,12 +4,21 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use crate::checked::{ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode};
+use crate::checked::{
+    Channel, CleartextPassword, ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode,
+};
 
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub const LISTEN_PORT: u16 = 6432;
 pub const LISTEN_AUTH: ListenAuth = ListenAuth::ScramSha256;
 pub const LISTEN_TLS_MODE: ListenTlsMode = ListenTlsMode::Disable;
+pub const RULE_TYPE: Channel = Channel::Host;
+/// A role that may log in, whose password has not run out.
+pub const AUTH_QUERY: &str = "SELECT rolname, \
+    CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END \
+    FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
+pub const AUTH_CACHE_TIME: Duration = Duration::from_secs(10);
+pub const CLEARTEXT_PASSWORD: CleartextPassword = CleartextPassword::Tls;
 pub const ADMIN_PORT: u16 = 9187;
 pub const CONTROL_PORT: u16 = 9188;
 pub const MAX_CLIENTS: u32 = 10_000;

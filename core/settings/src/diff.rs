@@ -1,14 +1,15 @@
 //! Compares two settings: what a running pooler takes over, and what waits for a restart.
 //! Never shows a value, only where it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
 
 use crate::Settings;
 use crate::table::rows;
 
-/// Where two settings differ; list items by their name: `databases[cloud_01].pool.size`.
+/// Where two settings differ; list items by their name: `databases[cloud_01].pool.size`; by their
+/// place where they have none of their own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Taken over by a running pooler.
@@ -53,8 +54,10 @@ fn collect(path: String, value: Value, found: &mut BTreeMap<String, Value>) {
             }
         }
         Value::Sequence(items) => {
-            for item in items {
-                let name = item.get("name").and_then(Value::as_str).unwrap_or_default();
+            let names: Vec<Option<String>> = items.iter().map(name_of).collect();
+            let is_named = names.iter().collect::<BTreeSet<_>>().len() == names.len();
+            for (index, (item, name)) in items.into_iter().zip(names).enumerate() {
+                let name = name.filter(|_| is_named).unwrap_or_else(|| index.to_string());
                 collect(format!("{path}[{name}]"), item, found);
             }
         }
@@ -62,4 +65,8 @@ fn collect(path: String, value: Value, found: &mut BTreeMap<String, Value>) {
             found.insert(path, leaf);
         }
     }
+}
+
+fn name_of(item: &Value) -> Option<String> {
+    item.get("name").and_then(Value::as_str).map(str::to_owned)
 }

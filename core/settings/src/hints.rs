@@ -1,7 +1,7 @@
 //! What is allowed but probably not meant: limits that another limit makes unreachable.
 //! Never refuses: settings with hints are used as they are.
 
-use crate::{Database, Problem, Proof, Server, Settings};
+use crate::{Channel, Database, ListenTlsMode, Problem, Server, Settings};
 
 impl Settings {
     /// Remarks in the form of problems; empty for settings that add up.
@@ -12,26 +12,25 @@ impl Settings {
             hints.extend(beyond_server(&path, database, &self.servers[database.server]));
             hints.extend(beyond_database(&path, database));
         }
-        if self.users.is_empty() {
+        hints.extend(self.rules_without_tls());
+        if self.users.is_empty() && self.auth_query.is_none() {
             let remedy = "add users, or fill the users file";
             hints.push(Problem::new("users", "none", "someone who may log in", remedy));
         }
-        hints.extend(self.without_server_password());
         hints
     }
 
-    /// One hint for all users, however many they are.
-    fn without_server_password(&self) -> Option<Problem> {
-        let is_bare = |proof: &Proof| matches!(proof, Proof::ScramVerifier(_));
-        let mut bare = self
-            .users
-            .values()
-            .filter(|user| is_bare(&user.proof) && user.server_password.is_none());
-        let first = bare.next()?;
-        let path = format!("users[{}].serverPassword", first.name);
-        let found = format!("nothing (and for {} more users with a verifier)", bare.count());
-        let expected = "what the pooler logs in to Postgres with";
-        Some(Problem::new(path, found, expected, "add it unless the server trusts this host"))
+    /// As PostgreSQL warns where `ssl` is off.
+    fn rules_without_tls(&self) -> Vec<Problem> {
+        let is_off = self.listen.tls.mode == ListenTlsMode::Disable;
+        let rules = self.listen.rules.iter().enumerate().filter(|_| is_off);
+        let for_tls = rules.filter(|(_, rule)| rule.channel == Channel::Hostssl);
+        let hint = |(index, _)| {
+            let path = format!("listen.rules[{index}].type");
+            let expected = "host or hostnossl while listen.tls.mode is disable";
+            Problem::new(path, "hostssl", expected, "the rule fits no connection")
+        };
+        for_tls.map(hint).collect()
     }
 }
 

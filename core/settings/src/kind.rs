@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_yaml::Value;
 
 use crate::table::Kind;
-use crate::{Lifetime, Problem, Span};
+use crate::{Lifetime, Network, Problem, Span};
 
 /// The problem with `value` at `path`; none when it fits.
 pub(crate) fn problem(kind: Kind, value: &Value, path: &str) -> Option<Problem> {
@@ -40,6 +40,8 @@ fn text_fits(kind: Kind, text: &str) -> bool {
         Kind::Host => plain && is_host(text),
         Kind::Name => plain && text.len() <= 63,
         Kind::File => plain,
+        Kind::Network => Network::parse(text).is_some(),
+        Kind::Text(most) => !text.is_empty() && text.len() <= most && !text.contains('\0'),
         Kind::Span(zero) => Span::parse(text).is_some_and(|span| zero || !span.0.is_zero()),
         Kind::Lifetime => Lifetime::parse(text)
             .is_some_and(|range| !range.from.0.is_zero() && range.from <= range.to),
@@ -47,7 +49,7 @@ fn text_fits(kind: Kind, text: &str) -> bool {
         Kind::Names => plain && text.split(',').all(is_parameter),
         Kind::Secret => !text.is_empty() && !text.contains('\0'),
         Kind::Verifier => is_verifier(text),
-        Kind::Whole(..) | Kind::Flag | Kind::SameAs(_) => false,
+        Kind::Whole(..) | Kind::Flag | Kind::SameAs(_) | Kind::Each(_) => false,
     }
 }
 
@@ -69,8 +71,14 @@ fn is_host(text: &str) -> bool {
     name || text.parse::<IpAddr>().is_ok()
 }
 
+/// `md5` and 32 hexadecimal digits.
+pub(crate) fn is_md5(text: &str) -> bool {
+    let digits = text.strip_prefix("md5");
+    digits.is_some_and(|it| it.len() == 32 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, both keys of 32 bytes.
-fn is_verifier(text: &str) -> bool {
+pub(crate) fn is_verifier(text: &str) -> bool {
     let parts = || {
         let rest = text.strip_prefix("SCRAM-SHA-256$")?;
         let (first, keys) = rest.split_once('$')?;
@@ -135,6 +143,9 @@ pub(crate) fn expected(kind: Kind) -> String {
         Kind::Host => "a host name or IP address without port".to_owned(),
         Kind::Name => "a name of 1 to 63 bytes".to_owned(),
         Kind::File => "the path of a file".to_owned(),
+        Kind::Network => "an IP address or a range such as 10.0.0.0/8 or fd00::/8".to_owned(),
+        Kind::Text(most) => format!("a text of 1 to {most} bytes"),
+        Kind::Each(kind) => format!("a list of one or more, each {}", expected(*kind)),
         Kind::Span(true) => "a duration with unit such as 500ms, 5s, 10m or 1h".to_owned(),
         Kind::Span(false) => "a duration above zero with unit such as 500ms, 5s or 10m".to_owned(),
         Kind::Lifetime => "a rising range of durations such as 5m..10m".to_owned(),
@@ -169,6 +180,8 @@ fn remedy(kind: Kind, value: &Value) -> String {
         (Kind::Host, _) if text.is_some_and(|text| text.contains(':')) => {
             "write the port in the field port beside it".into()
         }
+        (Kind::Each(_), Value::String(text)) => format!("write it as a list: [{text}]"),
+        (Kind::Each(_), Value::Sequence(_)) => "add an item, or leave the setting out".into(),
         (Kind::Verifier, _) => "copy rolpassword of the role from pg_authid".into(),
         (Kind::Choice(words), Value::String(text)) => match closest(text, words) {
             Some(word) => format!("did you mean {word}?"),

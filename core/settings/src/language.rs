@@ -11,6 +11,10 @@ pub const LANGUAGE: u32 = 3;
 /// The oldest that an operator still writes: that of two minor versions back.
 pub const OLDEST: u32 = 1;
 
+/// Settings that keep somebody out. A pooler that does not know them is told nevertheless: it refuses
+/// the file and goes on with what it has, where leaving them out would open a door.
+const KEPT: [&str; 3] = ["listen.rules[]", "listen.maps[]", "listen.proxyProtocol"];
+
 /// [`OLDEST`], for what was noted before anybody told a language.
 pub fn oldest() -> u32 {
     OLDEST
@@ -33,7 +37,8 @@ impl raw::UsersFile {
 
 fn without_later(file: &impl serde::Serialize, rows: &[Row], language: u32) -> Value {
     let mut value = serde_yaml::to_value(file).expect("strings, numbers and lists are YAML");
-    for row in rows.iter().filter(|row| row.since > language) {
+    let is_kept = |row: &&Row| KEPT.iter().any(|kept| row.path.starts_with(kept));
+    for row in rows.iter().filter(|row| row.since > language && !is_kept(row)) {
         remove(&mut value, row.path);
         for copy in rows {
             if let Some(path) = path_in_copy(row, copy) {
@@ -51,19 +56,31 @@ fn path_in_copy(row: &Row, copy: &Row) -> Option<String> {
     Some(format!("{}.{field}", copy.path))
 }
 
-/// Removes the field at this path, in each item of its lists.
+/// Removes the field at this path, in each item of its lists; a section or list of which nothing is
+/// left goes too, since its name may be as new.
 fn remove(value: &mut Value, path: &str) {
     let Value::Mapping(fields) = value else { return };
     let Some((head, rest)) = path.split_once('.') else {
         fields.remove(path);
         return;
     };
-    match (head.strip_suffix("[]"), fields.get_mut(head.trim_end_matches("[]"))) {
-        (Some(_), Some(Value::Sequence(items))) => {
-            items.iter_mut().for_each(|item| remove(item, rest));
-        }
-        (None, Some(section)) => remove(section, rest),
-        _ => {}
+    let name = head.trim_end_matches("[]");
+    let Some(inner) = fields.get_mut(name) else { return };
+    if let Value::Sequence(items) = inner {
+        items.iter_mut().for_each(|item| remove(item, rest));
+    } else {
+        remove(inner, rest);
+    }
+    if is_bare(inner) {
+        fields.remove(name);
+    }
+}
+
+fn is_bare(value: &Value) -> bool {
+    match value {
+        Value::Mapping(fields) => fields.is_empty(),
+        Value::Sequence(items) => items.iter().all(is_bare),
+        _ => false,
     }
 }
 
@@ -100,5 +117,23 @@ mod tests {
         let expect = "{pool: {size: 5}, databases: [{name: a, pool: {size: 4}}]}";
         let expect: Value = serde_yaml::from_str(expect).unwrap();
         assert_eq!(without_later(&file, &rows, 2), expect);
+    }
+
+    #[test]
+    fn what_keeps_somebody_out_is_never_left_out() {
+        let listen: raw::Listen = serde_yaml::from_str("{rules: [{method: reject}]}").unwrap();
+        let file = raw::File { listen: Some(listen), ..raw::File::default() };
+        assert!(file.to_yaml_for(OLDEST).contains("method: reject"));
+    }
+
+    #[test]
+    fn a_section_of_which_nothing_is_left_goes_too() {
+        let later = [row("pool.size", 3), row("pool.min", 3), row("servers[].name", 3)];
+        check(&later, 2, "{servers: [{port: 1}, {}]}");
+        check(
+            &[row("servers[].name", 3), row("servers[].port", 3)],
+            2,
+            "{pool: {size: 5, min: 1}}",
+        );
     }
 }

@@ -4,7 +4,7 @@
 //! Reading order: [`table`] lists every setting once; `shape` walks the YAML by that table and
 //! `kind` judges each value; [`raw`] is the file as written; `check` resolves it into `checked`;
 //! `render` writes checked settings back; [`control`] is how they are pushed, and `fingerprint`
-//! tells one push from another; [`fn@diff`] says what a change touches; [`mod@reference`] is the
+//! tells one push from another; [`rules`] says what is demanded of a connection; [`fn@diff`] says what a change touches; [`mod@reference`] is the
 //! manual page.
 
 mod check;
@@ -16,10 +16,12 @@ mod fingerprint;
 mod hints;
 mod kind;
 pub mod language;
+mod network;
 mod problem;
 pub mod raw;
 pub mod reference;
 mod render;
+pub mod rules;
 mod secret;
 mod shape;
 mod span;
@@ -27,12 +29,13 @@ pub mod table;
 
 pub use check::{generation, parse, server_caps, users_file};
 pub use checked::{
-    ANY, Admin, Control, Database, Forced, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode,
-    Patience, PoolMode, PoolSettings, Proof, Server, ServerTls, ServerTlsMode, Settings, Upkeep,
-    User,
+    ANY, Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Limits, Listen,
+    ListenAuth, ListenTls, ListenTlsMode, MapLine, Patience, PoolMode, PoolSettings, Proof, Rule,
+    Server, ServerTls, ServerTlsMode, Settings, Upkeep, User,
 };
 pub use diff::{Changes, diff};
 pub use fingerprint::Fingerprint;
+pub use network::Network;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use span::{Lifetime, Span};

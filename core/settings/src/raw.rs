@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checked::{ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode};
+use crate::checked::{
+    Channel, CleartextPassword, ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode,
+};
 use crate::{Lifetime, Secret, Span};
 
 /// Declares a section of the file; a field left out is neither read nor written.
@@ -44,6 +46,7 @@ section! {
         databases: Vec<Database>,
         users: Vec<User>,
         users_file: String,
+        auth_query: AuthQuery,
         prepared_statements: PreparedStatements,
         drain: Drain,
         generation: u64,
@@ -56,7 +59,38 @@ section! {
 }
 
 section! {
-    Listen { address: String, port: u16, auth: ListenAuth, tls: ListenTls, }
+    Listen {
+        address: String,
+        port: u16,
+        auth: ListenAuth,
+        rules: Vec<Rule>,
+        maps: Vec<MapLine>,
+        tls: ListenTls,
+        proxy_protocol: ProxyProtocol,
+    }
+}
+
+section! {
+    Rule {
+        r#type: Channel,
+        databases: Vec<String>,
+        users: Vec<String>,
+        addresses: Vec<String>,
+        method: ListenAuth,
+        map: String,
+    }
+}
+
+section! {
+    MapLine { name: String, certificate: String, user: String, }
+}
+
+section! {
+    ProxyProtocol { from: Vec<String>, }
+}
+
+section! {
+    AuthQuery { user: String, password: Secret, dbname: String, query: String, cache_time: Span, }
 }
 
 section! {
@@ -80,11 +114,12 @@ section! {
         max_replication_connections: u32,
         connect_timeout: Span,
         tls: ServerTls,
+        cleartext_password: CleartextPassword,
     }
 }
 
 section! {
-    ServerTls { mode: ServerTlsMode, ca_file: String, }
+    ServerTls { mode: ServerTlsMode, ca_file: String, cert_file: String, key_file: String, }
 }
 
 section! {
@@ -129,6 +164,7 @@ section! {
         previous_password: Secret,
         max_user_client_connections: u32,
         pool: Pool,
+        previous_scram_verifier: Secret,
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use crate::{Control, Database, ListenTls, Patience, PoolSettings, Proof};
+use crate::{AuthQuery, Control, Database, Listen, ListenTls, MapLine, Network, Patience};
 use crate::{Lifetime, Span};
+use crate::{PoolSettings, Proof, Rule, ServerTls};
 use crate::{Server, Settings, User, raw};
 
 impl Settings {
@@ -18,12 +19,7 @@ impl Settings {
         let Self { listen, admin, servers, databases, users, .. } = self;
         let Self { limits, upkeep, ignored_parameters, .. } = self;
         raw::File {
-            listen: Some(raw::Listen {
-                address: Some(listen.address.to_string()),
-                port: Some(listen.port),
-                auth: Some(listen.auth),
-                tls: Some(listen_tls(&listen.tls)),
-            }),
+            listen: Some(self::listen(listen)),
             admin: Some(raw::Admin {
                 address: Some(admin.address.to_string()),
                 port: Some(admin.port),
@@ -47,6 +43,7 @@ impl Settings {
             databases: Some(databases.values().map(|it| database(it, servers)).collect()),
             users: Some(users.values().map(user).collect()),
             users_file: None,
+            auth_query: self.auth_query.as_ref().map(auth_query),
             prepared_statements: Some(raw::PreparedStatements {
                 max: Some(self.prepared_statements),
             }),
@@ -54,6 +51,48 @@ impl Settings {
             generation: self.generation,
         }
     }
+}
+
+fn listen(listen: &Listen) -> raw::Listen {
+    let Listen { address, port, auth, rules, maps, tls, proxies } = listen;
+    raw::Listen {
+        address: Some(address.to_string()),
+        port: Some(*port),
+        auth: Some(*auth),
+        rules: some(rules.iter().map(rule).collect()),
+        maps: some(maps.iter().map(map_line).collect()),
+        tls: Some(listen_tls(tls)),
+        proxy_protocol: some(proxies.iter().map(Network::to_string).collect())
+            .map(|from| raw::ProxyProtocol { from: Some(from) }),
+    }
+}
+
+fn rule(rule: &Rule) -> raw::Rule {
+    let Rule { channel, databases, users, addresses, method, map } = rule.clone();
+    raw::Rule {
+        r#type: Some(channel),
+        databases: Some(databases),
+        users: Some(users),
+        addresses: some(addresses.iter().map(Network::to_string).collect()),
+        method: Some(method),
+        map,
+    }
+}
+
+fn map_line(line: &MapLine) -> raw::MapLine {
+    let MapLine { name, certificate, user } = line.clone();
+    raw::MapLine { name: Some(name), certificate: Some(certificate), user: Some(user) }
+}
+
+fn auth_query(section: &AuthQuery) -> raw::AuthQuery {
+    let AuthQuery { user, password, dbname, query, cache_time } = section.clone();
+    let cache_time = Some(Span(cache_time));
+    raw::AuthQuery { user: Some(user), password, dbname, query: Some(query), cache_time }
+}
+
+/// An empty list is left out: the file knows none.
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
 }
 
 fn listen_tls(tls: &ListenTls) -> raw::ListenTls {
@@ -75,7 +114,8 @@ fn control(control: &Control) -> raw::Control {
 fn server(server: &Server) -> raw::Server {
     let Server { name, host, port, max_connections, max_replication_connections, .. } =
         server.clone();
-    let Server { connect_timeout, tls, .. } = server.clone();
+    let Server { connect_timeout, tls, cleartext_password, .. } = server.clone();
+    let ServerTls { mode, ca_file, cert_file, key_file } = tls;
     raw::Server {
         name: Some(name),
         host: Some(host),
@@ -83,7 +123,8 @@ fn server(server: &Server) -> raw::Server {
         max_connections: Some(max_connections),
         max_replication_connections: Some(max_replication_connections),
         connect_timeout: Some(Span(connect_timeout)),
-        tls: Some(raw::ServerTls { mode: Some(tls.mode), ca_file: tls.ca_file }),
+        tls: Some(raw::ServerTls { mode: Some(mode), ca_file, cert_file, key_file }),
+        cleartext_password: Some(cleartext_password),
     }
 }
 
@@ -128,10 +169,11 @@ fn pool_section(pool: PoolSettings) -> raw::Pool {
 }
 
 fn user(user: &User) -> raw::User {
-    let User { name, proof, server_password, previous_password, max_clients, pool } = user.clone();
+    let User { name, proof, server_password, previous_password, .. } = user.clone();
+    let User { previous_verifier, max_clients, pool, .. } = user.clone();
     let pool = Some(pool).filter(|pool| *pool != raw::Pool::default());
     let (password, scram_verifier) = match proof {
-        Proof::Password(password) => (Some(password), None),
+        Proof::Password(password) | Proof::Md5(password) => (Some(password), None),
         Proof::ScramVerifier(verifier) => (None, Some(verifier)),
     };
     raw::User {
@@ -142,5 +184,6 @@ fn user(user: &User) -> raw::User {
         previous_password,
         max_user_client_connections: Some(max_clients.unwrap_or_default()),
         pool,
+        previous_scram_verifier: previous_verifier,
     }
 }

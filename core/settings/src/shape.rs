@@ -85,6 +85,13 @@ fn fit(node: &Node, value: Value, path: &str, problems: &mut Vec<Problem>) -> Op
         (Node::List(item), Value::Sequence(items)) => {
             Some(Value::Sequence(fit_list(item, items, path, problems)))
         }
+        (Node::Leaf(Kind::Each(kind)), Value::Sequence(items)) if !items.is_empty() => {
+            let place = |index: usize| format!("{path}[{index}]");
+            let judge = |(index, item)| kind::problem(**kind, item, &place(index));
+            problems.extend(items.iter().enumerate().filter_map(judge));
+            let fits = |item: &Value| kind::problem(**kind, item, path).is_none();
+            Some(Value::Sequence(items.into_iter().filter(fits).collect()))
+        }
         (Node::Leaf(kind), value) => match kind::problem(*kind, &value, path) {
             Some(problem) => {
                 problems.push(problem);

@@ -51,6 +51,12 @@ pub enum Kind {
     Secret,
     /// A SCRAM-SHA-256 verifier as in pg_authid; never shown.
     Verifier,
+    /// A range of IP addresses.
+    Network,
+    /// A text of at most so many bytes.
+    Text(usize),
+    /// A list of one or more of a kind.
+    Each(&'static Kind),
     /// A section with the fields of another section.
     SameAs(&'static str),
 }
@@ -72,7 +78,13 @@ const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
 const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
 const CLIENTS_OR_NONE: Kind = Kind::Whole(0, 1_000_000, "clients");
 const WORKERS: Kind = Kind::Whole(1, 256, "workers");
-const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "scram-sha-256"]);
+const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "password", "md5", "scram-sha-256", "cert"]);
+const METHODS: Kind =
+    Kind::Choice(&["trust", "reject", "password", "md5", "scram-sha-256", "cert"]);
+const RULE_TYPES: Kind = Kind::Choice(&["host", "hostnossl", "hostssl"]);
+const CLEARTEXT: Kind = Kind::Choice(&["tls", "always", "never"]);
+const NAMES: Kind = Kind::Each(&Kind::Name);
+const NETWORKS: Kind = Kind::Each(&Kind::Network);
 const TLS_MODES: Kind =
     Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
 const POOL_MODES: Kind = Kind::Choice(&["transaction", "session", "statement"]);
@@ -87,7 +99,61 @@ pub fn rows() -> Vec<Row> {
             "listen.auth",
             LISTEN_AUTHS,
             value(defaults::LISTEN_AUTH),
-            "How clients prove who they are: `trust` believes everybody who names a listed user, so let only hosts reach the port that you trust; `scram-sha-256` asks for the password.",
+            "How clients prove who they are, where there are no rules: `trust` believes everybody who names a known user, so let only hosts reach the port that you trust; `scram-sha-256` asks for proof of the password, bound to the TLS channel where the client can; `md5` asks for the older proof, `password` for the password itself, and only by TLS; `cert` for a certificate with the user's name.",
+        ),
+        later(
+            "listen.rules[].type",
+            RULE_TYPES,
+            Said("`host`"),
+            "Which connections the rule is for: all (`host`), those with TLS (`hostssl`), those without (`hostnossl`). The first rule that fits a connection holds; one that fits none is refused.",
+        ),
+        later(
+            "listen.rules[].databases",
+            NAMES,
+            Said("`[all]`"),
+            "Databases that the rule is for, by name; `all`; `sameuser`: the one with the user's name; `replication`: physical replication, which `all` does not name.",
+        ),
+        later(
+            "listen.rules[].users",
+            NAMES,
+            Said("`[all]`"),
+            "Users that the rule is for, by name, or `all`.",
+        ),
+        later(
+            "listen.rules[].addresses",
+            NETWORKS,
+            Said("all"),
+            "Where clients come from: addresses and ranges such as `10.0.0.0/8`. Behind a proxy of `listen.proxyProtocol` these are the addresses that it tells.",
+        ),
+        later(
+            "listen.rules[].method",
+            METHODS,
+            Required,
+            "How who fits proves who they are, as `listen.auth`; `reject` refuses them. `password` is taken without TLS only where the rule's type is `hostnossl`.",
+        ),
+        later(
+            "listen.rules[].map",
+            Kind::Name,
+            Said("none: the certificate must have the user's name"),
+            "For `cert`: the map that says whom a certificate stands for.",
+        ),
+        later(
+            "listen.maps[].name",
+            Kind::Name,
+            Required,
+            "The map that the line belongs to; lines of one name are one map.",
+        ),
+        later(
+            "listen.maps[].certificate",
+            Kind::Text(256),
+            Required,
+            "A certificate's common name; one `*` in it stands for any text.",
+        ),
+        later(
+            "listen.maps[].user",
+            Kind::Name,
+            Required,
+            "The user that such a certificate stands for, in which `*` is that text; or `all`.",
         ),
         live(
             "listen.tls.mode",
@@ -113,9 +179,15 @@ pub fn rows() -> Vec<Row> {
                 "listen.tls.caFile",
                 Kind::File,
                 Said("none; needed for `verify-ca` and `verify-full`"),
-                "Authorities that clients' certificates must lead to, PEM. Relative to the settings file.",
+                "Authorities that clients' certificates must lead to, PEM. Clients are asked for one in every mode but `disable` where this is set. Relative to the settings file.",
             )
         },
+        later(
+            "listen.proxyProtocol.from",
+            NETWORKS,
+            Said("none"),
+            "Load balancers that begin each connection with a header of the PROXY protocol, version 2, by their addresses. From there the header is required, from elsewhere it is refused.",
+        ),
         restart(
             "admin.address",
             Kind::Address,
@@ -276,6 +348,24 @@ pub fn rows() -> Vec<Row> {
             Said("none; needed for `verify-ca` and `verify-full`"),
             "Certificates of the authorities to trust, PEM. Relative to the settings file.",
         ),
+        later(
+            "servers[].tls.certFile",
+            Kind::File,
+            Said("none"),
+            "Certificate chain that is shown to a Postgres that asks for one, PEM, the leaf first. Relative to the settings file.",
+        ),
+        later(
+            "servers[].tls.keyFile",
+            Kind::File,
+            Said("none; needed beside `certFile`"),
+            "Private key of that certificate, PEM. Relative to the settings file.",
+        ),
+        later(
+            "servers[].cleartextPassword",
+            CLEARTEXT,
+            value(defaults::CLEARTEXT_PASSWORD),
+            "When a Postgres that asks for a password in clear gets it: over `tls`, `always`, `never`.",
+        ),
         live(
             "pool.mode",
             POOL_MODES,
@@ -419,18 +509,18 @@ pub fn rows() -> Vec<Row> {
             "users[].password",
             Kind::Secret,
             Said("none; either this or `scramVerifier`"),
-            "Password that the client proves and that the pooler logs in to Postgres with.",
+            "Password that the client proves and that the pooler logs in to Postgres with. In a form in which Postgres keeps it, `md5…` or `SCRAM-SHA-256$…`, it is taken for that, as in PgBouncer's `userlist.txt`.",
         ),
         live(
             "users[].scramVerifier",
             Kind::Verifier,
             Said("none; either this or `password`"),
-            "Verifier that the client's login is checked against: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as in `pg_authid`.",
+            "Verifier that the client's login is checked against: `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, as in `pg_authid`. Where it is the server's own, clients' logins give what the pooler logs in with.",
         ),
         live(
             "users[].serverPassword",
             Kind::Secret,
-            Said("`password`; with a verifier, none"),
+            Said("`password`; with a verifier, what a client's login gives"),
             "Password that the pooler logs in to Postgres with, where it is not the client's.",
         ),
         live(
@@ -450,6 +540,42 @@ pub fn rows() -> Vec<Row> {
             Kind::SameAs("pool"),
             Said("the database's, field by field"),
             "What is different for the pools of this user, whatever the database.",
+        ),
+        later(
+            "users[].previousScramVerifier",
+            Kind::Verifier,
+            Said("none; only beside `scramVerifier`"),
+            "A second verifier while a password is being changed, with the salt and iterations of the first: clients may prove either.",
+        ),
+        later(
+            "authQuery.user",
+            Kind::Name,
+            Said("none; needed where there is an `authQuery` section"),
+            "Who asks each server for users that are not listed, over one connection for each server, which counts like any other. Without the section only listed users may log in.",
+        ),
+        later(
+            "authQuery.password",
+            Kind::Secret,
+            Said("none: the server must ask for none"),
+            "That user's password.",
+        ),
+        later(
+            "authQuery.dbname",
+            Kind::Name,
+            Said("the first of the server's databases"),
+            "The database, by its name at the server, in which the query runs.",
+        ),
+        later(
+            "authQuery.query",
+            Kind::Text(8192),
+            Said("the one in [authentication](authentication.md), over `pg_authid`"),
+            "The query. `$1` is the name that the client gives; it gives that name, as it is, and the secret: a verifier, an `md5…` hash or a password, or NULL for who may not log in. It runs with `search_path` `pg_catalog, pg_temp`, so name schemas.",
+        ),
+        later(
+            "authQuery.cacheTime",
+            Kind::Span(true),
+            span(defaults::AUTH_CACHE_TIME),
+            "How long an answer holds; `0s` asks at each login. A login that fails by it asks anew.",
         ),
         live(
             "usersFile",

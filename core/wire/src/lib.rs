@@ -9,11 +9,13 @@
 //! - [`read`](mod@read): bodies → fields that borrow from them;
 //! - [`write`](mod@write): fields → bytes, appended to a buffer;
 //! - [`startup`]: the packets that have no tag: startup, TLS request, cancel request;
-//! - [`scram`]: SCRAM-SHA-256, both sides.
+//! - [`scram`]: SCRAM-SHA-256, both sides;
+//! - [`md5`]: the secrets and answers of Postgres's older method.
 
 pub mod client;
 pub mod error;
 pub mod header;
+pub mod md5;
 pub mod read;
 pub mod scram;
 pub mod server;

@@ -1,22 +1,28 @@
-//! SCRAM-SHA-256 (RFC 5802, RFC 7677) as Postgres speaks it, both sides, without channel binding.
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677) as Postgres speaks it, both sides, with channel binding and
+//! without.
 //!
 //! Messages go in and out as bytes; nonces and salts are given by the caller, and the costly
 //! derivation ([`salted_password`]) is a call of its own, so that it can run on another thread.
 //! Secrets are never shown by `Debug`.
 
 mod attributes;
+mod channel;
 mod client;
 mod keys;
 mod server;
 mod verifier;
 
+pub use channel::Channel;
 pub use client::{ClientChallenge, ClientExchange, ServerProof};
 pub use keys::{ClientKeys, SaltedPassword, ServerKeys, mock_keys, salt_for, salted_password};
-pub use server::ServerExchange;
+pub use server::{Finished, ServerExchange};
 pub use verifier::Verifier;
 
 /// The name under which the mechanism is offered.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// The same, bound to the channel that carries it.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 /// What Postgres uses where nothing else is set.
 pub const DEFAULT_ITERATIONS: u32 = 4096;
@@ -31,9 +37,18 @@ pub enum ScramError {
     /// The peer sent a message that is not of the form that the RFC gives.
     #[error("SCRAM {message}: {field} is missing or malformed")]
     Malformed { message: &'static str, field: &'static str },
-    /// The client insists on channel binding or on acting as somebody else.
+    /// The client asks for a channel binding that is not offered, or to act as somebody else.
     #[error("SCRAM: the client asks for {0}, which is not supported")]
     Unsupported(&'static str),
+    /// The client believes that channel binding is not offered, and it is.
+    #[error(
+        "SCRAM channel binding negotiation error: the client supports channel binding but thinks \
+         the server does not"
+    )]
+    Downgrade,
+    /// The client speaks over another TLS channel than this one.
+    #[error("SCRAM channel binding check failed")]
+    OtherChannel,
     /// The nonce is not the one of this exchange.
     #[error("SCRAM {message}: the nonce is not the one of this exchange")]
     Nonce { message: &'static str },

@@ -8,9 +8,9 @@ mod server;
 mod startup;
 
 pub use authentication::{
-    authentication_cleartext_password, authentication_ok, authentication_sasl,
-    authentication_sasl_continue, authentication_sasl_final, password, sasl_initial_response,
-    sasl_response,
+    authentication_cleartext_password, authentication_md5_password, authentication_ok,
+    authentication_sasl, authentication_sasl_continue, authentication_sasl_final, password,
+    sasl_initial_response, sasl_response,
 };
 pub use client::{
     bind_head, close, copy_fail, describe, execute, flush, parse, parse_head, query, sync,

@@ -1,7 +1,7 @@
 //! Whatever the bytes: no reader panics, and what a writer wrote is what a reader reads.
 
 use poolwright_wire::read::{self, Authentication, BindNames, ParseMessage};
-use poolwright_wire::scram::{ClientExchange, ServerExchange, Verifier, mock_keys};
+use poolwright_wire::scram::{Channel, ClientExchange, ServerExchange, Verifier, mock_keys};
 use poolwright_wire::write::{self, ErrorFields};
 use poolwright_wire::{
     CancelKey, Header, MAX_LENGTH, TargetKind, TransactionStatus, WireError, client, header,
@@ -31,8 +31,8 @@ fn read_all(bytes: &[u8], length: u32) {
     let _ = read::authentication(bytes);
     let _ = read::sasl_initial_response(bytes);
     let _ = read::password(bytes);
-    let _ = ClientExchange::new("", "abc").challenge(bytes);
-    if let Ok(exchange) = ServerExchange::start(bytes, "abc", b"salt", 4096) {
+    let _ = ClientExchange::new("", "abc", Channel::Unbound).challenge(bytes);
+    if let Ok(exchange) = ServerExchange::start(bytes, Channel::Unbound, "abc", b"salt", 4096) {
         let _ = exchange.finish(bytes, &[mock_keys("ann", &[0; 32])]);
     }
     if let Ok(text) = str::from_utf8(bytes) {
@@ -248,8 +248,10 @@ fn each_step_of_authentication_is_read_back() {
         Authentication::SaslContinue(b"x"),
     );
     check(&|out| write::authentication_sasl_final(out, b"y"), Authentication::SaslFinal(b"y"));
-    let md5 = read::authentication(b"\0\0\0\x05salt");
-    assert_eq!(md5, Ok(Authentication::Md5Password));
+    check(
+        &|out| write::authentication_md5_password(out, *b"salt"),
+        Authentication::Md5Password(*b"salt"),
+    );
     assert_eq!(read::authentication(b"\0\0\0\x07"), Ok(Authentication::Other(7)));
 
     let mut out = Vec::new();

@@ -119,7 +119,10 @@ fn server(checked: &Validated, max_connections: u32) -> Server {
         tls: Some(ServerTls {
             mode: Some(tls_mode(checked.tls)),
             ca_file: checked.ca.is_some().then(|| template::credential(template::CA_FILE)),
+            cert_file: None,
+            key_file: None,
         }),
+        cleartext_password: None,
     }
 }
 

@@ -11,7 +11,8 @@ use poolwright_pool::ServerId;
 use tokio::time::timeout;
 
 use crate::conn::{Fitting, ServerConn};
-use crate::desk::{Desk, Passwords};
+use crate::credential::Credential;
+use crate::desk::Desk;
 use crate::dialer::APPLICATION_NAME;
 use crate::journal::{Entry, Key, Note};
 use crate::server::{ConnectError, Identity, ServerTarget};
@@ -26,7 +27,7 @@ pub(super) struct Witness(Box<ServerConn>);
 pub(super) struct Account {
     pub(super) database: String,
     pub(super) user: String,
-    pub(super) passwords: Passwords,
+    pub(super) credentials: Vec<Credential>,
 }
 
 /// What one server showed of the backends in question.
@@ -46,11 +47,11 @@ impl Witness {
         treasury: &Arc<Treasury>,
         desk: &Desk,
     ) -> Result<Witness, ConnectError> {
-        let Account { database, user, passwords } = account;
+        let Account { database, user, credentials } = account;
         let mut entry = treasury.begin(server, database, user);
         let more = &[("application_name", APPLICATION_NAME)];
-        let identity = Identity { database, user, password: None, more };
-        let done = desk.connect(target, identity, passwords).await;
+        let identity = Identity { database, user, credential: None, more };
+        let done = desk.connect(target, identity, credentials).await;
         let connected = done.inspect_err(|_| entry.end())?;
         entry.opened(Key::of(&connected));
         let listed = treasury.list(server, connected.process_id, entry);

@@ -34,6 +34,14 @@ pub enum LoginError {
     NoCertificate,
     #[error("certificate authentication failed for user \"{user}\"")]
     Certificate { user: String },
+    #[error("no listen.rules entry for {who}")]
+    NoRule { who: String },
+    #[error("listen.rules rejects connection for {who}")]
+    Rejected { who: String },
+    #[error("the password would be sent in clear, and the connection has no encryption")]
+    PasswordInClear,
+    #[error("empty password returned by client")]
+    EmptyPassword,
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
     #[error("startup parameter {0} is not valid UTF-8")]
@@ -82,12 +90,16 @@ impl LoginError {
             E::Frame(FrameError::Malformed(_) | FrameError::TooLong { .. })
             | E::Unexpected { .. }
             | E::Buffered(_)
-            | E::Repeated(_)
-            | E::Scram(_) => Some("08P01"),
+            | E::Repeated(_) => Some("08P01"),
+            E::Scram(ScramError::Downgrade | ScramError::OtherChannel) => Some("28000"),
+            E::Scram(_) => Some("08P01"),
             E::Protocol { .. } => Some("0A000"),
             E::TlsRequired
             | E::NoCertificate
             | E::Certificate { .. }
+            | E::NoRule { .. }
+            | E::Rejected { .. }
+            | E::PasswordInClear
             | E::NoUser
             | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
@@ -95,7 +107,7 @@ impl LoginError {
             E::Full | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
             E::Timeout => Some("57014"),
             E::Stopping => Some("57P03"),
-            E::Password { .. } => Some("28P01"),
+            E::Password { .. } | E::EmptyPassword => Some("28P01"),
             E::Database { .. } | E::Instance { .. } => Some("3D000"),
             E::Internal(_) => Some("XX000"),
             E::Frame(_) | E::Handshake(_) | E::NoTls | E::NoAlpn | E::Left | E::Io(_) => None,
@@ -108,7 +120,10 @@ impl LoginError {
             LoginError::Full => Some("The limit is the pooler's maxClients."),
             LoginError::TlsRequired => Some("Connect with sslmode=require or stronger."),
             LoginError::Certificate { .. } => {
-                Some("The certificate's common name must be the user's.")
+                Some("The certificate's common name must be the user's, or a map must say so.")
+            }
+            LoginError::PasswordInClear => {
+                Some("Connect with sslmode=require, or have a rule of type hostnossl allow it.")
             }
             LoginError::Role { .. } => Some("Add it to the pooler's users."),
             LoginError::Replication(_) => {
@@ -135,7 +150,11 @@ impl LoginError {
                 "unsupported"
             }
             E::NoCertificate | E::Certificate { .. } => "certificate",
-            E::NoUser | E::Role { .. } | E::Password { .. } | E::Scram(_) => "password",
+            E::NoRule { .. } | E::Rejected { .. } => "rule",
+            E::PasswordInClear => "tls",
+            E::NoUser | E::Role { .. } | E::Password { .. } | E::EmptyPassword | E::Scram(_) => {
+                "password"
+            }
             E::Database { .. } | E::Instance { .. } => "database",
             E::Full => "full",
             E::FullDatabase { .. } => "full_database",

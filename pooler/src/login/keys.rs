@@ -5,14 +5,20 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use poolwright_settings::{Proof, Secret, Settings};
+use poolwright_settings::{Proof, Secret};
 use poolwright_wire::scram::{
-    DEFAULT_ITERATIONS, ScramError, ServerKeys, Verifier, mock_keys, salt_for, salted_password,
+    DEFAULT_ITERATIONS, MAX_ITERATIONS, ServerKeys, Verifier, mock_keys, salt_for, salted_password,
 };
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::LoginError;
+use super::known::Known;
+
+/// Users whose keys are kept; beyond it they are derived anew. One is about 200 bytes.
+const MAX_DERIVED: usize = 50_000;
+/// Derivations at a time for clients that give their password in clear.
+const DERIVATIONS: usize = 2;
 
 /// A worker's derived keys.
 pub struct Verifiers {
@@ -20,6 +26,7 @@ pub struct Verifiers {
     /// Salts are made of it; new for each process.
     secret: [u8; 32],
     derived: RefCell<HashMap<String, Vec<Derived>>>,
+    workshop: Rc<Semaphore>,
 }
 
 #[derive(Clone)]
@@ -37,7 +44,7 @@ pub(super) struct Check {
 
 /// Keys of which any fits, or how to come by them.
 pub(super) enum Keys {
-    Ready(ServerKeys),
+    Ready(Vec<ServerKeys>),
     Derive(Vec<Derived>),
 }
 
@@ -48,7 +55,8 @@ impl Verifiers {
         let random = SystemRandom::new();
         let mut secret = [0; 32];
         random.fill(&mut secret).map_err(no_randomness)?;
-        Ok(Verifiers { random, secret, derived: RefCell::default() })
+        let workshop = Rc::new(Semaphore::new(DERIVATIONS));
+        Ok(Verifiers { random, secret, derived: RefCell::default(), workshop })
     }
 
     /// 18 random bytes as hexadecimal digits.
@@ -58,23 +66,57 @@ impl Verifiers {
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// What `user`'s proof is to be checked against; the same form whether the user exists or not.
-    pub(super) fn check(&self, user: &str, settings: &Settings) -> Result<Check, LoginError> {
-        let known = settings.users.get(user);
-        match known.map(|user| &user.proof) {
+    /// What an answer by md5 is salted with.
+    pub(super) fn short_salt(&self) -> Result<[u8; 4], LoginError> {
+        let mut bytes = [0; 4];
+        self.random.fill(&mut bytes).map_err(no_randomness)?;
+        Ok(bytes)
+    }
+
+    /// What `user`'s proof by SCRAM is to be checked against; the same form whether the user is
+    /// known or not. An md5 hash says nothing about SCRAM: no proof fits it.
+    pub(super) fn check(&self, user: &str, known: Option<&Known>) -> Result<Check, LoginError> {
+        match known.map(|known| &known.proof) {
             Some(Proof::ScramVerifier(text)) => {
-                let Verifier { iterations, salt, keys } =
-                    Verifier::parse(text.expose()).map_err(unusable)?;
-                Ok(Check { salt, iterations, keys: Keys::Ready(keys) })
+                let Verifier { iterations, salt, keys } = verifier(text)?;
+                let previous = known.and_then(|known| known.previous.as_ref());
+                let previous = previous.map(verifier).transpose()?.map(|it| it.keys);
+                let keys = Keys::Ready([keys].into_iter().chain(previous).collect());
+                Ok(Check { salt, iterations, keys })
             }
             Some(Proof::Password(password)) => {
-                let previous = known.and_then(|user| user.previous_password.as_ref());
-                let passwords = [password].into_iter().chain(previous);
-                let keys = self.derived(user, passwords, settings);
+                let previous = known.and_then(|known| known.previous.as_ref());
+                let keys = self.derived(user, [password].into_iter().chain(previous));
                 Ok(self.with_own_salt(user, Keys::Derive(keys)))
             }
-            None => Ok(self.with_own_salt(user, Keys::Ready(mock_keys(user, &self.secret)))),
+            Some(Proof::Md5(_)) | None => Ok(self.no_proof_fits(user)),
         }
+    }
+
+    fn no_proof_fits(&self, user: &str) -> Check {
+        self.with_own_salt(user, Keys::Ready(vec![mock_keys(user, &self.secret)]))
+    }
+
+    /// A verifier that no password fits, whose check costs as much as another's.
+    pub(super) fn mock_verifier(&self, user: &str) -> Verifier {
+        let Check { salt, iterations, .. } = self.no_proof_fits(user);
+        Verifier { salt, iterations, keys: mock_keys(user, &self.secret) }
+    }
+
+    /// Whether any of the verifiers is this password's: worked out on another thread, a few at a
+    /// time, since whoever guesses may ask for much of it.
+    pub(super) async fn accepts(
+        &self,
+        verifiers: Vec<Verifier>,
+        password: Secret,
+    ) -> Result<Option<usize>, LoginError> {
+        if verifiers.iter().any(|verifier| verifier.iterations > MAX_ITERATIONS) {
+            return Err(LoginError::Internal("the user's SCRAM verifier asks for too much work"));
+        }
+        let _turn = self.workshop.acquire().await;
+        let work = move || verifiers.iter().position(|it| it.accepts(password.expose()));
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| LoginError::Internal("the key derivation was interrupted"))
     }
 
     fn with_own_salt(&self, user: &str, keys: Keys) -> Check {
@@ -82,15 +124,10 @@ impl Verifiers {
         Check { salt, iterations: DEFAULT_ITERATIONS, keys }
     }
 
-    fn derived<'a>(
-        &self,
-        user: &str,
-        passwords: impl Iterator<Item = &'a Secret>,
-        settings: &Settings,
-    ) -> Vec<Derived> {
+    fn derived<'a>(&self, user: &str, passwords: impl Iterator<Item = &'a Secret>) -> Vec<Derived> {
         let mut derived = self.derived.borrow_mut();
-        if derived.len() > settings.users.len() {
-            derived.retain(|user, _| settings.users.contains_key(user));
+        if derived.len() >= MAX_DERIVED && !derived.contains_key(user) {
+            derived.clear();
         }
         let kept = derived.entry(user.to_owned()).or_default();
         let of = |password: &Secret| {
@@ -101,6 +138,12 @@ impl Verifiers {
         kept.clone_from(&now);
         now
     }
+}
+
+/// Reads the text of a verifier.
+pub(super) fn verifier(text: &Secret) -> Result<Verifier, LoginError> {
+    let malformed = |_| LoginError::Internal("the user's SCRAM verifier is malformed");
+    Verifier::parse(text.expose()).map_err(malformed)
 }
 
 impl Derived {
@@ -117,7 +160,7 @@ impl Keys {
         iterations: u32,
     ) -> Result<Vec<ServerKeys>, LoginError> {
         let all = match self {
-            Keys::Ready(keys) => return Ok(vec![keys]),
+            Keys::Ready(keys) => return Ok(keys),
             Keys::Derive(all) => all,
         };
         let mut keys = Vec::new();
@@ -141,8 +184,4 @@ async fn derive(
 
 fn no_randomness(_: ring::error::Unspecified) -> LoginError {
     LoginError::Internal("the system gives no random bytes")
-}
-
-fn unusable(_: ScramError) -> LoginError {
-    LoginError::Internal("the user's SCRAM verifier in the settings is malformed")
 }

@@ -17,7 +17,8 @@ use super::link::{End, Link};
 use super::place::{Kind, Place, place};
 use super::seats::Seat;
 use super::{Backend, Hall};
-use crate::desk::Passwords;
+use crate::config::Config;
+use crate::credential::{Credential, Learned};
 use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown};
 use crate::lifecycle::{Lifecycle, NEWS_TRAVELS};
 use crate::login::LoggedIn;
@@ -48,9 +49,9 @@ struct Host {
 /// Serves a client until it leaves or must go.
 pub(super) async fn receive(hall: Rc<Hall>, login: LoggedIn<Stream>, kind: Kind) {
     let LoggedIn { mut stream, protocol, user, database, parameters, leftover, .. } = login;
-    let LoggedIn { pending_out, peer, place: _place, .. } = login;
+    let LoggedIn { pending_out, peer, place: _place, learned, .. } = login;
     let visit = Visit { hall, kind, user, database, protocol, peer };
-    match visit.log_in(&parameters).await {
+    match visit.log_in(&parameters, learned).await {
         Ok(host) => visit.stay(stream, host, leftover, pending_out).await,
         Err(over) => {
             visit.log(&over);
@@ -60,27 +61,32 @@ pub(super) async fn receive(hall: Rc<Hall>, login: LoggedIn<Stream>, kind: Kind)
 }
 
 impl Visit {
-    async fn log_in(&self, parameters: &[(String, String)]) -> Result<Host, Over> {
+    async fn log_in(
+        &self,
+        parameters: &[(String, String)],
+        learned: Option<Box<Learned>>,
+    ) -> Result<Host, Over> {
         if !self.hall.is_serving() {
             return Err(farewell("57P03", "the pooler is shutting down"));
         }
         let config = self.hall.config();
         let Place { index, server, dbname } =
             place(&config, self.kind, &self.database).ok_or_else(shutdown)?;
-        let user = config.users.get(&self.user).ok_or_else(shutdown)?;
         let asked = config.database(&self.database);
         let forced = asked.as_ref().and_then(|it| it.forced.as_ref());
         let server_user = forced.map_or(&self.user, |forced| &forced.user);
-        let passwords = forced
-            .map_or_else(|| Passwords::of(user), |forced| Passwords::of_forced(forced, &config));
+        let credentials = match forced {
+            Some(forced) => Credential::all_of_forced(forced, &config),
+            None => self.credentials(&config, learned),
+        };
         let max = server.max_replication_connections;
         let seat =
             self.hall.seats.take(&server.name, max).ok_or_else(|| full(&server.name, max))?;
         let target = ServerTarget::of(server, &config.server_tls[index], &config.limits);
         let mut more = vec![("replication", self.kind.value())];
         more.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let who = Identity { database: dbname, user: server_user, password: None, more: &more };
-        let connected = self.hall.desk.connect(&target, who, &passwords).await;
+        let who = Identity { database: dbname, user: server_user, credential: None, more: &more };
+        let connected = self.hall.desk.connect(&target, who, &credentials).await;
         let connected = connected.map_err(|error| {
             let sqlstate = error.sqlstate.as_deref().unwrap_or("08006");
             farewell(sqlstate, error.message)
@@ -93,6 +99,14 @@ impl Visit {
         };
         Ok(Host { connected, backend: Rc::new(backend), _seat: seat })
     }
+
+    /// With what this client's own user logs in.
+    fn credentials(&self, config: &Config, learned: Option<Box<Learned>>) -> Vec<Credential> {
+        let listed = config.users.get(&self.user).map(Credential::all_of);
+        let learned = learned.map(|learned| learned.credential);
+        listed.into_iter().flatten().chain(learned).collect()
+    }
+
     /// Passes the bytes on until one side ends, or both must.
     async fn stay(&self, client: Stream, host: Host, to_server: Vec<u8>, mut to_client: Vec<u8>) {
         let Visit { hall, user, database, peer, .. } = self;

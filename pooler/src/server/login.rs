@@ -1,18 +1,23 @@
 //! The login over an open stream: startup message, authentication, the server's report until
-//! ReadyForQuery. It never sends a password to a server that asks for MD5.
+//! ReadyForQuery. It never sends a password in clear but where the settings allow it.
 
 use std::io;
 
-use poolwright_settings::Secret;
+use poolwright_settings::CleartextPassword;
 use poolwright_wire::read::{self, Authentication};
-use poolwright_wire::scram::{ClientExchange, MECHANISM, ScramError, ServerProof};
+use poolwright_wire::scram::{
+    Channel, ClientChallenge, ClientExchange, ClientKeys, MECHANISM, MECHANISM_PLUS, ScramError,
+    ServerProof,
+};
 use poolwright_wire::startup::PROTOCOL_3_0;
-use poolwright_wire::{TransactionStatus, server, write};
+use poolwright_wire::{TransactionStatus, md5, server, write};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::keys::Of;
-use super::{ClientKeyCache, ConnectError, Identity, Kind};
+use super::{Asked, ClientKeyCache, ConnectError, Identity, Kind};
+use crate::credential::Credential;
 use crate::stream::{Framed, Message};
+use crate::tls::end_point;
 
 /// More than any message of a login.
 const MAX_MESSAGE: u32 = 64 * 1024;
@@ -25,40 +30,42 @@ pub(super) struct Session {
     pub(super) secret: Vec<u8>,
 }
 
-/// Speaks at most this version of the protocol.
+/// Speaks at most the version of the protocol that is asked for.
 pub(super) async fn log_in(
     framed: &mut Framed,
-    protocol: i32,
-    identity: Identity<'_>,
+    asked: &Asked<'_>,
     keys: &ClientKeyCache,
 ) -> Result<Session, ConnectError> {
-    let Identity { database, user, more, .. } = identity;
+    let Identity { database, user, more, .. } = asked.identity;
     let who = [("user", user), ("database", database)];
     let parameters =
         who.iter().chain(more).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    write::startup(&mut framed.output, protocol, &parameters.collect::<Vec<_>>());
+    write::startup(&mut framed.output, asked.protocol, &parameters.collect::<Vec<_>>());
     flush(framed).await?;
-    authenticate(framed, protocol, identity, keys).await?;
+    authenticate(framed, asked, keys).await?;
     session(framed).await
 }
 
 async fn authenticate(
     framed: &mut Framed,
-    protocol: i32,
-    identity: Identity<'_>,
+    asked: &Asked<'_>,
     keys: &ClientKeyCache,
 ) -> Result<(), ConnectError> {
-    let body = first_step(framed, protocol).await?;
+    let identity = asked.identity;
+    let body = first_step(framed, asked.protocol).await?;
     match read::authentication(&body).map_err(malformed)? {
         Authentication::Ok => return Ok(()),
         Authentication::CleartextPassword => {
-            let password = password(identity)?.expose().as_bytes();
-            write::password(&mut framed.output, password);
+            let password = in_clear(identity, asked.cleartext, framed.stream.is_tls())?;
+            write::password(&mut framed.output, password.as_bytes());
             flush(framed).await?;
         }
-        Authentication::Sasl(mechanisms) if mechanisms.contains(&MECHANISM.as_bytes()) => {
-            scram(framed, identity, keys).await?;
+        Authentication::Md5Password(salt) => {
+            let answer = md5::answer(&md5_secret(identity)?, salt);
+            write::password(&mut framed.output, answer.as_bytes());
+            flush(framed).await?;
         }
+        Authentication::Sasl(mechanisms) => scram(framed, identity, &mechanisms, keys).await?,
         other => return Err(unsupported(&other)),
     }
     match read::authentication(&step(framed).await?).map_err(malformed)? {
@@ -70,24 +77,73 @@ async fn authenticate(
 async fn scram(
     framed: &mut Framed,
     identity: Identity<'_>,
+    offered: &[&[u8]],
     keys: &ClientKeyCache,
 ) -> Result<(), ConnectError> {
-    let password = password(identity)?;
-    let exchange = ClientExchange::new("", &nonce()?);
-    write::sasl_initial_response(&mut framed.output, MECHANISM, &exchange.first());
+    let hash = framed.stream.certificate().and_then(end_point);
+    let channel = channel(offered, hash.as_deref(), framed.stream.is_tls())?;
+    let mechanism = if matches!(channel, Channel::Bound(_)) { MECHANISM_PLUS } else { MECHANISM };
+    credential(identity)?;
+    let exchange = ClientExchange::new("", &nonce()?, channel);
+    write::sasl_initial_response(&mut framed.output, mechanism, &exchange.first());
     flush(framed).await?;
     let body = step(framed).await?;
     let challenge = match read::authentication(&body).map_err(malformed)? {
         Authentication::SaslContinue(data) => exchange.challenge(data).map_err(scram_error)?,
         _ => return Err(out_of_order()),
     };
-    let user = identity.user.to_owned();
-    let of = Of { user, salt: challenge.salt.clone(), iterations: challenge.iterations };
-    let keys = keys.get(of, password).await?;
+    let keys = client_keys(identity, &challenge, keys).await?;
     let (answer, proof) = challenge.prove(&keys);
     write::sasl_response(&mut framed.output, &answer);
     flush(framed).await?;
     check(&step(framed).await?, proof)
+}
+
+/// What the proof is bound to. A server that offers to bind over a connection in clear is none, or
+/// there is somebody in between.
+fn channel<'a>(
+    offered: &[&[u8]],
+    hash: Option<&'a [u8]>,
+    is_tls: bool,
+) -> Result<Channel<'a>, ConnectError> {
+    let offers = |mechanism: &str| offered.contains(&mechanism.as_bytes());
+    match (offers(MECHANISM_PLUS), hash) {
+        (true, _) if !is_tls => {
+            let message = "login: the server offers SCRAM-SHA-256-PLUS without TLS";
+            Err(ConnectError::new(Kind::Protocol, message))
+        }
+        (true, Some(hash)) => Ok(Channel::Bound(hash)),
+        _ if !offers(MECHANISM) => Err(unsupported(&Authentication::Sasl(Vec::new()))),
+        (false, Some(_)) => Ok(Channel::Declined),
+        (_, None) => Ok(Channel::Unbound),
+    }
+}
+
+async fn client_keys(
+    identity: Identity<'_>,
+    challenge: &ClientChallenge,
+    cache: &ClientKeyCache,
+) -> Result<ClientKeys, ConnectError> {
+    let user = identity.user;
+    let ClientChallenge { salt, iterations, .. } = challenge;
+    match credential(identity)? {
+        Credential::Password(password) => {
+            let of = Of { user: user.to_owned(), salt: salt.clone(), iterations: *iterations };
+            cache.get(of, password).await
+        }
+        Credential::Keys(known) if (&known.salt, known.iterations) == (salt, *iterations) => {
+            Ok(known.keys.clone())
+        }
+        Credential::Keys(_) => Err(refused(format!(
+            "the server's SCRAM verifier of user \"{user}\" has another salt or number of iterations \
+             than the one that its clients are checked against, so that their proof is of no use \
+             there: copy rolpassword from pg_authid again, or give serverPassword"
+        ))),
+        Credential::Md5(_) => Err(refused(format!(
+            "the server asks for SCRAM, and of the password of user \"{user}\" only the md5 hash is \
+             known: give the password or its SCRAM verifier"
+        ))),
+    }
 }
 
 fn check(body: &[u8], proof: ServerProof) -> Result<(), ConnectError> {
@@ -174,28 +230,73 @@ fn refusal(tag: u8, body: &[u8]) -> ConnectError {
     ConnectError::new(Kind::Protocol, message)
 }
 
-fn password<'a>(identity: Identity<'a>) -> Result<&'a Secret, ConnectError> {
+fn credential<'a>(identity: Identity<'a>) -> Result<&'a Credential, ConnectError> {
     let user = identity.user;
-    identity.password.ok_or_else(|| {
-        let message = format!(
-            "the server asks for the password of user \"{user}\" and the settings hold none; \
-             a user with scramVerifier needs serverPassword"
-        );
-        ConnectError::new(Kind::Refused, message)
+    identity.credential.ok_or_else(|| {
+        refused(format!(
+            "the server asks for the password of user \"{user}\", and none is known: the settings \
+             hold a verifier and no serverPassword, and no client has logged in by SCRAM since the \
+             pooler has known it"
+        ))
     })
+}
+
+fn in_clear<'a>(
+    identity: Identity<'a>,
+    allowed: CleartextPassword,
+    is_tls: bool,
+) -> Result<&'a str, ConnectError> {
+    let user = identity.user;
+    let consent = match allowed {
+        CleartextPassword::Always => true,
+        CleartextPassword::Tls => is_tls,
+        CleartextPassword::Never => false,
+    };
+    if !consent {
+        return Err(ConnectError::new(
+            Kind::Unsupported,
+            format!(
+                "the server asks for the password of user \"{user}\" in clear, which \
+                 servers[].cleartextPassword does not allow {}: use scram-sha-256 in its \
+                 pg_hba.conf, or TLS",
+                if is_tls { "at all" } else { "without TLS" }
+            ),
+        ));
+    }
+    match credential(identity)? {
+        Credential::Password(password) => Ok(password.expose()),
+        Credential::Md5(_) | Credential::Keys(_) => Err(refused(format!(
+            "the server asks for the password of user \"{user}\" in clear, and only a hash of it is \
+             known: give serverPassword"
+        ))),
+    }
+}
+
+fn md5_secret(identity: Identity<'_>) -> Result<String, ConnectError> {
+    let user = identity.user;
+    match credential(identity)? {
+        Credential::Password(password) => Ok(md5::secret(user, password.expose())),
+        Credential::Md5(secret) => Ok(secret.expose().to_owned()),
+        Credential::Keys(_) => Err(refused(format!(
+            "the server asks for md5, and of the password of user \"{user}\" only the SCRAM \
+             verifier is known: give serverPassword, or use scram-sha-256 in its pg_hba.conf"
+        ))),
+    }
+}
+
+fn refused(message: String) -> ConnectError {
+    ConnectError::new(Kind::Refused, message)
 }
 
 fn unsupported(asked: &Authentication<'_>) -> ConnectError {
     let method = match asked {
-        Authentication::Md5Password => "md5".to_owned(),
         Authentication::Sasl(_) => "a SASL mechanism other than SCRAM-SHA-256".to_owned(),
         Authentication::Other(7..=9) => "GSSAPI or SSPI".to_owned(),
         Authentication::Other(code) => format!("authentication method {code}"),
         _ => return out_of_order(),
     };
     let message = format!(
-        "the server asks for {method}, which is not supported: use scram-sha-256 in its pg_hba.conf, \
-         and set the password again with password_encryption = scram-sha-256 if it is stored as md5"
+        "the server asks for {method}, which is not supported: use scram-sha-256 in its pg_hba.conf"
     );
     ConnectError::new(Kind::Unsupported, message)
 }

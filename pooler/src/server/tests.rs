@@ -7,13 +7,14 @@ mod hostile;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolwright_settings::{Secret, ServerTlsMode};
+use poolwright_settings::{CleartextPassword, Secret, ServerTlsMode};
 use poolwright_wire::startup::PROTOCOL_3_2;
 use poolwright_wire::{header, startup};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, connect};
+use crate::credential::Credential;
 use crate::tls::ServerTls;
 
 const MORE: &[(&str, &str)] = &[("application_name", "poolwright")];
@@ -24,10 +25,11 @@ fn target(address: SocketAddr, mode: ServerTlsMode) -> ServerTarget {
     ServerTarget {
         host: address.ip().to_string(),
         port: address.port(),
-        tls: ServerTls::new(mode, None).unwrap(),
+        tls: ServerTls::new(mode, None, None).unwrap(),
         connect_timeout: Duration::from_secs(30),
         cancel_timeout: Duration::from_secs(30),
         protocol: PROTOCOL_3_2,
+        cleartext: CleartextPassword::Tls,
     }
 }
 
@@ -36,16 +38,25 @@ async fn run(
     mode: ServerTlsMode,
     server: impl AsyncFn(TcpStream),
 ) -> Result<Connected, ConnectError> {
+    let password = Credential::Password(Secret::new("pencil"));
+    run_with(mode, CleartextPassword::Tls, &password, server).await
+}
+
+async fn run_with(
+    mode: ServerTlsMode,
+    cleartext: CleartextPassword,
+    credential: &Credential,
+    server: impl AsyncFn(TcpStream),
+) -> Result<Connected, ConnectError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = target(listener.local_addr().unwrap(), mode);
+    let target = ServerTarget { cleartext, ..target(listener.local_addr().unwrap(), mode) };
     let serve = async {
         loop {
             server(listener.accept().await.unwrap().0).await;
         }
     };
-    let password = Secret::new("pencil");
     let identity =
-        Identity { database: "shop", user: "ann", password: Some(&password), more: MORE };
+        Identity { database: "shop", user: "ann", credential: Some(credential), more: MORE };
     let keys = ClientKeyCache::default();
     tokio::select! {
         outcome = connect(&target, identity, &keys) => outcome,

@@ -1,22 +1,15 @@
 //! The common name in a certificate's subject, by which PostgreSQL knows a client. It reads a
 //! certificate that was verified, and checks nothing.
 
-/// DER's tags.
-const INTEGER: u8 = 0x02;
-const OBJECT: u8 = 0x06;
-const UTF8: u8 = 0x0c;
-const PRINTABLE: u8 = 0x13;
-const IA5: u8 = 0x16;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const VERSION: u8 = 0xa0;
+use super::der::{IA5, INTEGER, OBJECT, PRINTABLE, SEQUENCE, SET, UTF8, ZEROTH, next};
+
 /// `commonName`, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The first common name of the subject; `None`: there is none, or none that is text without NUL.
 pub fn common_name(certificate: &[u8]) -> Option<&str> {
     let (mut signed, _) = next(next(certificate, SEQUENCE)?.0, SEQUENCE)?;
-    if let Some((_, rest)) = next(signed, VERSION) {
+    if let Some((_, rest)) = next(signed, ZEROTH) {
         signed = rest;
     }
     // Serial number, algorithm, issuer, validity.
@@ -40,22 +33,6 @@ pub fn common_name(certificate: &[u8]) -> Option<&str> {
 fn text(value: &[u8]) -> Option<&str> {
     let (bytes, _) = [UTF8, PRINTABLE, IA5].into_iter().find_map(|tag| next(value, tag))?;
     str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
-}
-
-/// The content of an element of this tag, and what follows it.
-fn next(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = bytes.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        // Up to four bytes of length: more than any certificate has.
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
-            (digits.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    if *found != tag { None } else { rest.split_at_checked(length) }
 }
 
 #[cfg(test)]

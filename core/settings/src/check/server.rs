@@ -35,6 +35,7 @@ fn one(server: raw::Server, path: &str, report: &mut Report) -> Server {
             .unwrap_or(defaults::MAX_REPLICATION_CONNECTIONS),
         connect_timeout: server.connect_timeout.map_or(defaults::CONNECT_TIMEOUT, |span| span.0),
         tls: tls(server.tls.unwrap_or_default(), path, report),
+        cleartext_password: server.cleartext_password.unwrap_or(defaults::CLEARTEXT_PASSWORD),
     }
 }
 
@@ -44,5 +45,13 @@ fn tls(tls: raw::ServerTls, path: &str, report: &mut Report) -> ServerTls {
         let expected = "the file of the authorities to trust";
         report.required(&format!("{path}.tls.caFile"), tls.ca_file.as_ref(), expected);
     }
-    ServerTls { mode, ca_file: tls.ca_file }
+    let raw::ServerTls { ca_file, cert_file, key_file, .. } = tls;
+    let whole = "a certificate and its key";
+    if key_file.is_some() {
+        report.required(&format!("{path}.tls.certFile"), cert_file.as_ref(), whole);
+    }
+    if cert_file.is_some() {
+        report.required(&format!("{path}.tls.keyFile"), key_file.as_ref(), whole);
+    }
+    ServerTls { mode, ca_file, cert_file, key_file }
 }

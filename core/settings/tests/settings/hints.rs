@@ -50,14 +50,11 @@ fn a_pooler_that_nobody_can_use_is_remarked_on() {
 }
 
 #[test]
-fn verifiers_without_a_server_password_are_remarked_on_once() {
-    let verifier = super::resolved::VERIFIER;
-    let users: Vec<String> =
-        ["a", "b", "c"].map(|name| format!("{{name: {name}, scramVerifier: '{verifier}'}}")).into();
+fn a_rule_for_tls_where_there_is_none_is_remarked_on() {
+    let rules = "listen: {rules: [{method: md5}, {type: hostssl, method: md5}]}";
     check(
-        &file(50, "maxConnections: 9", &users.join(", ")),
-        &["users[a].serverPassword: found nothing (and for 2 more users with a verifier), \
-           expected what the pooler logs in to Postgres with; \
-           add it unless the server trusts this host"],
+        &format!("{}{rules}", file(50, "maxConnections: 9", USER)),
+        &["listen.rules[1].type: found hostssl, expected host or hostnossl while listen.tls.mode \
+           is disable; the rule fits no connection"],
     );
 }

@@ -368,3 +368,94 @@ fn a_users_file_holds_users_only() {
         "usersFile:maxClients: found an unknown field, expected one of generation, users; remove it"
     );
 }
+
+#[test]
+fn rules_must_be_possible() {
+    let tls = "tls: {mode: prefer, certFile: c, keyFile: k, caFile: a}";
+    let listen = |fields: &str| format!("listen: {{{fields}}}");
+    let maps = "maps: [{name: staff, certificate: '*', user: '*'}]";
+    let cert = "rules: [{type: hostssl, method: cert, map: staff}]";
+    check(&listen(&format!("{tls}, {maps}, {cert}")), "");
+    check(
+        &listen(&format!("{tls}, {maps}, {}", cert.replace("staff", "stuff"))),
+        "listen.rules[0].map: found \"stuff\", expected the name of a map in listen.maps; \
+         did you mean staff?",
+    );
+    check(
+        &listen(&format!("{tls}, {maps}, rules: [{{method: md5, map: staff}}]")),
+        "listen.rules[0].map: found \"staff\", expected a map beside method cert; remove it",
+    );
+    check(
+        &listen(&format!("{tls}, rules: [{{method: cert}}]")),
+        "listen.rules[0].type: found a rule for other connections too, expected hostssl, since only \
+         TLS has certificates; write type: hostssl",
+    );
+    check(
+        &listen("auth: cert"),
+        "listen.auth: found cert, expected another method, since listen.tls has no caFile to check \
+         certificates by; set listen.tls.mode and listen.tls.caFile",
+    );
+    check(
+        &listen("rules: [{users: [ann]}]"),
+        "listen.rules[0].method: found nothing, expected how who fits the rule proves who they are; \
+         add it",
+    );
+    check(
+        &listen("rules: [{users: ann, addresses: [10.0.0.0/40, 10.0.0.1], method: md5}]"),
+        "listen.rules[0].users: found \"ann\", expected a list of one or more, each a name of 1 to \
+         63 bytes; write it as a list: [ann]\n\
+         listen.rules[0].addresses[0]: found \"10.0.0.0/40\", expected an IP address or a range such \
+         as 10.0.0.0/8 or fd00::/8; write such a value",
+    );
+    check(
+        &listen(
+            "maps: [{name: a, certificate: 'x', user: '*'}, {name: a, certificate: '*-*', user: u}]",
+        ),
+        "listen.maps[0].user: found \"*\", expected a user without *, since there is none in the \
+         certificate's name; name the user, or all\n\
+         listen.maps[1].certificate: found \"*-*\", expected at most one *; write several lines",
+    );
+}
+
+#[test]
+fn a_query_for_users_says_who_asks_and_for_whom() {
+    check("authQuery: {user: asker}", "");
+    check(
+        "authQuery: {password: pencil}",
+        "authQuery.user: found nothing, expected who may run the query; add it",
+    );
+    let found = problems_with("authQuery: {user: asker, query: 'SELECT 1'}");
+    assert!(found.starts_with("authQuery.query: found \"SELECT 1\", expected a query with $1"));
+}
+
+#[test]
+fn a_second_verifier_has_the_salt_of_the_first() {
+    let now = super::resolved::VERIFIER;
+    let user = |proof: &str, previous: &str| {
+        format!("users: [{{name: a, {proof}, previousScramVerifier: '{previous}'}}]")
+    };
+    check(&user(&format!("scramVerifier: '{now}'"), now), "");
+    check(&user(&format!("password: '{now}'"), now), "");
+    let other = now.replacen("$4096:", "$4097:", 1);
+    check(
+        &user(&format!("scramVerifier: '{now}'"), &other),
+        "users[0].previousScramVerifier: found a verifier with another salt or number of \
+         iterations, expected those of scramVerifier, since a client is asked with one salt; \
+         make both verifiers with one salt, or give the passwords themselves",
+    );
+    check(
+        &user("password: new", now),
+        "users[0].previousScramVerifier: found a verifier beside a password, expected it beside \
+         scramVerifier; write previousPassword instead",
+    );
+}
+
+#[test]
+fn a_certificate_for_a_server_has_its_key() {
+    let server = |tls: &str| SERVER.replace("50}", &format!("50, tls: {{{tls}}}}}"));
+    check(&server("certFile: c, keyFile: k"), "");
+    check(
+        &server("certFile: c"),
+        "servers[0].tls.keyFile: found nothing, expected a certificate and its key; add it",
+    );
+}

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, Control, Database, Forced, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode,
-    Patience, PoolMode, PoolSettings, Proof, Secret, Server, ServerTls, ServerTlsMode, Settings,
-    Upkeep, User, diff, parse, raw, users_file,
+    Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Limits, Listen,
+    ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience, PoolMode, PoolSettings,
+    Proof, Rule, Secret, Server, ServerTls, ServerTlsMode, Settings, Upkeep, User, diff, parse,
+    raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -55,11 +56,50 @@ fn listen() -> impl Strategy<Value = Listen> {
         }),
     ];
     let auth = prop_oneof![Just(ListenAuth::Trust), Just(ListenAuth::ScramSha256)];
-    (address(), 1..=u16::MAX, auth, tls).prop_map(|(address, port, auth, tls)| Listen {
-        address,
-        port,
-        auth,
-        tls,
+    let lines = (vec(rule(), 0..3), vec(map_line(), 0..3), vec(network(), 0..3));
+    (address(), 1..=u16::MAX, auth, tls, lines).prop_map(
+        |(address, port, auth, tls, (rules, maps, proxies))| Listen {
+            address,
+            port,
+            auth,
+            rules,
+            maps,
+            tls,
+            proxies,
+        },
+    )
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    (address(), 0..=32u8).prop_map(|(address, prefix)| {
+        Network::parse(&format!("{address}/{prefix}")).expect("an address and a short prefix")
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let channel =
+        prop_oneof![Just(Channel::Host), Just(Channel::Hostssl), Just(Channel::Hostnossl)];
+    let method = prop_oneof![Just(ListenAuth::Reject), Just(ListenAuth::Md5)];
+    let lists = (vec(name(), 1..3), vec(name(), 1..3), vec(network(), 0..3));
+    (channel, lists, method).prop_map(|(channel, (databases, users, addresses), method)| Rule {
+        channel,
+        databases,
+        users,
+        addresses,
+        method,
+        map: None,
+    })
+}
+
+fn map_line() -> impl Strategy<Value = MapLine> {
+    (name(), name()).prop_map(|(name, user)| MapLine { name, certificate: "a*".to_owned(), user })
+}
+
+fn auth_query() -> impl Strategy<Value = AuthQuery> {
+    let names = (name(), option::of(secret()), option::of(name()));
+    (names, "[^\\x00]{0,9}", 0..100u64).prop_map(|((user, password, dbname), query, seconds)| {
+        let (query, cache_time) = (format!("{query}$1"), Duration::from_secs(seconds));
+        AuthQuery { user, password, dbname, query, cache_time }
     })
 }
 
@@ -76,7 +116,10 @@ fn servers() -> impl Strategy<Value = Vec<Server>> {
             tls: ServerTls {
                 mode: if it.5 { ServerTlsMode::VerifyFull } else { ServerTlsMode::Allow },
                 ca_file: it.5.then(|| "ca.crt".to_owned()),
+                cert_file: it.5.then(|| "own.crt".to_owned()),
+                key_file: it.5.then(|| "own.key".to_owned()),
             },
+            cleartext_password: CleartextPassword::Never,
         };
         servers.into_iter().enumerate().map(build).collect()
     })
@@ -151,11 +194,18 @@ fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
                 false => (Proof::Password(password.clone()), Some(own.unwrap_or(password))),
             };
             let previous_password = server_password.clone().filter(|_| !verifier);
+            let previous_verifier = verifier.then(|| Secret::new(super::resolved::VERIFIER));
             let pool = raw::Pool { size, ..raw::Pool::default() };
-            (
-                name.clone(),
-                User { name, proof, server_password, previous_password, max_clients: size, pool },
-            )
+            let user = User {
+                name: name.clone(),
+                proof,
+                server_password,
+                previous_password,
+                previous_verifier,
+                max_clients: size,
+                pool,
+            };
+            (name, user)
         };
         all.into_iter().map(build).collect()
     })
@@ -166,8 +216,9 @@ fn settings() -> impl Strategy<Value = Settings> {
         servers().prop_flat_map(|servers| (databases(servers.len()), Just(servers)));
     let workers = option::of(1..=256u32);
     let numbers = (1..=1_000_000u32, 1..=100_000u32, span(), option::of(any::<u64>()), workers);
-    (listen(), address(), servers_and_databases, users(), numbers).prop_map(
-        |(listen, address, (databases, servers), users, numbers)| Settings {
+    let users = (users(), option::of(auth_query()));
+    (listen(), address(), servers_and_databases, users, numbers).prop_map(
+        |(listen, address, (databases, servers), (users, auth_query), numbers)| Settings {
             listen,
             admin: Admin { address, port: 9187 },
             control: numbers.4.map(|port| Control {
@@ -196,6 +247,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             servers,
             databases,
             users,
+            auth_query,
             prepared_statements: numbers.1,
             drain_timeout: numbers.2,
             generation: numbers.3,

@@ -6,9 +6,9 @@ use poolwright_settings::table::{Fallback, Kind, Row, rows};
 use poolwright_settings::{parse, raw};
 use serde_yaml::Value;
 
-/// A value that the row's kind allows.
-fn sample(row: &Row) -> String {
-    match row.kind {
+/// A value that the kind allows.
+fn sample(kind: Kind) -> String {
+    match kind {
         Kind::Whole(least, ..) => least.to_string(),
         Kind::Choice(words) => words[words.len() - 1].to_owned(),
         Kind::Address => "'::'".to_owned(),
@@ -20,6 +20,9 @@ fn sample(row: &Row) -> String {
         Kind::Sql => "SELECT 1".to_owned(),
         Kind::Names => "'options, search_path'".to_owned(),
         Kind::Host | Kind::Name | Kind::File | Kind::Secret => "some".to_owned(),
+        Kind::Network => "'10.0.0.0/8'".to_owned(),
+        Kind::Text(_) => "some $1".to_owned(),
+        Kind::Each(kind) => format!("[{}]", sample(*kind)),
     }
 }
 
@@ -40,7 +43,7 @@ fn full() -> String {
             }
             open.push((*section).to_owned());
         }
-        text.push_str(&format!("{}{field}: {}\n", "  ".repeat(open.len()), sample(&row)));
+        text.push_str(&format!("{}{field}: {}\n", "  ".repeat(open.len()), sample(row.kind)));
     }
     text
 }
@@ -52,7 +55,7 @@ fn leaf_paths(path: &str, value: &Value, found: &mut BTreeSet<String>) {
             let place = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             leaf_paths(&place, value, found);
         }),
-        Value::Sequence(items) => {
+        Value::Sequence(items) if items.iter().any(Value::is_mapping) => {
             items.iter().for_each(|item| leaf_paths(&format!("{path}[]"), item, found));
         }
         _ => {
@@ -102,14 +105,18 @@ fn every_word_of_a_choice_is_read() {
 #[test]
 fn a_default_written_out_changes_nothing() {
     let base = "servers: [{name: m, host: h, maxConnections: 9}]\ndatabases: [{name: d}]\n\
-                control: {certFile: c, keyFile: k, caFile: a}\n";
+                control: {certFile: c, keyFile: k, caFile: a}\nauthQuery: {user: u}\n";
     let plain = parse(base, None).expect(base);
     for row in rows() {
         let Fallback::Value(default) = &row.fallback else { continue };
-        let text = match (row.path.split_once("[]."), row.path.strip_prefix("control.")) {
+        let there = [("control.", "caFile: a"), ("authQuery.", "user: u")];
+        let beside = |(section, last): (&str, &'static str)| {
+            row.path.strip_prefix(section).map(|field| (field, last))
+        };
+        let text = match (row.path.split_once("[]."), there.into_iter().find_map(beside)) {
             (Some((list, field)), _) => with_field(base, list, field, default),
-            (None, Some(field)) => {
-                base.replace("caFile: a", &format!("caFile: a, {field}: {default}"))
+            (None, Some((field, last))) => {
+                base.replace(last, &format!("{last}, {field}: {default}"))
             }
             (None, None) => format!("{base}{}", nested(row.path, default)),
         };
@@ -142,8 +149,11 @@ fn the_first_language_stays_as_its_poolers_read_it() {
 
 /// Words that came later. A pooler that does not know one refuses the file and goes on with what it
 /// has; to leave the setting out for it would let in whom it was to keep out.
-const LATER_WORDS: [(&str, &str); 4] = [
+const LATER_WORDS: [(&str, &str); 7] = [
     ("pool.mode", "statement"),
+    ("listen.auth", "password"),
+    ("listen.auth", "md5"),
+    ("listen.auth", "cert"),
     ("listen.tls.mode", "prefer"),
     ("listen.tls.mode", "verify-ca"),
     ("listen.tls.mode", "verify-full"),

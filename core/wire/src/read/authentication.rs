@@ -8,7 +8,8 @@ use crate::WireError;
 pub enum Authentication<'a> {
     Ok,
     CleartextPassword,
-    Md5Password,
+    /// With this salt.
+    Md5Password([u8; 4]),
     /// The mechanisms that the server offers, best first.
     Sasl(Vec<&'a [u8]>),
     SaslContinue(&'a [u8]),
@@ -31,8 +32,8 @@ pub fn authentication(body: &[u8]) -> Result<Authentication<'_>, WireError> {
         0 => Authentication::Ok,
         3 => Authentication::CleartextPassword,
         5 => {
-            fields.bytes("salt", 4)?;
-            Authentication::Md5Password
+            let salt = fields.bytes("salt", 4)?;
+            Authentication::Md5Password(*salt.first_chunk().unwrap_or(&[0; 4]))
         }
         10 => Authentication::Sasl(mechanisms(&mut fields)?),
         11 => return Ok(Authentication::SaslContinue(fields.rest())),

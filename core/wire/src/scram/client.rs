@@ -3,16 +3,17 @@
 
 use super::attributes::{Attributes, decode, decode_key, encode, is_nonce};
 use super::keys::{mac, same, xor};
-use super::{ClientKeys, MAX_ITERATIONS, ScramError};
+use super::{Channel, ClientKeys, MAX_ITERATIONS, ScramError};
 
 const SERVER_FIRST: &str = "server-first-message";
 const SERVER_FINAL: &str = "server-final-message";
-/// `n,,` in base64: no channel binding, nobody else's name.
-const BINDING: &str = "biws";
 
 /// An exchange that has begun.
 #[derive(Debug)]
 pub struct ClientExchange {
+    /// `n,,` and the like, and what the final message says of it.
+    header: &'static str,
+    binding: String,
     nonce: String,
     first_bare: String,
 }
@@ -25,6 +26,7 @@ pub struct ClientChallenge {
     pub salt: Vec<u8>,
     /// 1 to [`MAX_ITERATIONS`].
     pub iterations: u32,
+    binding: String,
     nonce: String,
     /// Both first messages, with the comma after each.
     firsts: String,
@@ -37,14 +39,17 @@ pub struct ServerProof([u8; 32]);
 impl ClientExchange {
     /// `user`: empty for Postgres, which takes the name of the startup message. `nonce`: printable
     /// ASCII without commas, 18 random bytes in base64 for example, new for each exchange.
-    pub fn new(user: &str, nonce: &str) -> Self {
+    pub fn new(user: &str, nonce: &str, channel: Channel<'_>) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
-        ClientExchange { nonce: nonce.to_owned(), first_bare: format!("n={user},r={nonce}") }
+        let first_bare = format!("n={user},r={nonce}");
+        let header = channel.header();
+        let binding = channel.proof(header);
+        ClientExchange { header, binding, nonce: nonce.to_owned(), first_bare }
     }
 
     /// The first message to send.
     pub fn first(&self) -> Vec<u8> {
-        format!("n,,{}", self.first_bare).into_bytes()
+        format!("{}{}", self.header, self.first_bare).into_bytes()
     }
 
     /// Reads the server's answer to the first message.
@@ -67,6 +72,7 @@ impl ClientExchange {
         Ok(ClientChallenge {
             salt,
             iterations: check_iterations(iterations)?,
+            binding: self.binding,
             nonce: nonce.to_owned(),
             firsts: format!("{},{text},", self.first_bare),
         })
@@ -76,7 +82,7 @@ impl ClientExchange {
 impl ClientChallenge {
     /// The final message to send, and what the server must answer.
     pub fn prove(self, keys: &ClientKeys) -> (Vec<u8>, ServerProof) {
-        let without_proof = format!("c={BINDING},r={}", self.nonce);
+        let without_proof = format!("c={},r={}", self.binding, self.nonce);
         let auth_message = format!("{}{without_proof}", self.firsts);
         let signature = mac(&keys.server.stored_key, auth_message.as_bytes());
         let proof = encode(&xor(&keys.client_key, &signature));

@@ -38,6 +38,12 @@ impl SaltedPassword {
     }
 }
 
+impl ClientKeys {
+    pub fn server_keys(&self) -> &ServerKeys {
+        &self.server
+    }
+}
+
 /// PBKDF2 over the prepared password. Takes about 0.3 µs for each iteration: call it off the I/O
 /// threads. `iterations`: 0 counts as 1.
 pub fn salted_password(password: &str, salt: &[u8], iterations: u32) -> SaltedPassword {

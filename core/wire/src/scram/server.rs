@@ -3,7 +3,7 @@
 
 use super::attributes::{Attributes, decode_key, encode, is_nonce};
 use super::keys::{mac, same, sha256, xor};
-use super::{ScramError, ServerKeys};
+use super::{Channel, ClientKeys, ScramError, ServerKeys};
 
 const CLIENT_FIRST: &str = "client-first-message";
 const CLIENT_FINAL: &str = "client-final-message";
@@ -11,11 +11,22 @@ const CLIENT_FINAL: &str = "client-final-message";
 /// An exchange whose first message has been answered.
 #[derive(Debug)]
 pub struct ServerExchange {
-    /// `n,,` or `y,,` in base64.
+    /// What the client's final message must say of the channel, in base64.
     binding: String,
+    is_bound: bool,
     nonce: String,
     client_first_bare: String,
     server_first: String,
+}
+
+/// What a proof that fits gives.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The server's final message.
+    pub message: Vec<u8>,
+    /// What the client proved with. With them one can log in, as that client, to any server that
+    /// has the same verifier: keep them as secret as a password.
+    pub keys: ClientKeys,
 }
 
 impl ServerExchange {
@@ -24,16 +35,17 @@ impl ServerExchange {
     /// as in Postgres: the startup message gives it.
     ///
     /// # Errors
-    /// The message is malformed or asks for channel binding, which is not offered.
+    /// The message is malformed, or what it says of the channel does not fit.
     pub fn start(
         client_first: &[u8],
+        channel: Channel<'_>,
         server_nonce: &str,
         salt: &[u8],
         iterations: u32,
     ) -> Result<Self, ScramError> {
         let mut attributes = Attributes::new(CLIENT_FIRST, client_first)?;
-        let flag = check_flag(&attributes, attributes.rest())?;
-        attributes.part("the channel binding flag")?;
+        let flag = attributes.part("the channel binding flag")?;
+        channel.admits(flag, &attributes)?;
         if !attributes.part("the authorization identity")?.is_empty() {
             return Err(ScramError::Unsupported("an authorization identity"));
         }
@@ -45,8 +57,9 @@ impl ServerExchange {
         }
         let nonce = format!("{client_nonce}{server_nonce}");
         let server_first = format!("r={nonce},s={},i={iterations}", encode(salt));
-        let binding = encode(format!("{flag},,").as_bytes());
-        Ok(ServerExchange { binding, nonce, client_first_bare, server_first })
+        let binding = channel.proof(&format!("{flag},,"));
+        let is_bound = matches!(channel, Channel::Bound(_));
+        Ok(ServerExchange { binding, is_bound, nonce, client_first_bare, server_first })
     }
 
     /// The answer to the client's first message.
@@ -54,17 +67,18 @@ impl ServerExchange {
         self.server_first.as_bytes()
     }
 
-    /// Checks the client's final message; returns the server's final message.
+    /// Checks the client's final message.
     ///
     /// # Errors
     /// [`ScramError::Proof`] if the password is wrong; others if the message is not of this
-    /// exchange.
-    pub fn finish(self, client_final: &[u8], keys: &[ServerKeys]) -> Result<Vec<u8>, ScramError> {
+    /// exchange or of this channel.
+    pub fn finish(self, client_final: &[u8], keys: &[ServerKeys]) -> Result<Finished, ScramError> {
         let mut attributes = Attributes::new(CLIENT_FINAL, client_final)?;
         let (without_proof, _) =
             attributes.rest().rsplit_once(",p=").ok_or(attributes.malformed("the proof"))?;
         if attributes.value('c', "the channel binding")? != self.binding {
-            return Err(attributes.malformed("the channel binding"));
+            let malformed = attributes.malformed("the channel binding");
+            return Err(if self.is_bound { ScramError::OtherChannel } else { malformed });
         }
         if attributes.value('r', "the nonce")? != self.nonce {
             return Err(ScramError::Nonce { message: CLIENT_FINAL });
@@ -74,21 +88,14 @@ impl ServerExchange {
         attributes.end("what follows the proof")?;
         let auth_message =
             format!("{},{},{without_proof}", self.client_first_bare, self.server_first);
-        let fits = |keys: &&ServerKeys| {
-            let signature = mac(&keys.stored_key, auth_message.as_bytes());
-            same(&sha256(&xor(&proof, &signature)), &keys.stored_key)
+        let client_key = |keys: &ServerKeys| {
+            let client_key = xor(&proof, &mac(&keys.stored_key, auth_message.as_bytes()));
+            same(&sha256(&client_key), &keys.stored_key).then_some(client_key)
         };
-        let keys = keys.iter().find(fits).ok_or(ScramError::Proof)?;
-        let signature = encode(&mac(&keys.server_key, auth_message.as_bytes()));
-        Ok(format!("v={signature}").into_bytes())
-    }
-}
-
-fn check_flag(attributes: &Attributes<'_>, text: &str) -> Result<char, ScramError> {
-    match text.split(',').next() {
-        Some("n") => Ok('n'),
-        Some("y") => Ok('y'),
-        Some(flag) if flag.starts_with("p=") => Err(ScramError::Unsupported("channel binding")),
-        _ => Err(attributes.malformed("the channel binding flag")),
+        let fitting = |keys: &ServerKeys| Some((client_key(keys)?, keys.clone()));
+        let (client_key, server) = keys.iter().find_map(fitting).ok_or(ScramError::Proof)?;
+        let signature = encode(&mac(&server.server_key, auth_message.as_bytes()));
+        let keys = ClientKeys { client_key, server };
+        Ok(Finished { message: format!("v={signature}").into_bytes(), keys })
     }
 }

@@ -1,8 +1,8 @@
 //! RFC 7677's example from both sides, and exchanges that must fail.
 
 use super::{
-    ClientExchange, MAX_ITERATIONS, ScramError, ServerExchange, Verifier, mock_keys, salt_for,
-    salted_password,
+    Channel, ClientExchange, MAX_ITERATIONS, ScramError, ServerExchange, Verifier, mock_keys,
+    salt_for, salted_password,
 };
 
 const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
@@ -16,11 +16,12 @@ const CLIENT_FINAL: &[u8] = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIl
 const SERVER_FINAL: &[u8] = b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
 fn started(client_first: &[u8]) -> Result<ServerExchange, ScramError> {
-    ServerExchange::start(client_first, SERVER_NONCE, &SALT, 4096)
+    ServerExchange::start(client_first, Channel::Unbound, SERVER_NONCE, &SALT, 4096)
 }
 
 fn check_challenge(server_first: &str, expect: &ScramError) {
-    let found = ClientExchange::new("user", "abc").challenge(server_first.as_bytes());
+    let found =
+        ClientExchange::new("user", "abc", Channel::Unbound).challenge(server_first.as_bytes());
     assert_eq!(&found.unwrap_err(), expect, "{server_first}");
 }
 
@@ -30,7 +31,7 @@ fn malformed<T>(message: &'static str, field: &'static str) -> Result<T, ScramEr
 
 #[test]
 fn the_client_side_follows_rfc_7677() {
-    let exchange = ClientExchange::new("user", CLIENT_NONCE);
+    let exchange = ClientExchange::new("user", CLIENT_NONCE, Channel::Unbound);
     assert_eq!(exchange.first(), CLIENT_FIRST);
     let challenge = exchange.challenge(SERVER_FIRST).unwrap();
     assert_eq!((&challenge.salt[..], challenge.iterations), (&SALT[..], 4096));
@@ -44,11 +45,10 @@ fn the_client_side_follows_rfc_7677() {
 fn the_server_side_follows_rfc_7677() {
     let exchange = started(CLIENT_FIRST).unwrap();
     assert_eq!(exchange.first(), SERVER_FIRST);
-    let keys = salted_password("pencil", &SALT, 4096).server_keys();
-    assert_eq!(
-        exchange.finish(CLIENT_FINAL, std::slice::from_ref(&keys)).as_deref(),
-        Ok(SERVER_FINAL)
-    );
+    let keys = salted_password("pencil", &SALT, 4096).client_keys();
+    let finished = exchange.finish(CLIENT_FINAL, std::slice::from_ref(&keys.server)).unwrap();
+    assert_eq!(finished.message, SERVER_FINAL);
+    assert!(finished.keys == keys, "the proof gives the client's keys");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_salt_of_a_user_stays_and_differs_from_others() {
 fn a_server_that_does_not_hold_the_verifier_is_found_out() {
     let keys = salted_password("pencil", &SALT, 4096).client_keys();
     let prove = || {
-        let exchange = ClientExchange::new("user", CLIENT_NONCE);
+        let exchange = ClientExchange::new("user", CLIENT_NONCE, Channel::Unbound);
         exchange.challenge(SERVER_FIRST).unwrap().prove(&keys).1
     };
     let forged = b"v=AAAATRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
@@ -113,7 +113,8 @@ fn a_malformed_challenge_is_refused() {
 #[test]
 fn a_client_that_asks_for_what_is_not_offered_is_refused() {
     let found = started(b"p=tls-server-end-point,,n=,r=abc").unwrap_err();
-    assert_eq!(found, ScramError::Unsupported("channel binding"));
+    let expect = ScramError::Unsupported("channel binding by a mechanism that has none");
+    assert_eq!(found, expect);
     let found = started(b"n,a=root,n=,r=abc").unwrap_err();
     assert_eq!(found, ScramError::Unsupported("an authorization identity"));
     for bad in ["", "n", "n,", "n,,", "n,,n=", "n,,n=,r=", "x,,n=,r=a", "n,,m=x,n=,r=a"] {
@@ -138,6 +139,41 @@ fn a_final_message_of_another_exchange_is_refused() {
     check(&format!("c=biws,r=abc{SERVER_NONCE},p=AAAA"), malformed("the proof"));
 }
 
+/// Runs a whole exchange between these two views of one channel.
+fn agree(client: Channel<'_>, server: Channel<'_>) -> Result<(), ScramError> {
+    let keys = salted_password("pencil", &SALT, 1).client_keys();
+    let exchange = ClientExchange::new("", CLIENT_NONCE, client);
+    let answer = ServerExchange::start(&exchange.first(), server, SERVER_NONCE, &SALT, 1)?;
+    let (last, proof) = exchange.challenge(answer.first())?.prove(&keys);
+    proof.check(&answer.finish(&last, std::slice::from_ref(&keys.server))?.message)
+}
+
+#[test]
+fn both_sides_must_see_one_channel() {
+    use Channel::{Bound, Declined, Unbound};
+    let other = ScramError::Unsupported("another type of channel binding");
+    let without = ScramError::Unsupported("channel binding by a mechanism that has none");
+    let message = "client-first-message";
+    let flag = ScramError::Malformed { message, field: "the channel binding flag" };
+    for (client, server, expect) in [
+        (Unbound, Unbound, Ok(())),
+        (Declined, Unbound, Ok(())),
+        (Unbound, Declined, Ok(())),
+        (Declined, Declined, Err(ScramError::Downgrade)),
+        (Bound(b"hash"), Bound(b"hash"), Ok(())),
+        (Bound(b"hash"), Bound(b"hush"), Err(ScramError::OtherChannel)),
+        (Bound(b"hash"), Unbound, Err(without.clone())),
+        (Bound(b"hash"), Declined, Err(without)),
+        (Unbound, Bound(b"hash"), Err(flag.clone())),
+        (Declined, Bound(b"hash"), Err(flag)),
+    ] {
+        assert_eq!(agree(client, server), expect, "{client:?} {server:?}");
+    }
+    let first = b"p=tls-unique,,n=,r=abc";
+    let found = ServerExchange::start(first, Bound(b"hash"), SERVER_NONCE, &SALT, 1);
+    assert_eq!(found.unwrap_err(), other);
+}
+
 #[test]
 fn a_verifier_is_read_and_written_in_postgres_form() {
     let text = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
@@ -146,6 +182,7 @@ fn a_verifier_is_read_and_written_in_postgres_form() {
     let verifier = Verifier::parse(text).unwrap();
     assert_eq!(verifier, Verifier::new(&salted_password("pencil", &SALT, 4096), &SALT, 4096));
     assert_eq!(verifier.text(), text);
+    assert!(verifier.accepts("pencil") && !verifier.accepts("pencils"));
     for bad in [
         "",
         "pencil",

@@ -2,6 +2,7 @@
 //! password itself.
 
 use super::attributes::{decode, decode_key, encode};
+use super::keys::{salted_password, same};
 use super::{MECHANISM, SaltedPassword, ScramError, ServerKeys};
 
 /// What is needed to check a password without knowing it.
@@ -41,6 +42,13 @@ impl Verifier {
 }
 
 impl Verifier {
+    /// Whether it is this password's. Costs what [`super::salted_password`] costs, whatever the
+    /// answer.
+    pub fn accepts(&self, password: &str) -> bool {
+        let keys = salted_password(password, &self.salt, self.iterations).server_keys();
+        same(&keys.stored_key, &self.keys.stored_key)
+    }
+
     /// The text that [`Verifier::parse`] reads. It lets its holder act as the server: keep it
     /// secret.
     pub fn text(&self) -> String {

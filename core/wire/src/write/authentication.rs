@@ -11,6 +11,10 @@ pub fn authentication_cleartext_password(out: &mut Vec<u8>) {
     step(out, 3, b"");
 }
 
+pub fn authentication_md5_password(out: &mut Vec<u8>, salt: [u8; 4]) {
+    step(out, 5, &salt);
+}
+
 pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&str]) {
     frame(out, server::AUTHENTICATION, |out| {
         out.extend_from_slice(&10_i32.to_be_bytes());

@@ -39,7 +39,7 @@ fn with_tls(mode: ListenTlsMode) -> (LoginContext, ServerTls) {
     let (certificate, key) = certificate();
     let tls = ClientTls::new(mode, certificate.as_bytes(), key.as_bytes(), b"").unwrap();
     let connector =
-        ServerTls::new(ServerTlsMode::VerifyFull, Some(certificate.as_bytes())).unwrap();
+        ServerTls::new(ServerTlsMode::VerifyFull, Some(certificate.as_bytes()), None).unwrap();
     (context_of(SETTINGS, tls), connector)
 }
 

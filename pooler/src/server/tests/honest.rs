@@ -2,16 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 
-use poolwright_settings::{ListenTlsMode, ServerTlsMode};
+use poolwright_settings::{CleartextPassword, ListenTlsMode, Secret, ServerTlsMode};
+use poolwright_wire::scram::salted_password;
 use poolwright_wire::startup::{self, PROTOCOL_3_0, PROTOCOL_3_2, Startup};
 use poolwright_wire::write::{self, ErrorFields};
-use poolwright_wire::{CancelKey, TransactionStatus, read};
+use poolwright_wire::{CancelKey, TransactionStatus, header, md5, read};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::{ConnectError, Kind, ServerTarget, Vigil, send_cancel};
-use super::{message, packet, run, target};
+use super::{packet, run, run_with, target};
+use crate::credential::{Credential, ScramKeys};
 use crate::login::{self, Arrival};
 use crate::tls::{ClientTls, ServerTls};
 
@@ -55,20 +57,127 @@ async fn what_the_server_reports_is_kept() {
     assert!(!connected.stream.is_tls());
 }
 
+/// Asks for a proof of ann's password, and lets in whoever sends this one.
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8], expect: &str) {
+    packet(&mut stream).await;
+    stream.write_all(request).await.unwrap();
+    let mut head = [0; 5];
+    if stream.read_exact(&mut head).await.is_err() {
+        return;
+    }
+    let mut body = vec![0; header(&head).unwrap().unwrap().length as usize];
+    stream.read_exact(&mut body).await.unwrap();
+    assert_eq!(read::password(&body), Ok(expect.as_bytes()));
+    let mut out = Vec::new();
+    greeting(&mut out);
+    stream.write_all(&out).await.unwrap();
+}
+
 #[tokio::test]
-async fn a_password_in_clear_is_sent_where_the_server_asks_for_it() {
-    let connected = run(ServerTlsMode::Disable, async |mut tcp| {
-        packet(&mut tcp).await;
-        let mut out = Vec::new();
-        write::authentication_cleartext_password(&mut out);
-        tcp.write_all(&out).await.unwrap();
-        assert_eq!(read::password(&message(&mut tcp).await), Ok(&b"pencil"[..]));
-        out.clear();
-        greeting(&mut out);
-        tcp.write_all(&out).await.unwrap();
+async fn a_password_in_clear_is_sent_by_tls_or_by_consent() {
+    let mut request = Vec::new();
+    write::authentication_cleartext_password(&mut request);
+    let WithTls { tls, .. } = with_tls(false);
+    let pencil = Credential::Password(Secret::new("pencil"));
+    for (cleartext, in_clear, by_tls) in [
+        (CleartextPassword::Tls, false, true),
+        (CleartextPassword::Always, true, true),
+        (CleartextPassword::Never, false, false),
+    ] {
+        let plain = async |tcp| ask(tcp, &request, "pencil").await;
+        let sent = run_with(ServerTlsMode::Disable, cleartext, &pencil, plain).await;
+        assert_eq!(sent.map_err(|error| error.kind).err(), unless(in_clear), "{cleartext:?}");
+        let secret = async |mut tcp: TcpStream| {
+            packet(&mut tcp).await;
+            tcp.write_all(b"S").await.unwrap();
+            ask(tls.acceptor().unwrap().accept(tcp).await.unwrap(), &request, "pencil").await;
+        };
+        let sent = run_with(ServerTlsMode::Require, cleartext, &pencil, secret).await;
+        assert_eq!(sent.map_err(|error| error.kind).err(), unless(by_tls), "{cleartext:?}");
+    }
+}
+
+fn unless(sent: bool) -> Option<Kind> {
+    (!sent).then_some(Kind::Unsupported)
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_md5_gets_it_of_a_password_or_its_hash() {
+    let mut request = Vec::new();
+    write::authentication_md5_password(&mut request, *b"salt");
+    let stored = md5::secret("ann", "pencil");
+    let expect = md5::answer(&stored, *b"salt");
+    for credential in
+        [Credential::Password(Secret::new("pencil")), Credential::Md5(Secret::new(stored))]
+    {
+        let server = async |tcp| ask(tcp, &request, &expect).await;
+        let disable = ServerTlsMode::Disable;
+        run_with(disable, CleartextPassword::Tls, &credential, server).await.unwrap();
+    }
+}
+
+/// Has ann log in to a login of ours, over TLS that the other side begins.
+async fn both_sides(mode: ServerTlsMode, tls: &ClientTls, credential: &Credential) -> Option<Kind> {
+    let context = login::tests::context_with(tls.clone());
+    let cleartext = CleartextPassword::Never;
+    let connected = run_with(mode, cleartext, credential, async |tcp: TcpStream| {
+        let peer = tcp.peer_addr().unwrap();
+        if let Ok(Arrival::Client(mut client)) = login::accept(tcp.into(), peer, &context).await {
+            greeting(&mut client.pending_out);
+            client.stream.write_all(&client.pending_out).await.unwrap();
+            client.stream.flush().await.unwrap();
+        }
     })
     .await;
-    assert_eq!(connected.unwrap().process_id, 7);
+    connected.err().map(|error| error.kind)
+}
+
+#[tokio::test]
+async fn our_two_sides_of_scram_agree_with_channel_binding_and_without() {
+    let pencil = Credential::Password(Secret::new("pencil"));
+    let WithTls { tls, .. } = with_tls(false);
+    assert_eq!(both_sides(ServerTlsMode::Require, &tls, &pencil).await, None);
+    assert_eq!(both_sides(ServerTlsMode::Disable, &ClientTls::Disabled, &pencil).await, None);
+    let wrong = Credential::Password(Secret::new("chalk"));
+    assert_eq!(both_sides(ServerTlsMode::Require, &tls, &wrong).await, Some(Kind::Refused));
+}
+
+#[tokio::test]
+async fn what_a_proof_gives_opens_servers_with_the_same_verifier_only() {
+    let context = login::tests::context();
+    let keys = |salt: &[u8]| {
+        let keys = salted_password("pencil", salt, 4096).client_keys();
+        Credential::Keys(Box::new(ScramKeys { keys, salt: salt.to_vec(), iterations: 4096 }))
+    };
+    let salt = *b"[m\x99h\x9d\x125\x8e\xec\xa0K\x14\x126\xfa\x81";
+    for (salt, expect) in [(&salt[..], None), (b"another", Some(Kind::Refused))] {
+        let connected = as_bob(&context, &keys(salt)).await;
+        let error = connected.err();
+        assert_eq!(error.as_ref().map(|error| error.kind), expect, "{salt:?}");
+        if let Some(error) = error {
+            assert!(error.message.contains("another salt or number of iterations"), "{error}");
+        }
+    }
+}
+
+/// Logs bob in, whom the context knows by a verifier.
+async fn as_bob(
+    context: &login::LoginContext,
+    credential: &Credential,
+) -> Result<super::Connected, ConnectError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target(listener.local_addr().unwrap(), ServerTlsMode::Disable);
+    let credential = Some(credential);
+    let identity = super::Identity { database: "shop", user: "bob", credential, more: super::MORE };
+    let serve = async {
+        let (tcp, peer) = listener.accept().await.unwrap();
+        if let Ok(Arrival::Client(mut client)) = login::accept(tcp.into(), peer, context).await {
+            greeting(&mut client.pending_out);
+            client.stream.write_all(&client.pending_out).await.unwrap();
+        }
+    };
+    let keys = Default::default();
+    tokio::join!(super::connect(&target, identity, &keys), serve).0
 }
 
 #[tokio::test]
@@ -145,7 +254,7 @@ async fn a_port_where_nobody_listens_is_unreachable() {
     let target = target(listener.local_addr().unwrap(), ServerTlsMode::Disable);
     drop(listener);
     let identity =
-        super::Identity { database: "shop", user: "ann", password: None, more: super::MORE };
+        super::Identity { database: "shop", user: "ann", credential: None, more: super::MORE };
     let error = super::connect(&target, identity, &Default::default()).await.unwrap_err();
     assert_eq!((error.kind, error.retry()), (Kind::Unreachable, true));
 }
@@ -233,11 +342,11 @@ async fn verify(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = ServerTarget {
         host: host.to_owned(),
-        tls: ServerTls::new(mode, Some(authority.as_bytes())).unwrap(),
+        tls: ServerTls::new(mode, Some(authority.as_bytes()), None).unwrap(),
         ..target(listener.local_addr().unwrap(), ServerTlsMode::Disable)
     };
     let identity =
-        super::Identity { database: "shop", user: "ann", password: None, more: super::MORE };
+        super::Identity { database: "shop", user: "ann", credential: None, more: super::MORE };
     let keys = Default::default();
     let serve = async {
         loop {
@@ -315,7 +424,7 @@ async fn asked_by_vigil(refused: &[&str], sqlstate: &str) -> (Vec<usize>, bool) 
             tcp.write_all(&out).await.unwrap();
         }
     };
-    let identity = super::Identity { database: "shop", user: "ann", password: None, more: &[] };
+    let identity = super::Identity { database: "shop", user: "ann", credential: None, more: &[] };
     let log_in_twice = async {
         let (vigil, keys) = Default::default();
         Vigil::connect(&vigil, &target, identity, &keys).await.unwrap();

@@ -1,0 +1,107 @@
+//! Who may come in, and how they must show it: the first rule that fits decides. It checks each kind
+//! of proof in a room of its own.
+
+use std::net::IpAddr;
+
+use poolwright_settings::rules::{Demand, Visitor};
+use poolwright_settings::{ListenAuth, Proof};
+
+use super::known::{Known, are_passwords_known};
+use super::request::Request;
+use super::{LoginContext, LoginError, password, scram};
+use crate::credential::Learned;
+use crate::replication::Kind;
+use crate::stream::{Framed, Stream};
+use crate::tls::common_name;
+
+/// A client before its proof.
+pub(super) struct Claim<'a> {
+    pub(super) request: &'a Request,
+    pub(super) address: IpAddr,
+}
+
+/// What the client has shown beside who it is.
+pub(super) type Shown = Result<Option<Learned>, LoginError>;
+
+pub(super) async fn prove(framed: &mut Framed, claim: &Claim<'_>, context: &LoginContext) -> Shown {
+    let config = &context.config;
+    let visitor = claim.visitor(&framed.stream);
+    let demand = config.listen.demand(&visitor);
+    let demand = demand.ok_or_else(|| LoginError::NoRule { who: whom(&visitor) })?;
+    if demand.method == ListenAuth::Reject {
+        return Err(LoginError::Rejected { who: whom(&visitor) });
+    }
+    let user = claim.request.user.as_str();
+    let known = config.users.get(user).map(Known::listed);
+    let known = known.as_ref();
+    match demand.method {
+        ListenAuth::Trust | ListenAuth::Reject => believe(user, known),
+        ListenAuth::Cert => {
+            check_certificate(&framed.stream, user, demand, context)?;
+            believe(user, known)
+        }
+        ListenAuth::Password if !visitor.is_tls && !demand.in_clear => {
+            Err(LoginError::PasswordInClear)
+        }
+        ListenAuth::Password => password::authenticate(framed, user, known, context).await,
+        ListenAuth::Md5 if by_md5(known, context) => {
+            password::authenticate_md5(framed, user, known, context).await
+        }
+        ListenAuth::Md5 | ListenAuth::ScramSha256 => {
+            scram::authenticate(framed, user, known, context).await
+        }
+    }
+}
+
+/// As PostgreSQL, the method md5 goes over to SCRAM for those of whom there is only a verifier.
+fn by_md5(known: Option<&Known>, context: &LoginContext) -> bool {
+    match known {
+        Some(known) => !matches!(known.proof, Proof::ScramVerifier(_)),
+        None => are_passwords_known(&context.config),
+    }
+}
+
+fn believe(user: &str, known: Option<&Known>) -> Shown {
+    let known = known.ok_or_else(|| LoginError::Role { name: user.to_owned() })?;
+    Ok(known.learn_nothing())
+}
+
+fn check_certificate(
+    stream: &Stream,
+    user: &str,
+    demand: Demand<'_>,
+    context: &LoginContext,
+) -> Result<(), LoginError> {
+    let certificate = stream.certificate().ok_or(LoginError::NoCertificate)?;
+    let allows = |name: &str| context.config.listen.allows(demand.map, name, user);
+    match common_name(certificate) {
+        Some(name) if allows(name) => Ok(()),
+        _ => Err(LoginError::Certificate { user: user.to_owned() }),
+    }
+}
+
+impl Claim<'_> {
+    fn visitor(&self, stream: &Stream) -> Visitor<'_> {
+        Visitor {
+            database: &self.request.database,
+            user: &self.request.user,
+            address: self.address.to_canonical(),
+            is_tls: stream.is_tls(),
+            is_replication: self.request.replication == Some(Kind::Physical),
+        }
+    }
+}
+
+/// As PostgreSQL names a connection that it turns away.
+fn whom(visitor: &Visitor<'_>) -> String {
+    let Visitor { database, user, address, is_tls, is_replication } = visitor;
+    let encryption = if *is_tls { "SSL encryption" } else { "no encryption" };
+    match is_replication {
+        true => {
+            format!("replication connection from host \"{address}\", user \"{user}\", {encryption}")
+        }
+        false => {
+            format!("host \"{address}\", user \"{user}\", database \"{database}\", {encryption}")
+        }
+    }
+}
