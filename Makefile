@@ -64,6 +64,10 @@ differential: ## random clients through the pooler and straight on PostgreSQL, c
 drivers: ## real clients through one port in transaction mode: DRIVERS="psql pgx"
 	@scripts/setup.sh && tests/drivers/drivers.sh $(DRIVERS)
 
+large: ## messages of 1 GiB both ways, about 4 minutes, 4 GB of memory
+	@scripts/setup.sh && cargo build --locked -p poolwright-pooler && \
+	  cargo test --locked -p poolwright-tests --test integration large:: -- --ignored --nocapture
+
 bench: ## every cell beside PgBouncer, Odyssey and pgagroal: CELLS=simple-64, POOLER=/path
 	@scripts/setup.sh && benches/bench.sh
 
@@ -76,4 +80,4 @@ bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLU
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential drivers bench bench-quick bench-instructions bench-operator
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential drivers large bench bench-quick bench-instructions bench-operator
