@@ -3,6 +3,7 @@
 
 mod greeting;
 mod idle;
+mod pinned;
 mod waiting;
 
 use std::future::poll_fn;
@@ -21,10 +22,10 @@ use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown}
 use crate::homes::Part;
 use crate::login::LoggedIn;
 use crate::patience::{Phase, Post};
-use crate::relay::{ClientConn, End, Pair};
+use crate::relay::{ClientConn, End, Pair, Stay};
 use crate::roster::{Ending, Slot, Standing, secret_length};
 use crate::stream::Stream;
-use crate::tenant::Tenant;
+use crate::tenant::{Keep, Tenant};
 use crate::worker::{Lease, Worker};
 
 /// One client, from its greeting to its end.
@@ -155,6 +156,9 @@ impl Client {
 
     /// One stay with a server connection: a transaction, or the whole session.
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
+        if self.tenant.rules().strict && lease.last_client != self.slot.process_id {
+            lease = Box::pin(self.reset_for_next(lease)).await?;
+        }
         let wanted = &self.conn.session.wanted;
         let ServerConn { model, output, .. } = &mut *lease;
         if !model.parameters().are(wanted)
@@ -164,10 +168,28 @@ impl Client {
             return Err(self.unprepared(lease, error));
         }
         lease.model.begin_stay(self.tenant.is_by_statement());
+        let rules = self.tenant.rules();
+        self.conn.session.refuses_pins = rules.keep == Keep::Refused;
+        let stay = if rules.keep == Keep::Session { Stay::Always } else { Stay::No };
+        let end = self.attend(&mut lease, stay).await;
+        let asks = rules.tracks() && lease.model.in_doubt();
+        let counts = rules.pins_sequences && lease.model.has_advanced();
+        if (asks || counts) && matches!(end, End::Free) && !self.slot.is_stopping() {
+            return Box::pin(self.settle(lease, rules)).await;
+        }
+        self.leave(lease, end)
+    }
+
+    /// A time with the connection, until the relay ends.
+    async fn attend(&mut self, lease: &mut Lease, stay: Stay) -> End {
         self.slot.stand(Standing::Active(Rc::clone(&lease.backend)));
-        let end = self.relay(&mut lease).await;
+        let end = self.relay(lease, stay).await;
         self.slot.stand(Standing::Idle);
         self.count();
+        end
+    }
+
+    fn leave(&mut self, lease: Lease, end: End) -> Result<(), Over> {
         let torn = lease.model.is_half_forwarded();
         match self.part(lease, end) {
             Err(Over::Told(Farewell { message, .. })) if torn => Err(Over::Lost(message)),
@@ -237,13 +259,16 @@ impl Client {
         }
     }
 
-    async fn relay(&mut self, server: &mut ServerConn) -> End {
+    async fn relay(&mut self, server: &mut ServerConn, stay: Stay) -> End {
         let slot = Rc::clone(&self.slot);
-        let keep = self.tenant.keeps_connection();
-        let watched = self.tenant.is_hurried().then(|| self.watched(Phase::Busy));
+        let watched = self.is_watched(stay).then(|| self.watched(Phase::Busy));
+        let pin_timeout = self.tenant.rules().pin_timeout.filter(|_| stay != Stay::No);
+        if let Some(watched) = &watched {
+            watched.post.limit_pin(pin_timeout);
+        }
         let (worker, pool) = (Rc::clone(&self.worker), self.tenant.pool);
         let crowded = || worker.pools.is_crowded(pool);
-        let mut pair = Pair::new(&mut self.conn, server, keep, &crowded);
+        let mut pair = Pair::new(&mut self.conn, server, stay, &crowded);
         let mut begin = true;
         poll_fn(|cx| {
             slot.register(cx);
@@ -262,6 +287,13 @@ impl Client {
             end
         })
         .await
+    }
+
+    /// Whether a limit may hold for the client while it has a server connection.
+    fn is_watched(&self, stay: Stay) -> bool {
+        let pinned = stay == Stay::UntilDoubt;
+        let idle = || self.tenant.patience.get().client_idle.is_some();
+        self.tenant.is_hurried() || pinned && (idle() || self.tenant.rules().pin_timeout.is_some())
     }
 
     /// Has the client watched in this phase.

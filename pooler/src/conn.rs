@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use poolwright_session::parameters::Wanted;
 use poolwright_session::server::Failure;
-use poolwright_session::{Confused, Server};
+use poolwright_session::{Confused, Server, Session};
 use poolwright_wire::{TransactionStatus, write};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -34,6 +34,8 @@ pub struct ServerConn {
     /// It has rested for so long that it must be asked whether it still works.
     pub is_stale: bool,
     fitting: Fitting,
+    /// The key of the client that had it last, where that matters; 0: of none.
+    pub last_client: i32,
     /// Until its end is confirmed.
     listed: Listed,
 }
@@ -73,6 +75,8 @@ pub enum Lost {
     Confused(#[from] Confused),
     #[error("the reset failed: {0}")]
     Reset(Failure),
+    #[error("the server's answer about its session state is none")]
+    Unclear,
     #[error("the session could not be ended in order")]
     Unfinished,
     #[error("a cancel request was not confirmed, and may still hit")]
@@ -87,6 +91,7 @@ impl Lost {
             Lost::Io(_) => "io",
             Lost::Confused(_) => "protocol",
             Lost::Reset(_) => "reset_failed",
+            Lost::Unclear => "state_unclear",
             Lost::Unfinished => "client_vanished",
             Lost::Cancel => "cancel_unconfirmed",
         }
@@ -171,6 +176,7 @@ impl ServerConn {
             backend: Rc::new(backend),
             is_stale: false,
             fitting,
+            last_client: 0,
             listed,
         }
     }
@@ -178,6 +184,13 @@ impl ServerConn {
     /// Nothing is owed or half done, in either direction: another client may have it.
     pub fn is_free(&self) -> bool {
         self.model.is_free() && self.output.is_empty() && self.input.is_empty()
+    }
+
+    /// Another client may have it only after a reset: a client has left state behind, or undone what
+    /// the connection began with.
+    pub fn is_tainted(&self) -> bool {
+        let undone = self.fitting.connect.is_some() && self.model.was_discarded();
+        self.model.is_tainted() || undone
     }
 
     /// Makes the server's settings the wanted ones.
@@ -232,6 +245,27 @@ impl ServerConn {
         }
         self.is_stale = false;
         if self.is_free() { Ok(()) } else { Err(RunError::Lost(Lost::Unfinished)) }
+    }
+
+    /// Asks the server what the client has left in the session, and makes the models agree.
+    ///
+    /// # Errors
+    /// What the session holds is not known: nobody may go on with it.
+    pub async fn survey(&mut self, session: &mut Session) -> Result<(), RunError> {
+        let question = self.model.question(session);
+        let answer = self.ask(&question).await?;
+        if !self.model.learn(&answer, session) {
+            return Err(Lost::Unclear.into());
+        }
+        let own = self.fitting.connect.is_some() && self.model.pins().is_none();
+        if own {
+            // What the connection began with must not pass for what the client has set.
+            self.undo().await?;
+        } else if self.model.owes_reset() {
+            self.run("RESET ALL").await?;
+            self.model.set_settings_reset();
+        }
+        Ok(())
     }
 
     /// Ends what a client left behind that is gone: its flight, its transaction.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use poolwright_session::Pins;
+
 pub use snapshot::Snapshot;
 
 /// A number that only grows.
@@ -84,6 +86,13 @@ pub struct DatabaseCounts {
     pub server_connects: Count,
     /// Requests cut after a byte of them had been forwarded.
     pub requests_cut: Count,
+    /// Clients that kept their server connection beyond the transaction, by reason, in the order
+    /// of the session's labels.
+    pub pins: [Count; Pins::LABELS.len()],
+    /// DISCARD ALL of the pooler's own.
+    pub resets: Count,
+    /// Clients that are pinned.
+    pub pinned: Level,
     /// Clients by where they stand.
     pub clients_active: Level,
     pub clients_waiting: Level,
@@ -95,6 +104,8 @@ pub struct DatabaseCounts {
 pub struct Gauges {
     /// By database and state: `active`, `waiting`, `idle`.
     pub client_connections: BTreeMap<(String, &'static str), u64>,
+    /// By database: clients that are pinned.
+    pub pinned_connections: BTreeMap<String, u64>,
     /// By database and state.
     pub server_connections: BTreeMap<(String, &'static str), u64>,
     /// By server: the cap.
@@ -147,6 +158,7 @@ impl Metrics {
             for (state, level) in counts.clients() {
                 gauges.client_connections.insert((name.clone(), state), level.get());
             }
+            gauges.pinned_connections.insert(name.clone(), counts.pinned.get());
         }
         Snapshot {
             databases: self.databases.borrow().iter().map(snapshot::copy).collect(),

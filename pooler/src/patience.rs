@@ -23,6 +23,7 @@ pub enum Expiry {
     IdleTransaction,
     Transaction,
     ClientIdle,
+    Pin,
 }
 
 impl Expiry {
@@ -32,7 +33,7 @@ impl Expiry {
             Expiry::Query => "57014",
             Expiry::IdleTransaction => "25P03",
             Expiry::Transaction => "25P04",
-            Expiry::ClientIdle => "57P05",
+            Expiry::ClientIdle | Expiry::Pin => "57P05",
         }
     }
 
@@ -52,6 +53,10 @@ impl Expiry {
             }
             Expiry::ClientIdle => {
                 "client_idle_timeout: nothing was sent for longer than pool.clientIdleTimeout"
+            }
+            Expiry::Pin => {
+                "pin_timeout: nothing was sent for longer than pool.pinTimeout, and the session \
+                 keeps the only server connection of its pool"
             }
         }
     }
@@ -80,6 +85,8 @@ pub struct Post {
     since: Cell<Instant>,
     /// When the transaction began.
     began: Cell<Instant>,
+    /// How long it may be idle, since it keeps its server connection.
+    pin_limit: Cell<Option<Duration>>,
     /// Requests and transactions that the session has counted: another number, another request.
     done: Cell<(u64, u64)>,
 }
@@ -93,6 +100,7 @@ impl Post {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(now),
             began: Cell::new(now),
+            pin_limit: Cell::new(None),
             done: Cell::new((0, 0)),
         })
     }
@@ -112,6 +120,11 @@ impl Post {
         }
     }
 
+    /// How long the client may be idle in this phase, beside what else holds for it.
+    pub fn limit_pin(&self, limit: Option<Duration>) {
+        self.pin_limit.set(limit);
+    }
+
     /// What has lasted too long.
     fn expired(&self, now: Instant) -> Option<Expiry> {
         let Patience { query, idle_transaction, transaction, client_idle } =
@@ -122,7 +135,8 @@ impl Post {
         let phase = self.phase.get();
         match phase {
             Phase::Queued => None,
-            Phase::Idle => over(client_idle, &self.since).then_some(Expiry::ClientIdle),
+            Phase::Idle if over(client_idle, &self.since) => Some(Expiry::ClientIdle),
+            Phase::Idle => over(self.pin_limit.get(), &self.since).then_some(Expiry::Pin),
             Phase::Busy if over(query, &self.since) => Some(Expiry::Query),
             Phase::Resting if over(idle_transaction, &self.since) => Some(Expiry::IdleTransaction),
             Phase::Busy | Phase::Resting => {
@@ -153,6 +167,7 @@ impl Watch {
     pub fn enter(&self, post: &Rc<Post>, phase: Phase) {
         let now = Instant::now();
         post.phase.set(phase);
+        post.pin_limit.set(None);
         post.since.set(now);
         post.began.set(now);
         if post.place.get().is_none() {

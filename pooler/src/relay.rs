@@ -40,6 +40,15 @@ pub enum End {
     Ended(Ending),
 }
 
+/// Whether the connection stays with the client between transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    No,
+    /// Until the server is to be asked whether it must.
+    UntilDoubt,
+    Always,
+}
+
 /// Buffers that one poll uses and leaves empty; one for each thread.
 struct Scratch {
     read: Box<[u8]>,
@@ -72,8 +81,7 @@ enum Step {
 pub struct Pair<'a> {
     client: &'a mut ClientConn,
     server: &'a mut ServerConn,
-    /// The connection stays with the client between transactions.
-    keep: bool,
+    stay: Stay,
     /// The client's next message waits for the server's replies.
     held: bool,
     /// Whether others wait for such a connection.
@@ -84,10 +92,10 @@ impl<'a> Pair<'a> {
     pub fn new(
         client: &'a mut ClientConn,
         server: &'a mut ServerConn,
-        keep: bool,
+        stay: Stay,
         crowded: &'a dyn Fn() -> bool,
     ) -> Pair<'a> {
-        Pair { client, server, keep, held: false, crowded }
+        Pair { client, server, stay, held: false, crowded }
     }
 
     /// Moves bytes until the pair parts. `begin` at the first call: what the client has sent
@@ -122,7 +130,7 @@ impl<'a> Pair<'a> {
 
     /// While others wait, no request is read before the reply to the one before it.
     fn pace(&mut self) {
-        if !self.keep {
+        if self.stay == Stay::No {
             self.server.model.pace((self.crowded)());
         }
     }
@@ -139,7 +147,7 @@ impl<'a> Pair<'a> {
         }
         loop {
             let server = self.pump_server(scratch, cx)?;
-            if !self.keep && self.server.is_free() {
+            if self.stay != Stay::Always && self.server.is_free() && self.may_part() {
                 return Ok(Step::Moved);
             }
             let client = self.pump_client(scratch, cx)?;
@@ -147,6 +155,10 @@ impl<'a> Pair<'a> {
                 return Ok(Step::Stuck);
             }
         }
+    }
+
+    fn may_part(&self) -> bool {
+        self.stay == Stay::No || self.server.model.in_doubt()
     }
 
     /// From the server to the client, unless the client is slow to take what it has.
@@ -173,7 +185,10 @@ impl<'a> Pair<'a> {
         if self.server.model.left_block() {
             return Err(End::Fatal(Fatal::block()));
         }
-        let parts = !self.keep && self.server.model.is_paced() && self.server.is_free();
+        let parts = self.stay != Stay::Always
+            && self.server.model.is_paced()
+            && self.server.is_free()
+            && self.may_part();
         if !parts && std::mem::take(&mut self.held) {
             self.take_client_bytes(&[], out, cx)?;
         }

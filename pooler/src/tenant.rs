@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use poolwright_pool::PoolId;
 use poolwright_session::parameters::{Current, Wanted};
-use poolwright_settings::{Patience, PoolMode, PoolSettings};
+use poolwright_settings::{Isolation, Patience, Pinning, PoolMode, PoolSettings, Sequences};
 use poolwright_wire::write;
 
 use crate::homes::Part;
-use crate::metrics::DatabaseCounts;
+use crate::metrics::{DatabaseCounts, Level};
 
 /// Answers kept for one tenant; past it, all are asked anew.
 const ANSWERS_LIMIT: usize = 256;
@@ -27,7 +27,9 @@ pub struct Tenant {
     pub counts: Rc<DatabaseCounts>,
     /// The settings do not have it any more.
     pub is_gone: Cell<bool>,
-    mode: Cell<PoolMode>,
+    rules: Cell<Rules>,
+    /// Clients that are pinned.
+    pub pinned: Level,
     pub patience: Cell<Patience>,
     /// One of the limits to what a client does with a server connection is set.
     hurried: Cell<bool>,
@@ -37,6 +39,60 @@ pub struct Tenant {
     base: RefCell<Option<BTreeMap<String, String>>>,
     /// By wanted name and value.
     answers: RefCell<HashMap<(String, String), Known>>,
+}
+
+/// How long clients keep a server connection, as the settings say today.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub keep: Keep,
+    /// No transaction outlives a request.
+    pub by_statement: bool,
+    /// Currval and lastval are served, and who may have called nextval is pinned.
+    pub pins_sequences: bool,
+    /// Each change of client costs a DISCARD ALL.
+    pub strict: bool,
+    /// Clients that may be pinned at once, 1 or more.
+    pub max_pinned: u32,
+    /// How long a pinned client may be idle.
+    pub pin_timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The whole session.
+    Session,
+    /// The transaction, and as long as the session has state that cannot follow the client.
+    Pinned,
+    /// The transaction; what would pin is an error.
+    Refused,
+    /// The transaction; session state is lost.
+    Transaction,
+}
+
+impl Rules {
+    pub fn new(pool: &PoolSettings, part: Part) -> Rules {
+        let keep = match (pool.mode, pool.pinning) {
+            (PoolMode::Session, _) => Keep::Session,
+            (_, Pinning::Pin) => Keep::Pinned,
+            (_, Pinning::Error) => Keep::Refused,
+            (_, Pinning::Off) => Keep::Transaction,
+        };
+        let size = part.of(pool.size);
+        let transaction = pool.mode != PoolMode::Session;
+        Rules {
+            keep,
+            by_statement: pool.mode == PoolMode::Statement,
+            pins_sequences: transaction && pool.sequences == Sequences::Pin,
+            strict: transaction && pool.isolation == Isolation::Strict,
+            max_pinned: size.saturating_sub(1).max(1),
+            pin_timeout: pool.pin_timeout.filter(|_| size <= 1),
+        }
+    }
+
+    /// The server is asked about its session before the connection goes on.
+    pub fn tracks(&self) -> bool {
+        matches!(self.keep, Keep::Pinned | Keep::Refused)
+    }
 }
 
 /// What a server makes of a wanted setting.
@@ -66,7 +122,8 @@ impl Tenant {
             part,
             counts,
             is_gone: Cell::new(false),
-            mode: Cell::new(pool_settings.mode),
+            rules: Cell::new(Rules::new(pool_settings, part)),
+            pinned: Level::default(),
             patience: Cell::default(),
             hurried: Cell::new(false),
             query_wait_notify: Cell::new(None),
@@ -77,14 +134,14 @@ impl Tenant {
         tenant
     }
 
-    /// Session mode: a client keeps its server connection between transactions.
-    pub fn keeps_connection(&self) -> bool {
-        self.mode.get() == PoolMode::Session
+    /// How long its clients keep a server connection.
+    pub fn rules(&self) -> Rules {
+        self.rules.get()
     }
 
     /// Statement mode: no transaction outlives a request.
     pub fn is_by_statement(&self) -> bool {
-        self.mode.get() == PoolMode::Statement
+        self.rules.get().by_statement
     }
 
     /// Whether a client with a server connection is to be watched.
@@ -98,7 +155,7 @@ impl Tenant {
         let idle = client_idle.filter(|_| pool.mode == PoolMode::Session);
         let limits = [query, idle_transaction, transaction, idle];
         self.hurried.set(limits.iter().any(Option::is_some));
-        self.mode.set(pool.mode);
+        self.rules.set(Rules::new(pool, self.part));
         self.patience.set(pool.patience);
         self.query_wait_notify.set(pool.query_wait_notify);
     }

@@ -38,7 +38,7 @@ use crate::roster::Roster;
 use crate::server::ServerTarget;
 use crate::spares::Spares;
 use crate::stream::Parked;
-use crate::tenant::Tenant;
+use crate::tenant::{Keep, Tenant};
 use crate::treasury::{Teller, Treasury};
 
 /// Logins at one server at a time.
@@ -246,7 +246,7 @@ impl Worker {
             database.is_some_and(|it| config.servers[it.server].name == server)
         };
         for slot in self.roster.all() {
-            if slot.tenant.keeps_connection() && is_there(&slot.tenant) {
+            if slot.tenant.rules().keep == Keep::Session && is_there(&slot.tenant) {
                 slot.stop();
             }
         }
@@ -326,7 +326,7 @@ impl Worker {
 
     /// Takes a connection back from a client that is done with it.
     pub fn release(self: &Rc<Worker>, tenant: &Rc<Tenant>, lease: Lease) {
-        let clean = lease.model.suspicion().is_none();
+        let clean = !lease.is_tainted();
         if clean && lease.is_free() && !lease.backend.awaits_cancel() {
             lease.give_back();
         } else {
@@ -350,7 +350,7 @@ impl Worker {
     pub fn finish(self: &Rc<Worker>, tenant: &Rc<Tenant>, mut lease: Lease) {
         let (worker, tenant) = (Rc::clone(self), Rc::clone(tenant));
         spawn_local(async move {
-            match timeout(CLEANING_TIMEOUT, clean(&mut lease)).await {
+            match timeout(CLEANING_TIMEOUT, clean(&tenant, &mut lease)).await {
                 Ok(Ok(())) => lease.give_back(),
                 Ok(Err(lost)) => {
                     debug!(database = %tenant.database, error = %lost, "connection not kept");
@@ -371,13 +371,14 @@ impl Worker {
 
 /// Makes a connection fit for the next client: no cancel under way (I5), nothing owed, no
 /// transaction (I7), no state (I8).
-async fn clean(conn: &mut ServerConn) -> Result<(), Lost> {
+async fn clean(tenant: &Tenant, conn: &mut ServerConn) -> Result<(), Lost> {
     let backend = Rc::clone(&conn.backend);
     if !conn.is_free() {
         conn.finish().await?;
     }
     backend.cancels_confirmed().await?;
-    if conn.model.suspicion().is_some() {
+    if conn.is_tainted() {
+        tenant.counts.resets.add(1);
         conn.reset().await?;
     }
     Ok(())

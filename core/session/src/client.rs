@@ -15,6 +15,7 @@ use poolwright_wire::write::ErrorFields;
 use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, write};
 
 use crate::Rest;
+use crate::doubts::Doubts;
 use crate::lexer::{Look, look};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
@@ -95,6 +96,8 @@ pub struct Session {
     /// What RESET goes back to.
     startup: Wanted,
     pub counts: Counts,
+    /// Text that surely makes a session's state which cannot follow the client is refused.
+    pub refuses_pins: bool,
     scope: Scope,
     statements: Rc<RefCell<Statements>>,
     names: HashMap<Box<[u8]>, Named>,
@@ -146,6 +149,7 @@ impl Session {
             startup: wanted.clone(),
             wanted,
             counts: Counts::default(),
+            refuses_pins: false,
             scope: Scope { pool, settings },
             statements,
             names: HashMap::new(),
@@ -171,6 +175,15 @@ impl Session {
     pub fn drop_startup(&mut self, name: &str) {
         self.wanted.remove(name);
         self.startup.remove(name);
+    }
+
+    /// DISCARD ALL went through at the client's word.
+    pub(crate) fn begin_anew(&mut self) {
+        self.wanted = self.startup.clone();
+    }
+
+    pub(crate) fn startup(&self) -> &Wanted {
+        &self.startup
     }
 
     pub(crate) fn startup_value(&self, name: &str) -> Option<Box<str>> {
@@ -372,18 +385,26 @@ impl Session {
         let whole = body.len() == head.length as usize;
         let text = read::query(body).ok().filter(|_| whole);
         let look = text.map_or(Look::UNDECIDABLE, |text| look(text, server.reading()));
-        if look.suspicion.is_some()
+        if !look.doubts.is_none()
             && let Some(verdict) = self.query_by_name(server, head, body, look, out)?
         {
             return Ok(verdict);
         }
         self.begin_query();
-        if server.may_run(look) {
-            server.send_query(look, None);
-            return Ok(Verdict::Forward);
+        if let Some(refusal) = self.refusal(server, look) {
+            refusal.send_in_place_of_query(server, &mut out.to_server);
+            return Ok(Verdict::Skip);
         }
-        Refusal::sequence().send_in_place_of_query(server, &mut out.to_server);
-        Ok(Verdict::Skip)
+        server.send_query(look, None);
+        if look.doubts.is_any(Doubts::CUSTOMS) {
+            server.note_customs(text.unwrap_or_default());
+        }
+        Ok(Verdict::Forward)
+    }
+
+    /// Why text that is about to run may not.
+    fn refusal(&self, server: &Server, look: Look) -> Option<Refusal> {
+        refusal(self.refuses_pins, server, look)
     }
 
     pub(crate) fn count_ready(&mut self, status: TransactionStatus) {
@@ -440,6 +461,13 @@ impl Session {
             named.told = false;
         }
     }
+}
+
+fn refusal(refuses_pins: bool, server: &Server, look: Look) -> Option<Refusal> {
+    if refuses_pins && look.doubts.is_any(Doubts::PINS) {
+        return Some(Refusal::pin(look.doubts));
+    }
+    (!server.may_run(look)).then(Refusal::sequence)
 }
 
 /// How much of a body is needed for a first decision.

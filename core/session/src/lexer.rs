@@ -4,13 +4,19 @@
 //! It answers "no" only for text that it understood whole. It never parses SQL, never asks the
 //! server, and sees no triggers, views, operators or casts (`docs/compatibility.md`).
 
+mod assignments;
 mod functions;
+mod heads;
 mod named;
 mod roles;
 mod token;
 mod word;
 
+pub use assignments::customs;
 pub use named::{Named, named};
+
+use crate::doubts::Doubts;
+use heads::Odd;
 use roles::{Role, Roles};
 use token::{Token, Tokens};
 
@@ -30,35 +36,11 @@ impl Default for Reading {
     }
 }
 
-/// Why text counts as changing session state; the metric label of a reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suspicion {
-    /// A statement that is not known to leave the session as it was.
-    Statement,
-    /// A call of a function outside the list of harmless ones.
-    Function,
-    /// A temporary table, or a cursor WITH HOLD.
-    Temporary,
-    /// Unterminated, too long, or in an encoding that cannot be read bytewise.
-    Undecidable,
-}
-
-impl Suspicion {
-    pub fn label(self) -> &'static str {
-        match self {
-            Suspicion::Statement => "statement",
-            Suspicion::Function => "function",
-            Suspicion::Temporary => "temporary",
-            Suspicion::Undecidable => "undecidable",
-        }
-    }
-}
-
 /// What a text may do to the session that runs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Why session state may change; `None`: it cannot.
-    pub suspicion: Option<Suspicion>,
+    /// What of the session's state may change.
+    pub doubts: Doubts,
     /// It may call nextval.
     pub advances: bool,
     /// It calls currval or lastval, which answer from what the session did before.
@@ -67,8 +49,7 @@ pub struct Look {
 
 impl Look {
     /// Of a text that was not looked at.
-    pub const UNDECIDABLE: Look =
-        Look { suspicion: Some(Suspicion::Undecidable), advances: true, reads: false };
+    pub const UNDECIDABLE: Look = Look { doubts: Doubts::ANYTHING, advances: true, reads: false };
 }
 
 /// Looks at `text`, without its final NUL.
@@ -85,17 +66,29 @@ pub fn look(text: &[u8], reading: Reading) -> Look {
             Token::Dot => scan.statement.previous = Roles::DOT,
             Token::Close => scan.statement.previous = Roles::CLOSE,
             Token::Other => scan.statement.previous = Roles::NONE,
-            Token::Semicolon => scan.statement = Statement::default(),
-            Token::End => return scan.found(),
-            Token::Undecidable => return Look { reads: scan.found().reads, ..Look::UNDECIDABLE },
+            Token::Semicolon => scan.end_statement(),
+            Token::End => {
+                scan.end_statement();
+                break;
+            }
+            Token::Undecidable => {
+                let reads = scan.found().reads;
+                let doubts = scan.doubts.and(Doubts::ANYTHING).without(Doubts::SET_CONFIG);
+                return Look { doubts, reads, ..Look::UNDECIDABLE };
+            }
         }
     }
+    let mut found = scan.found();
+    if found.doubts.is_any(assignments::IN_QUESTION) {
+        found.doubts = assignments::settle(found.doubts, text, reading);
+    }
+    found
 }
 
 /// What has been found in a text, and the statement that is being read.
 #[derive(Default)]
 struct Scan {
-    suspicion: Option<Suspicion>,
+    doubts: Doubts,
     /// The roles of all words that began a statement.
     heads: Roles,
     /// The roles of all words that were called.
@@ -115,6 +108,8 @@ struct Statement {
     catalog: bool,
     /// `DISTINCT ON (…)`, after which an expression begins without a comma.
     distinct_on: bool,
+    /// What a statement that is not harmless has shown of itself; every word of it is asked for.
+    odd: Option<Odd>,
 }
 
 impl Scan {
@@ -148,23 +143,29 @@ impl Scan {
         if self.statement.head.is_none() {
             self.heads = self.heads.and(word);
         }
-        let found = self.statement.word(word, text, call);
-        self.suspicion = self.suspicion.or(found);
+        self.doubts |= self.statement.word(word, text, call);
         self.statement.previous = word;
     }
 
     #[inline(never)]
     fn weigh_quoted(&mut self, name: &[u8], call: bool) {
-        let found = self.statement.quoted(name, call);
-        self.suspicion = self.suspicion.or(found);
+        self.doubts |= self.statement.quoted(name, call);
         self.statement.previous = Roles::NAME;
+    }
+
+    #[inline(always)]
+    fn end_statement(&mut self) {
+        let statement = std::mem::take(&mut self.statement);
+        if let Some(odd) = statement.odd {
+            self.doubts |= odd.doubts();
+        }
     }
 
     fn found(&self) -> Look {
         let advances = self.heads.has(Role::Advancing) || self.called.has(Role::Nextval);
         Look {
-            suspicion: self.suspicion,
-            advances: advances || self.suspicion.is_some(),
+            doubts: self.doubts,
+            advances: advances || self.doubts.is_any(Doubts::ANYTHING),
             reads: self.called.has(Role::ReadsSequence),
         }
     }
@@ -173,7 +174,7 @@ impl Scan {
 impl Statement {
     /// Whether any name that comes next matters, whatever it is.
     fn expects(&self) -> bool {
-        self.head.is_none() || self.previous.is_any(Roles::BEFORE_NAMES)
+        self.head.is_none() || self.previous.is_any(Roles::BEFORE_NAMES) || self.odd.is_some()
     }
 
     /// Notes a name that no rule asks for.
@@ -183,26 +184,34 @@ impl Statement {
         self.catalog = false;
     }
 
-    fn word(&mut self, word: Roles, text: &[u8], call: bool) -> Option<Suspicion> {
+    fn word(&mut self, word: Roles, text: &[u8], call: bool) -> Doubts {
         if self.head.is_none() {
             self.head = word;
-            return (!word.has(Role::Harmless)).then_some(Suspicion::Statement);
+            self.odd = (!word.has(Role::Harmless)).then(|| Odd::begin(text));
+            return Doubts::NONE;
+        }
+        if let Some(odd) = &mut self.odd {
+            odd.word(text);
         }
         if let Some(found) = self.forbids(word, text) {
-            return Some(found);
+            return found;
         }
         self.distinct_on |= word.has(Role::On) && self.previous.has(Role::Distinct);
         let catalog = self.catalog;
         let qualified = self.begin_name();
         self.catalog = !qualified && word.has(Role::PgCatalog);
         if !call || self.target {
-            return None;
+            return Doubts::NONE;
         }
         let harmless = match qualified {
             true => catalog && functions::is_harmless(text),
             false => self.may_precede_list(word) || functions::is_harmless(text),
         };
-        (!harmless).then_some(Suspicion::Function)
+        match harmless {
+            true => Doubts::NONE,
+            false if qualified && !catalog => Doubts::ANYTHING,
+            false => functions::doubts(text),
+        }
     }
 
     /// Notes whether a relation's name goes on or begins; answers whether a dot came before.
@@ -227,39 +236,41 @@ impl Statement {
             || word.has(Role::AfterCall) && closed
     }
 
-    fn quoted(&mut self, name: &[u8], call: bool) -> Option<Suspicion> {
-        let sets = self.head.has(Role::Set) && self.previous.has(Role::Set);
-        if self.head.is_none() || sets {
-            return Some(Suspicion::Statement);
+    fn quoted(&mut self, name: &[u8], call: bool) -> Doubts {
+        if self.head.is_none() {
+            return Doubts::ANYTHING;
         }
-        if name.starts_with(b"pg_temp") {
-            return Some(Suspicion::Temporary);
+        if self.head.has(Role::Set) && self.previous.has(Role::Set) {
+            return Doubts::SETTINGS;
+        }
+        if name.starts_with(b"pg_temp") && !self.head.has(Role::Set) {
+            return Doubts::ANYTHING;
         }
         self.catalog = false;
         self.begin_name();
-        (call && !self.target).then_some(Suspicion::Function)
+        if call && !self.target { Doubts::ANYTHING } else { Doubts::NONE }
     }
 
     /// What a word after the first makes of a statement that begins harmlessly.
-    fn forbids(&self, word: Roles, text: &[u8]) -> Option<Suspicion> {
+    fn forbids(&self, word: Roles, text: &[u8]) -> Option<Doubts> {
         let (head, before) = (self.head, self.previous);
-        if is_temporary(text) {
-            return Some(Suspicion::Temporary);
+        if is_temporary(text) && !head.has(Role::Set) {
+            return Some(Doubts::ANYTHING);
         }
         if before.has(Role::Into) && word.has(Role::Temporary) {
-            return Some(Suspicion::Temporary);
+            return Some(Doubts::TEMPORARY);
         }
         if head.has(Role::Declare) && word.has(Role::Hold) && before.has(Role::With) {
-            return Some(Suspicion::Temporary);
+            return Some(Doubts::CURSORS);
         }
         if head.has(Role::Set) && before.has(Role::Set) && !word.has(Role::Bounded) {
-            return Some(Suspicion::Statement);
+            return Some(Doubts::SETTINGS);
         }
         if word.has(Role::PgSettings) && !head.has(Role::Select) {
-            return Some(Suspicion::Statement);
+            return Some(Doubts::SETTINGS);
         }
         let suspicious = head.has(Role::Explain) && word.has(Role::Explained);
-        suspicious.then_some(Suspicion::Statement)
+        suspicious.then_some(Doubts::ANYTHING)
     }
 }
 

@@ -3,9 +3,11 @@
 //! The crate moves bytes from one buffer to another and keeps the two models true to each other; it
 //! has no sockets, no clock and no pool. In reading order:
 //!
+//! - [`doubts`]: what of a session's state may have changed;
 //! - [`lexer`]: may this text change session state?
 //! - [`statements`]: prepared statements, by text; which of them a server holds;
 //! - [`parameters`]: what a client wants set, what a server has set;
+//! - [`survey`]: what a server is asked about its session, and what its answer means;
 //! - [`replies`]: what a server still owes, and to whom;
 //! - `sink`: bytes on their way to the client;
 //! - [`server`]: the model of one server connection, fed with what the server sends;
@@ -13,6 +15,7 @@
 //! - [`replication`]: what a connection is doing that is not pooled.
 
 pub mod client;
+pub mod doubts;
 pub mod lexer;
 pub mod parameters;
 pub mod replication;
@@ -20,10 +23,12 @@ pub mod replies;
 pub mod server;
 mod sink;
 pub mod statements;
+pub mod survey;
 
 pub use client::{Fatal, Kind, Output, Pause, Session, State, Taken};
 pub use server::{Confused, Received, Server};
 pub use statements::Statements;
+pub use survey::Pins;
 
 /// What is left of a message whose start has been dealt with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

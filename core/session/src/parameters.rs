@@ -26,8 +26,7 @@ impl Wanted {
     ) -> Result<Wanted, BadName> {
         let mut wanted = Wanted::default();
         for (name, value) in startup {
-            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-            if name.is_empty() || !name.bytes().all(known) {
+            if !is_name(name) {
                 return Err(BadName(name.to_owned()));
             }
             wanted.set(name, value);
@@ -75,6 +74,12 @@ impl Wanted {
     }
 }
 
+/// Whether this may be the name of a setting: it is written into SQL as it is.
+pub(crate) fn is_name(name: &str) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    !name.is_empty() && name.bytes().all(known)
+}
+
 /// Parameters that often differ between clients and never change what a text means.
 const MEANINGLESS: &[&str] = &[
     "application_name",
@@ -87,6 +92,10 @@ const MEANINGLESS: &[&str] = &[
 
 /// Parameters that decide how the lexer reads a text.
 pub(crate) const READING: [&str; 2] = ["client_encoding", "standard_conforming_strings"];
+
+/// The role that a session acts as. Others may be allowed or forbidden by it: it goes first when it
+/// is reset and comes last when it is set.
+pub(crate) const ROLE: &str = "role";
 
 /// The parameter that makes any error the end of the session.
 const EXIT_ON_ERROR: &str = "exit_on_error";
@@ -180,7 +189,7 @@ impl Current {
         let mut sql = String::with_capacity(256);
         sql.push_str("SET exit_on_error=on;");
         self.write_difference(wanted, &mut sql);
-        sql.push_str("SET exit_on_error=off");
+        sql.push_str("RESET exit_on_error");
         Some(sql)
     }
 
@@ -189,12 +198,18 @@ impl Current {
         if self.are(wanted) {
             return false;
         }
-        for (name, _) in self.applied.iter().filter(|(name, _)| wanted.get(name).is_none()) {
+        if self.applied.get(ROLE).is_some() {
+            write_reset(sql, ROLE);
+        }
+        let gone = |&(name, _): &(&str, &str)| name != ROLE && wanted.get(name).is_none();
+        for (name, _) in self.applied.iter().filter(gone) {
             write_reset(sql, name);
         }
-        let changed = wanted.iter().filter(|&(name, value)| self.applied.get(name) != Some(value));
+        let changed =
+            |&(name, value): &(&str, &str)| name != ROLE && self.applied.get(name) != Some(value);
+        let role = wanted.get(ROLE).map(|role| (ROLE, role));
         let mut lead = "SELECT ";
-        for (name, value) in changed {
+        for (name, value) in wanted.iter().filter(changed).chain(role) {
             sql.push_str(std::mem::replace(&mut lead, ","));
             write_set(sql, name, value);
         }
@@ -207,6 +222,21 @@ impl Current {
     /// The settings are now the wanted ones.
     pub fn set_applied(&mut self, wanted: &Wanted) {
         self.applied = wanted.clone();
+    }
+
+    /// RESET ALL went through: the role is no setting to it.
+    pub fn set_settings_reset(&mut self) {
+        let role = self.applied.get(ROLE).map(str::to_owned);
+        self.applied = Wanted::default();
+        if let Some(role) = role {
+            self.applied.set(ROLE, &role);
+        }
+    }
+
+    /// Somebody else's rights are used than those of the login.
+    pub fn is_impersonated(&self) -> bool {
+        const NAME: &str = "session_authorization";
+        self.reported.get(NAME) != self.base.get(NAME)
     }
 
     /// The server has reset its session.

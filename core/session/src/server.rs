@@ -5,6 +5,7 @@ mod again;
 mod failure;
 mod receive;
 mod shape;
+mod state;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,10 +13,12 @@ use std::ops::Range;
 use poolwright_wire::{TargetKind, TransactionStatus, write};
 
 use crate::Rest;
-use crate::lexer::{Look, Reading, Suspicion};
+use crate::doubts::Doubts;
+use crate::lexer::{Look, Reading};
 use crate::parameters::{Current, Wanted};
 use crate::replies::{Answer, Reply, Special, Undo};
 use crate::statements::{Held, NO_STATEMENT};
+use crate::survey::Pins;
 use again::Again;
 
 /// The server sent what the model does not expect: nobody may use the connection again, and the
@@ -57,13 +60,26 @@ pub struct Server {
     pub(crate) sql_names: Vec<Box<[u8]>>,
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
-    pub(crate) suspicion: Option<Suspicion>,
     /// The client's requests are taken one by one, each after the reply to the one before.
     paced: bool,
     /// They are, and none of them may leave a transaction open.
     by_statement: bool,
     /// One of them did.
     left_block: bool,
+    /// What the client that has the connection may have changed since the server was asked.
+    doubts: Doubts,
+    /// Customized settings that its text has named since then, in lower case.
+    customs: Vec<Box<str>>,
+    /// A RESET or DISCARD ALL went through since then.
+    was_reset: bool,
+    /// A DISCARD ALL of a client's went through, and none of the pooler's since.
+    was_discarded: bool,
+    /// What only this connection has, as the server said last.
+    pins: Pins,
+    /// Customized settings may be set whose names nobody knows.
+    unseen: bool,
+    /// Notifications that came amid the pooler's own queries, as whole messages.
+    notifications: Vec<u8>,
     /// The client may have called nextval since its stay began.
     advanced: bool,
     /// A RESET or DISCARD ALL went through, whose ParameterStatus messages come before
@@ -111,10 +127,16 @@ impl Server {
             held: Held::new(statements),
             sql_names: Vec::new(),
             unnamed: None,
-            suspicion: None,
             paced: false,
             by_statement: false,
             left_block: false,
+            doubts: Doubts::NONE,
+            customs: Vec::new(),
+            was_reset: false,
+            was_discarded: false,
+            pins: Pins::NONE,
+            unseen: false,
+            notifications: Vec::new(),
             advanced: false,
             resetting: false,
             again: Again::default(),
@@ -139,11 +161,6 @@ impl Server {
 
     pub(crate) fn reading(&self) -> Reading {
         self.reading
-    }
-
-    /// Why the session must be reset before another client gets it.
-    pub fn suspicion(&self) -> Option<Suspicion> {
-        self.suspicion
     }
 
     /// No message is half sent or half read, no reply is owed, no transaction is open (I2, I7).
@@ -236,7 +253,7 @@ impl Server {
         self.parameters.set_reset();
         self.forget_statements();
         self.unnamed = None;
-        self.suspicion = None;
+        self.forget_state();
     }
 
     /// Ends the open flight of a client that is gone as Postgres would: nothing of it stays. False
@@ -291,7 +308,7 @@ impl Server {
 
     /// A query ends the open flight, as a Sync does, but does not end the skipping after an error.
     pub(crate) fn send_query(&mut self, look: Look, special: Option<Box<Special>>) {
-        let edits = std::mem::take(&mut self.flight_edits) || look.suspicion.is_some();
+        let edits = std::mem::take(&mut self.flight_edits) || !look.doubts.is_none();
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.flight_sent = false;
@@ -315,7 +332,7 @@ impl Server {
 
     /// Text that is about to run.
     pub(crate) fn note(&mut self, look: Look) {
-        self.suspicion = self.suspicion.or(look.suspicion);
+        self.doubts |= look.doubts;
         self.advanced |= look.advances;
     }
 
@@ -333,6 +350,9 @@ impl Server {
         self.by_statement = by_statement;
         self.paced = by_statement;
         self.left_block = false;
+        if !self.doubts.is_none() {
+            self.forget_doubts();
+        }
     }
 
     /// Whether the client's next request waits for the reply to the one before, since others wait

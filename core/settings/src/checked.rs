@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Network, Secret, kind, raw};
 
-pub use pool::{Patience, PoolMode, PoolSettings};
+pub use pool::{Isolation, Patience, Pinning, PoolMode, PoolSettings, Sequences};
 
 /// A database's name that stands for those that are not listed.
 pub const ANY: &str = "*";

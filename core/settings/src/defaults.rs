@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::checked::{
-    Channel, CleartextPassword, ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode,
+    Channel, CleartextPassword, Isolation, ListenAuth, ListenTlsMode, Pinning, PoolMode, Sequences,
+    ServerTlsMode,
 };
 
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -45,6 +46,10 @@ pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 pub const QUERY_WAIT_NOTIFY: Duration = Duration::from_secs(5);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 pub const LIFETIME: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(600));
+pub const PINNING: Pinning = Pinning::Pin;
+pub const PIN_TIMEOUT: Duration = Duration::from_secs(60);
+pub const SEQUENCES: Sequences = Sequences::Refuse;
+pub const ISOLATION: Isolation = Isolation::Tracked;
 pub const DATABASE_WORKERS: u32 = 1;
 pub const PREPARED_STATEMENTS: u32 = 200;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);

@@ -29,9 +29,9 @@ pub mod table;
 
 pub use check::{generation, parse, server_caps, users_file};
 pub use checked::{
-    ANY, Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Limits, Listen,
-    ListenAuth, ListenTls, ListenTlsMode, MapLine, Patience, PoolMode, PoolSettings, Proof, Rule,
-    Server, ServerTls, ServerTlsMode, Settings, Upkeep, User,
+    ANY, Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Isolation,
+    Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Patience, Pinning, PoolMode,
+    PoolSettings, Proof, Rule, Sequences, Server, ServerTls, ServerTlsMode, Settings, Upkeep, User,
 };
 pub use diff::{Changes, diff};
 pub use fingerprint::Fingerprint;

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checked::{
-    Channel, CleartextPassword, ListenAuth, ListenTlsMode, PoolMode, ServerTlsMode,
+    Channel, CleartextPassword, Isolation, ListenAuth, ListenTlsMode, Pinning, PoolMode, Sequences,
+    ServerTlsMode,
 };
 use crate::{Lifetime, Secret, Span};
 
@@ -137,6 +138,10 @@ section! {
         client_idle_timeout: Span,
         idle_timeout: Span,
         lifetime: Lifetime,
+        pinning: Pinning,
+        pin_timeout: Span,
+        sequences: Sequences,
+        isolation: Isolation,
     }
 }
 

@@ -165,6 +165,10 @@ fn pool_section(pool: PoolSettings) -> raw::Pool {
         client_idle_timeout: limit(client_idle),
         idle_timeout: Some(Span(pool.idle_timeout)),
         lifetime: Some(Lifetime { from: Span(from), to: Span(to) }),
+        pinning: Some(pool.pinning),
+        pin_timeout: limit(pool.pin_timeout),
+        sequences: Some(pool.sequences),
+        isolation: Some(pool.isolation),
     }
 }
 

@@ -88,6 +88,9 @@ const NETWORKS: Kind = Kind::Each(&Kind::Network);
 const TLS_MODES: Kind =
     Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
 const POOL_MODES: Kind = Kind::Choice(&["transaction", "session", "statement"]);
+const PINNINGS: Kind = Kind::Choice(&["pin", "error", "off"]);
+const SEQUENCES: Kind = Kind::Choice(&["refuse", "pin"]);
+const ISOLATIONS: Kind = Kind::Choice(&["tracked", "strict"]);
 
 /// All rows, in the order of the file.
 pub fn rows() -> Vec<Row> {
@@ -444,6 +447,42 @@ pub fn rows() -> Vec<Row> {
             lifetime(),
             "Age at which a server connection is replaced; each connection draws its own from the range.",
         ),
+        Row {
+            since: 3,
+            ..live(
+                "pool.pinning",
+                PINNINGS,
+                value(defaults::PINNING),
+                "In transaction mode, what becomes of a client whose session has what cannot follow it to another server connection (session advisory locks, `LISTEN`, temporary tables, cursors `WITH HOLD`, `PREPARE`): `pin` lets it keep its connection until the server says that nothing of that is left, at most `size` − 1 clients of a pool at once, one in a pool of one; `error` refuses such statements with `0A000`, and ends clients where only the server could tell; `off` loses all session state at the end of the transaction, settings too.",
+            )
+        },
+        Row {
+            since: 3,
+            ..live(
+                "pool.pinTimeout",
+                Kind::Span(true),
+                span(defaults::PIN_TIMEOUT),
+                "How long a pinned client may be idle in a pool of one connection, which nobody else can use meanwhile; then its session ends with `57P05`. `0s`: for ever.",
+            )
+        },
+        Row {
+            since: 3,
+            ..live(
+                "pool.sequences",
+                SEQUENCES,
+                value(defaults::SEQUENCES),
+                "In transaction mode, `refuse` refuses `currval` and `lastval` with `55000` unless their transaction may have called `nextval`; with `pin` a client that may have called it, by an `INSERT` for instance, keeps its server connection until it leaves, within the limits of `pinning`.",
+            )
+        },
+        Row {
+            since: 3,
+            ..live(
+                "pool.isolation",
+                ISOLATIONS,
+                value(defaults::ISOLATION),
+                "In transaction mode, what is done to a server connection that goes from one client to another: `tracked` undoes what the first may have left, as far as its text shows; `strict` runs `DISCARD ALL` in any case.",
+            )
+        },
         live(
             "databases[].name",
             Kind::Name,

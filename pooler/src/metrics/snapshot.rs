@@ -12,7 +12,9 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{DatabaseCounts, Gauges};
+use poolwright_session::Pins;
+
+use super::{Count, DatabaseCounts, Gauges};
 
 /// A copy of all counts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +36,9 @@ pub struct Counts {
     client_wait_seconds: f64,
     server_connects: u64,
     requests_cut: u64,
+    resets: u64,
+    /// By reason, where there was one.
+    pins: BTreeMap<&'static str, u64>,
 }
 
 pub(super) fn copy((name, counts): (&String, &Rc<DatabaseCounts>)) -> (String, Counts) {
@@ -43,6 +48,12 @@ pub(super) fn copy((name, counts): (&String, &Rc<DatabaseCounts>)) -> (String, C
         client_wait_seconds: counts.client_wait.get().as_secs_f64(),
         server_connects: counts.server_connects.get(),
         requests_cut: counts.requests_cut.get(),
+        resets: counts.resets.get(),
+        pins: Pins::LABELS
+            .into_iter()
+            .zip(counts.pins.iter().map(Count::get))
+            .filter(|(_, count)| *count > 0)
+            .collect(),
     };
     (name.clone(), copied)
 }
@@ -59,6 +70,7 @@ impl Snapshot {
         self.settings_generation = self.settings_generation.max(other.settings_generation);
         self.accepting |= other.accepting;
         add_all(&mut self.gauges.client_connections, other.gauges.client_connections);
+        add_all(&mut self.gauges.pinned_connections, other.gauges.pinned_connections);
         add_all(&mut self.gauges.server_connections, other.gauges.server_connections);
         add_all(&mut self.gauges.server_connections_max, other.gauges.server_connections_max);
         add_all(&mut self.gauges.replication_connections, other.gauges.replication_connections);
@@ -81,6 +93,8 @@ impl Counts {
         self.client_wait_seconds += other.client_wait_seconds;
         self.server_connects += other.server_connects;
         self.requests_cut += other.requests_cut;
+        self.resets += other.resets;
+        add_all(&mut self.pins, other.pins);
     }
 }
 
@@ -97,6 +111,8 @@ impl Collector for Snapshot {
         let Gauges { client_connections, server_connections, .. } = gauges;
         to.states("client_connections", "Clients by state", client_connections)?;
         to.states("server_connections", "Server connections by state", server_connections)?;
+        let pinned = "Server connections that a client keeps between its transactions";
+        to.gauges("pinned_connections", pinned, "database", &gauges.pinned_connections)?;
         let max = "Server connections this process may hold";
         to.gauges("server_connections_max", max, "server", &gauges.server_connections_max)?;
         let replication = "Replication connections";
@@ -110,6 +126,9 @@ impl Collector for Snapshot {
         to.databases("server_connects", connects, databases, |it| it.server_connects)?;
         let cut = "Requests cut after a byte had been forwarded";
         to.databases("requests_cut", cut, databases, |it| it.requests_cut)?;
+        let resets = "Server connections reset by DISCARD ALL";
+        to.databases("resets", resets, databases, |it| it.resets)?;
+        to.pins("pins", "Clients that kept their server connection, by reason", databases)?;
         let ended = "Server connections ended, by reason";
         to.reasons("server_disconnects", ended, &self.server_disconnects)?;
         let failed = "Client logins that failed, by reason";
@@ -163,6 +182,16 @@ impl Writer<'_> {
             ([("database", database.clone())], ConstCounter::new(count(counts)))
         };
         self.family(name, about, databases.iter().map(row))
+    }
+
+    fn pins(&mut self, name: &str, about: &str, of: &BTreeMap<String, Counts>) -> fmt::Result {
+        let rows = of.iter().flat_map(|(database, counts)| {
+            counts.pins.iter().map(|(reason, count)| {
+                let labels = [("database", database.clone()), ("reason", (*reason).to_owned())];
+                (labels, ConstCounter::new(*count))
+            })
+        });
+        self.family(name, about, rows)
     }
 
     fn states(

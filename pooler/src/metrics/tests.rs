@@ -36,6 +36,9 @@ fn counted() -> Metrics {
     cloud.client_wait.add(Duration::from_millis(250));
     metrics.database("cloud_01").server_connects.add(1);
     cloud.requests_cut.add(2);
+    cloud.resets.add(6);
+    cloud.pins[3].add(2);
+    cloud.pinned.rise();
     (0..11).for_each(|_| cloud.clients_waiting.rise());
     metrics.server_disconnected("lifetime");
     metrics.server_disconnected("lifetime");
@@ -59,8 +62,11 @@ fn every_count_reaches_the_text_under_its_name() {
         ("poolwright_client_connections{database=\"cloud_01\",state=\"waiting\"}", 11.0),
         ("poolwright_client_wait_seconds_total{database=\"cloud_01\"}", 1.75),
         ("poolwright_login_failures_total{reason=\"password\"}", 1.0),
+        ("poolwright_pinned_connections{database=\"cloud_01\"}", 1.0),
+        ("poolwright_pins_total{database=\"cloud_01\",reason=\"listen\"}", 2.0),
         ("poolwright_queries_total{database=\"cloud_01\"}", 5.0),
         ("poolwright_requests_cut_total{database=\"cloud_01\"}", 2.0),
+        ("poolwright_resets_total{database=\"cloud_01\"}", 6.0),
         ("poolwright_server_connections_max{server=\"main\"}", 50.0),
         ("poolwright_server_connections{database=\"cloud_01\",state=\"idle\"}", 12.0),
         ("poolwright_server_connects_total{database=\"cloud_01\"}", 1.0),

@@ -59,6 +59,7 @@ mod query;
 mod reload;
 mod replication;
 mod simple;
+mod state;
 mod timeouts;
 mod tls;
 mod trouble;

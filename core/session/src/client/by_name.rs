@@ -130,9 +130,9 @@ impl Session {
         look: Look,
         out: &mut Output,
     ) -> Option<Verdict> {
-        if !server.may_run(statement.look) {
+        if let Some(refusal) = self.refusal(server, statement.look) {
             self.begin_query();
-            Refusal::sequence().send_in_place_of_query(server, &mut out.to_server);
+            refusal.send_in_place_of_query(server, &mut out.to_server);
             return Some(Verdict::Skip);
         }
         let in_flight = server.may_skip();
@@ -145,7 +145,7 @@ impl Session {
             make_known(server, statement, For::Pooler { awaited: false }, &mut out.to_server);
             server.end_ahead(&mut out.to_server);
         }
-        server.note(statement.look);
+        self.note_statement(server, statement.look, &statement.body);
         let kept = before.len() + statement.name.len();
         let length = 4 + kept as u32 + head.length - behind;
         out.to_server.push(tag::QUERY);

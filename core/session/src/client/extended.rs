@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
+use super::refusal;
 use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
+use crate::doubts::Doubts;
 use crate::lexer::{Look, look};
 use crate::replies::{Answer, Described, Naming, Reply, Undo};
 use crate::server::Server;
@@ -77,7 +79,14 @@ impl Session {
             try_name(server, &name, rest, &mut out.to_server);
         }
         self.scope.settings = self.wanted.meaning().into();
-        let statement = self.statements.borrow_mut().intern(&self.scope, rest, look);
+        let mut statements = self.statements.borrow_mut();
+        if server.settings_in_doubt() {
+            // What it means here it may mean nowhere else (I10).
+            let alone = format!("{}#{}", self.scope.settings, statements.next_unnamed());
+            self.scope.settings = alone.into();
+        }
+        let statement = statements.intern(&self.scope, rest, look);
+        drop(statements);
         self.insert_name(name.clone(), Named::new(&statement));
         server.flight_edits = true;
         if server.status() == TransactionStatus::Failed {
@@ -146,7 +155,7 @@ impl Session {
         let (statement, first) = match self.find(server, names.statement, true, out)? {
             Found::Here(statement, first) => (statement, first),
             Found::BySql => {
-                self.note_bind(server, Look::UNDECIDABLE, 0, false);
+                self.note_bind(server, Look::UNDECIDABLE, b"", (0, false));
                 return Ok(Verdict::Forward);
             }
             Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
@@ -154,7 +163,7 @@ impl Session {
         server.try_with(&out.to_server);
         let rest = head.length - names.consumed as u32;
         write::bind_head(&mut out.to_server, names.portal, &statement.name, rest);
-        self.note_bind(server, statement.look, statement.id, first);
+        self.note_bind(server, statement.look, &statement.body, (statement.id, first));
         Ok(Verdict::Rewritten(names.consumed as u32))
     }
 
@@ -162,17 +171,33 @@ impl Session {
         if let Some(refusal) = self.rely_on_unnamed(server, &mut out.to_server)? {
             return Ok(self.refuse(server, refusal, out));
         }
-        if !server.may_run(self.unnamed.look) {
-            return Ok(self.refuse(server, Refusal::sequence(), out));
+        if let Some(refusal) = self.refusal(server, self.unnamed.look) {
+            return Ok(self.refuse(server, refusal, out));
         }
-        self.note_bind(server, self.unnamed.look, 0, false);
+        let body = self.unnamed.body.as_deref().unwrap_or_default();
+        self.note_bind(server, self.unnamed.look, body, (0, false));
         Ok(Verdict::Forward)
     }
 
-    fn note_bind(&self, server: &mut Server, look: Look, statement: u64, first: bool) {
-        server.note(look);
-        server.flight_edits |= look.suspicion.is_some();
+    /// `body`: the Parse message's, behind the name.
+    fn note_bind(
+        &self,
+        server: &mut Server,
+        look: Look,
+        body: &[u8],
+        (statement, first): (u64, bool),
+    ) {
+        self.note_statement(server, look, body);
+        server.flight_edits |= !look.doubts.is_none();
         server.send_extended(Reply::Bind { statement, first });
+    }
+
+    /// A statement that is about to run; `body`: the Parse message's, behind the name.
+    pub(super) fn note_statement(&self, server: &mut Server, look: Look, body: &[u8]) {
+        server.note(look);
+        if look.doubts.is_any(Doubts::CUSTOMS) {
+            server.note_customs(body.split(|byte| *byte == 0).next().unwrap_or_default());
+        }
     }
 
     pub(super) fn describe(
@@ -274,6 +299,7 @@ impl Session {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
+        let refuses_pins = self.refuses_pins;
         let Some(named) = self.names.get_mut(name) else {
             return Ok(match server.may_know(name) {
                 true => Found::BySql,
@@ -283,8 +309,8 @@ impl Session {
         if named.has_changed() {
             return Ok(Found::Refused(Refusal::changed()));
         }
-        if runs && !server.may_run(named.statement.look) {
-            return Ok(Found::Refused(Refusal::sequence()));
+        if runs && let Some(refusal) = refusal(refuses_pins, server, named.statement.look) {
+            return Ok(Found::Refused(refusal));
         }
         if !server.held.touch(&named.statement) {
             let awaited = matches!(named.statement.shape.get(), Shape::Of(_));

@@ -4,6 +4,7 @@
 use poolwright_wire::write::{self, ErrorFields};
 use poolwright_wire::{TargetKind, WireError};
 
+use crate::doubts::Doubts;
 use crate::lexer::Look;
 use crate::replies::{Reply, Special};
 use crate::server::Server;
@@ -67,8 +68,27 @@ impl Refusal {
             message: "currval and lastval are defined only in the transaction of their nextval"
                 .to_owned(),
             hint: Some(
-                "Use RETURNING, or read the value in the same transaction, or set pool.mode to session.",
+                "Use RETURNING, or read the value in the same transaction, or set pool.sequences to pin.",
             ),
+            routine: None,
+        }
+    }
+
+    /// What the pool's settings refuse.
+    pub fn pin(doubts: Doubts) -> Refusal {
+        const WHATS: [(Doubts, &str); 5] = [
+            (Doubts::LOCKS, "a session advisory lock"),
+            (Doubts::CURSORS, "a cursor WITH HOLD"),
+            (Doubts::STATEMENTS, "a statement by PREPARE"),
+            (Doubts::CHANNELS, "LISTEN"),
+            (Doubts::TEMPORARY, "a temporary table"),
+        ];
+        let what = WHATS.iter().find(|(doubt, _)| doubts.is_any(*doubt));
+        let what = what.map_or("this statement", |(_, what)| what);
+        Refusal {
+            sqlstate: "0A000",
+            message: format!("{what} would keep the server connection beyond its transaction"),
+            hint: Some("pool.pinning is error here; set it to pin, or use pool.mode session."),
             routine: None,
         }
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::word::Key;
+use crate::doubts::Doubts;
 
 static HARMLESS: LazyLock<Functions> =
     LazyLock::new(|| Functions::new(include_str!("harmless_functions.txt")));
@@ -12,6 +13,21 @@ static HARMLESS: LazyLock<Functions> =
 /// Whether `name`, in any case, is on the list.
 pub fn is_harmless(name: &[u8]) -> bool {
     HARMLESS.has(name)
+}
+
+/// What a function of PostgreSQL's own, which is not on the list, or any other, may change.
+pub fn doubts(name: &[u8]) -> Doubts {
+    match &*name.to_ascii_lowercase() {
+        b"set_config" => Doubts::SET_CONFIG,
+        b"pg_advisory_lock"
+        | b"pg_advisory_lock_shared"
+        | b"pg_try_advisory_lock"
+        | b"pg_try_advisory_lock_shared" => Doubts::LOCKS,
+        b"pg_advisory_unlock" | b"pg_advisory_unlock_shared" | b"pg_advisory_unlock_all" => {
+            Doubts::ENDS
+        }
+        _ => Doubts::ANYTHING,
+    }
 }
 
 /// Names in lower case, those of one hash together.

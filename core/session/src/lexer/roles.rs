@@ -55,7 +55,6 @@ const LISTS: [(Role, &[&str]); 25] = [
             "analyze",
             "begin",
             "checkpoint",
-            "close",
             "commit",
             "copy",
             "declare",

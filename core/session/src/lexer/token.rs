@@ -60,6 +60,16 @@ impl<'a> Tokens<'a> {
         self.rest.len()
     }
 
+    /// Whether a dot comes next.
+    pub fn at_dot(&self) -> bool {
+        self.kind == Kind::Dot
+    }
+
+    /// The text from the next token on.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Passes a token, and white space and comments behind it.
     #[inline(always)]
     fn pass(&mut self, length: usize) -> &'a [u8] {

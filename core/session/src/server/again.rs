@@ -64,7 +64,8 @@ impl Server {
     /// `output`: if nothing of its transaction comes before, it may be sent again.
     #[inline]
     pub(crate) fn try_with(&mut self, output: &[u8]) {
-        let injected = |reply: &Reply| matches!(reply, Reply::Injected);
+        // Answers wait for what the pooler sends ahead, the client's settings.
+        let injected = |reply: &Reply| matches!(reply, Reply::Injected | Reply::Answer(..));
         if self.status() == TransactionStatus::Idle
             && !self.flight_sent
             && self.replies.iter().all(injected)

@@ -98,6 +98,10 @@ impl Server {
             tag::READY_FOR_QUERY => self.ready(body, session),
             tag::ERROR_RESPONSE => self.error(body, session, sink),
             tag::PARAMETER_STATUS => self.parameter(body, session, sink.own()),
+            tag::NOTIFICATION_RESPONSE if self.is_injected() => {
+                self.keep_notification(head, body);
+                Ok(false)
+            }
             tag::NOTICE_RESPONSE | tag::NOTIFICATION_RESPONSE => Ok(!self.is_injected()),
             tag::COMMAND_COMPLETE => self.complete(head, body, session),
             tag::COPY_IN_RESPONSE if session.is_none() => Err(Confused(
@@ -121,6 +125,7 @@ impl Server {
             tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION => {
                 self.asks_itself(head.tag) && head.length <= ANSWER_LIMIT
             }
+            tag::NOTIFICATION_RESPONSE => self.is_injected() && head.length <= LOOK_LIMIT,
             _ => false,
         }
     }
@@ -192,14 +197,22 @@ impl Server {
         if matches!(self.replies.front(), Some(Reply::Execute)) {
             self.replies.pop_front();
         }
-        self.resetting |= matches!(body, b"RESET\0" | b"DISCARD ALL\0");
-        if body == b"DISCARD ALL\0" {
-            self.parameters.set_reset();
+        let discards = body == b"DISCARD ALL\0";
+        if discards || body == b"RESET\0" {
+            self.resetting = true;
+            self.was_reset |= forward;
         }
-        if matches!(body, b"DISCARD ALL\0" | b"DEALLOCATE ALL\0") {
+        if discards {
+            self.parameters.set_reset();
+            self.was_discarded |= forward;
+        }
+        if discards || body == b"DEALLOCATE ALL\0" {
             self.forget_statements();
             if let Some(session) = session {
                 session.forget_names();
+                if discards {
+                    session.begin_anew();
+                }
             }
         }
         Ok(forward)

@@ -252,7 +252,7 @@ impl Connection {
 
     /// Resets what another client may have changed, and sets what this one wants.
     fn prepare(&mut self, wanted: &Wanted) {
-        if self.server.suspicion().is_some() {
+        if self.server.is_tainted() {
             self.ask("DISCARD ALL");
             self.server.set_reset();
         }

@@ -16,6 +16,39 @@ pub enum PoolMode {
     Statement,
 }
 
+/// What becomes of a client in transaction mode whose session has state that cannot follow it to
+/// another server connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pinning {
+    /// It keeps the connection until the server says that the state is gone.
+    Pin,
+    /// Its statement is refused, or, where only the server could tell, its session ends.
+    Error,
+    /// The state is lost at the end of the transaction, settings too.
+    Off,
+}
+
+/// What becomes of currval and lastval in transaction mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sequences {
+    /// Refused outside the transaction of a nextval.
+    Refuse,
+    /// A client that may have called nextval keeps its server connection.
+    Pin,
+}
+
+/// What is done to a server connection that goes from one client to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// What the first is known to have left is undone.
+    Tracked,
+    /// The same, and DISCARD ALL.
+    Strict,
+}
+
 /// One pool: the server connections of one (database, user).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSettings {
@@ -35,6 +68,11 @@ pub struct PoolSettings {
     pub idle_timeout: Duration,
     /// Each connection draws its lifetime from this range; first ≤ second.
     pub lifetime: (Duration, Duration),
+    pub pinning: Pinning,
+    /// How long a pinned client may be idle in a pool of one connection. None: for ever.
+    pub pin_timeout: Option<Duration>,
+    pub sequences: Sequences,
+    pub isolation: Isolation,
 }
 
 /// How long a client may take; `None`: as long as it likes.
@@ -62,6 +100,10 @@ impl Default for PoolSettings {
             patience: Patience::default(),
             idle_timeout: defaults::IDLE_TIMEOUT,
             lifetime: defaults::LIFETIME,
+            pinning: defaults::PINNING,
+            pin_timeout: Some(defaults::PIN_TIMEOUT),
+            sequences: defaults::SEQUENCES,
+            isolation: defaults::ISOLATION,
         }
     }
 }
@@ -92,6 +134,10 @@ impl PoolSettings {
             },
             idle_timeout: span(own.idle_timeout, self.idle_timeout),
             lifetime: own.lifetime.map_or(self.lifetime, |range| (range.from.0, range.to.0)),
+            pinning: own.pinning.unwrap_or(self.pinning),
+            pin_timeout: limit(own.pin_timeout, self.pin_timeout),
+            sequences: own.sequences.unwrap_or(self.sequences),
+            isolation: own.isolation.unwrap_or(self.isolation),
         }
     }
 }

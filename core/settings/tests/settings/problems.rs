@@ -98,14 +98,16 @@ fn an_unknown_field_is_told_the_closest_known_one() {
     check(
         "pool: {sise: 5}",
         "pool.sise: found an unknown field, expected one of clientIdleTimeout, idleTimeout, \
-         idleTransactionTimeout, lifetime, min, mode, queryTimeout, queryWaitNotify, reserve, \
-         reserveTimeout, size, transactionTimeout, waitTimeout; did you mean size?",
+         idleTransactionTimeout, isolation, lifetime, min, mode, pinTimeout, pinning, queryTimeout, \
+         queryWaitNotify, reserve, reserveTimeout, sequences, size, transactionTimeout, waitTimeout; \
+         did you mean size?",
     );
     check(
         "databases: [{name: a, pool: {Lifetime: 5m..10m}}]",
         "databases[0].pool.Lifetime: found an unknown field, expected one of clientIdleTimeout, \
-         idleTimeout, idleTransactionTimeout, lifetime, min, mode, queryTimeout, \
-         queryWaitNotify, reserve, reserveTimeout, size, transactionTimeout, waitTimeout; did you mean lifetime?",
+         idleTimeout, idleTransactionTimeout, isolation, lifetime, min, mode, pinTimeout, pinning, \
+         queryTimeout, queryWaitNotify, reserve, reserveTimeout, sequences, size, \
+         transactionTimeout, waitTimeout; did you mean lifetime?",
     );
     check(
         "drain: {sql: SELECT}",

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Limits, Listen,
-    ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience, PoolMode, PoolSettings,
-    Proof, Rule, Secret, Server, ServerTls, ServerTlsMode, Settings, Upkeep, User, diff, parse,
-    raw, users_file,
+    Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Isolation, Limits,
+    Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience, Pinning, PoolMode,
+    PoolSettings, Proof, Rule, Secret, Sequences, Server, ServerTls, ServerTlsMode, Settings,
+    Upkeep, User, diff, parse, raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -147,6 +147,10 @@ fn pool() -> impl Strategy<Value = PoolSettings> {
             },
             idle_timeout: idle,
             lifetime: (from, from + more),
+            pinning: if mode == 0 { Pinning::Error } else { Pinning::Off },
+            pin_timeout: wait,
+            sequences: if mode == 1 { Sequences::Pin } else { Sequences::Refuse },
+            isolation: if mode == 2 { Isolation::Strict } else { Isolation::Tracked },
         },
     )
 }

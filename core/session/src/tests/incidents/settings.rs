@@ -3,23 +3,22 @@
 use super::super::pair::Pair;
 use super::super::script::Message::Sync;
 use super::{parse, query, run};
-use crate::lexer::Suspicion;
 use crate::parameters::Wanted;
 
 #[test]
 fn what_may_change_the_session_makes_a_reset_due_and_nothing_else_does() {
     let cases = [
-        ("SELECT 'a'", None),
-        ("BEGIN; SET LOCAL TimeZone = 'UTC'; COMMIT", None),
-        ("SET TimeZone = 'Asia/Tokyo'", Some(Suspicion::Statement)),
-        ("SELECT 'a'; DISCARD ALL", Some(Suspicion::Statement)),
+        ("SELECT 'a'", false),
+        ("BEGIN; SET LOCAL TimeZone = 'UTC'; COMMIT", false),
+        ("SET TimeZone = 'Asia/Tokyo'", true),
+        ("DISCARD ALL", false),
     ];
     for (text, expected) in cases {
         let mut pair = Pair::new(3);
         pair.ask(&[query(text)]);
-        assert_eq!(pair.server.suspicion(), expected, "{text}");
+        assert_eq!(pair.server.is_tainted(), expected, "{text}");
         pair.server.set_reset();
-        assert_eq!(pair.server.suspicion(), None);
+        assert!(!pair.server.is_tainted());
     }
 }
 
@@ -27,11 +26,11 @@ fn what_may_change_the_session_makes_a_reset_due_and_nothing_else_does() {
 fn a_statement_prepared_elsewhere_is_as_suspect_as_its_text() {
     let mut pair = Pair::new(3);
     pair.ask(&[parse("a", "SET TimeZone = 'Asia/Tokyo'"), parse("", "RESET TimeZone"), Sync]);
-    assert_eq!(pair.server.suspicion(), None, "nothing has run");
+    assert!(!pair.server.is_tainted(), "nothing has run");
     for name in ["a", ""] {
         pair.change_server();
         pair.ask(&run(name));
-        assert_eq!(pair.server.suspicion(), Some(Suspicion::Statement), "{name:?}");
+        assert!(pair.server.settings_in_doubt(), "{name:?}");
     }
 }
 
@@ -86,7 +85,7 @@ fn settings_go_ahead_of_a_request_and_end_the_session_where_one_is_refused() {
     pair.change_client(&[("search_path", "it's"), ("application_name", "till")]);
     let sql = pair.server.parameters().difference_or_end(&pair.session.wanted);
     let expected = "SET exit_on_error=on;SELECT pg_catalog.set_config('application_name',E'till',false),\
-                    pg_catalog.set_config('search_path',E'\\x69\\x74\\x27\\x73',false);SET exit_on_error=off";
+                    pg_catalog.set_config('search_path',E'\\x69\\x74\\x27\\x73',false);RESET exit_on_error";
     assert_eq!(sql.as_deref(), Some(expected));
     for apart in ["client_encoding", "standard_conforming_strings", "exit_on_error"] {
         let wanted = Wanted::new([(apart, "on"), ("application_name", "till")]).expect("names");

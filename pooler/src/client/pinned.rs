@@ -1,0 +1,201 @@
+//! A client whose transaction may have left session state: the server is asked what, settings go on
+//! to follow the client, and where it left what only its own connection has, it keeps the connection
+//! until the server says that nothing of that is left. What counts as state is for
+//! `poolwright_session` to say.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use poolwright_session::Pins;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::{Client, Over, farewell};
+use crate::conn::{RunError, ServerConn};
+use crate::relay::{End, Stay};
+use crate::roster::Ending;
+use crate::tenant::{Keep, Rules, Tenant};
+use crate::worker::Lease;
+
+/// How long a server may take to say what a session holds.
+const SURVEY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A pinned client's place among the others; given up also where its task panics.
+struct Pin {
+    tenant: Rc<Tenant>,
+    reasons: Pins,
+}
+
+impl Pin {
+    fn new(tenant: &Rc<Tenant>) -> Pin {
+        tenant.pinned.rise();
+        tenant.counts.pinned.rise();
+        Pin { tenant: Rc::clone(tenant), reasons: Pins::NONE }
+    }
+
+    /// Counts reasons that are new; answers whether there was one.
+    fn count(&mut self, reasons: Pins) -> bool {
+        let before: Vec<usize> = self.reasons.places().collect();
+        let fresh: Vec<usize> = reasons.places().filter(|place| !before.contains(place)).collect();
+        fresh.iter().for_each(|place| self.tenant.counts.pins[*place].add(1));
+        self.reasons = reasons;
+        !fresh.is_empty()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.tenant.pinned.fall();
+        self.tenant.counts.pinned.fall();
+    }
+}
+
+impl Client {
+    /// After a transaction that may have left something, as long as it does.
+    pub(super) async fn settle(&mut self, mut lease: Lease, rules: Rules) -> Result<(), Over> {
+        let mut pin = None;
+        loop {
+            if rules.pins_sequences && lease.model.has_advanced() {
+                lease.model.pin_for_sequence();
+            }
+            if rules.tracks()
+                && lease.model.in_doubt()
+                && let Err(error) = self.survey(&mut lease).await
+            {
+                return Err(self.unsure(lease, error));
+            }
+            let reasons = lease.model.pins();
+            if reasons.is_none() || !rules.tracks() && !rules.pins_sequences {
+                self.end_pin(pin);
+                return self.leave(lease, End::Free);
+            }
+            if pin.is_none()
+                && let Some(over) = self.refuse_pin(reasons, rules)
+            {
+                self.worker.finish(&self.tenant, lease);
+                return Err(over);
+            }
+            if pin.get_or_insert_with(|| Pin::new(&self.tenant)).count(reasons) {
+                self.log_pin(reasons);
+            }
+            if let Err(error) = lease.apply(&self.conn.session.wanted).await {
+                return Err(self.unprepared(lease, error));
+            }
+            self.tell_notifications(&mut lease);
+            let stay = if rules.tracks() { Stay::UntilDoubt } else { Stay::Always };
+            let end = self.attend(&mut lease, stay).await;
+            if !matches!(end, End::Free) || self.slot.is_stopping() {
+                return self.leave(lease, end);
+            }
+        }
+    }
+
+    /// Asks the server what the session holds; no cancel may hit the question.
+    async fn survey(&mut self, lease: &mut Lease) -> Result<(), Unsure> {
+        let slot = Rc::clone(&self.slot);
+        let session = &mut self.conn.session;
+        let asked = async {
+            let backend = Rc::clone(&lease.backend);
+            backend.cancels_confirmed().await.map_err(RunError::from)?;
+            lease.survey(session).await
+        };
+        let mut asked = pin!(timeout(SURVEY_TIMEOUT, asked));
+        poll_fn(|cx| {
+            slot.register(cx);
+            match asked.as_mut().poll(cx) {
+                Poll::Ready(Ok(done)) => Poll::Ready(done.map_err(Unsure::Failed)),
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Unsure::TookLong)),
+                Poll::Pending => match slot.ending() {
+                    Some(ending) => Poll::Ready(Err(Unsure::Ended(ending))),
+                    None => Poll::Pending,
+                },
+            }
+        })
+        .await
+    }
+
+    /// What the client's session has become is not known, so it cannot go on.
+    fn unsure(&self, lease: Lease, unsure: Unsure) -> Over {
+        let why = match unsure {
+            Unsure::Failed(RunError::Lost(lost)) => {
+                lease.discard(lost.label());
+                return farewell("08006", format!("server connection lost: {lost}"));
+            }
+            Unsure::Ended(ending) => {
+                self.worker.finish(&self.tenant, lease);
+                return ending.into();
+            }
+            Unsure::Failed(RunError::Refused(failure)) => failure.to_string(),
+            Unsure::TookLong => "it did not answer in time".to_owned(),
+        };
+        self.worker.finish(&self.tenant, lease);
+        let message = format!(
+            "terminating connection: the server did not say what state the session has: {why}"
+        );
+        farewell("58000", message)
+    }
+
+    /// Why a client may not be pinned.
+    fn refuse_pin(&self, reasons: Pins, rules: Rules) -> Option<Over> {
+        let labels = reasons.labels();
+        if rules.keep == Keep::Refused && reasons != Pins::SEQUENCE {
+            let message = format!(
+                "terminating connection: its session has what cannot follow it to another server \
+                 connection ({labels}), and pool.pinning is error"
+            );
+            return Some(farewell("0A000", message));
+        }
+        let limit = rules.max_pinned;
+        (self.tenant.pinned.get() >= u64::from(limit)).then(|| {
+            let message = format!(
+                "terminating connection: its session has what only its own server connection has \
+                 ({labels}), and {limit} of the pool's connections are kept for such clients \
+                 already; raise pool.size"
+            );
+            farewell("53400", message)
+        })
+    }
+
+    fn log_pin(&self, reasons: Pins) {
+        let (peer, database, user) = (self.peer, &*self.tenant.database, &*self.tenant.user);
+        info!(%peer, user, database, reason = reasons.labels(), "client pinned");
+    }
+
+    fn end_pin(&self, pin: Option<Pin>) {
+        if pin.is_some() {
+            let (peer, database, user) = (self.peer, &*self.tenant.database, &*self.tenant.user);
+            info!(%peer, user, database, "client no longer pinned");
+        }
+    }
+
+    /// What came while the server was asked.
+    fn tell_notifications(&mut self, server: &mut ServerConn) {
+        self.conn.output.append(&mut server.model.take_notifications());
+    }
+
+    /// The connection was another client's, and nothing of that may be left, seen or unseen.
+    pub(super) async fn reset_for_next(&self, mut lease: Lease) -> Result<Lease, Over> {
+        let before = std::mem::replace(&mut lease.last_client, self.slot.process_id);
+        if before == 0 {
+            return Ok(lease);
+        }
+        self.tenant.counts.resets.add(1);
+        match lease.reset().await {
+            Ok(()) => Ok(lease),
+            Err(lost) => {
+                lease.discard(lost.label());
+                Err(farewell("08006", format!("server connection lost: {lost}")))
+            }
+        }
+    }
+}
+
+/// Why it is not known what a session holds.
+enum Unsure {
+    Failed(RunError),
+    TookLong,
+    Ended(Ending),
+}
