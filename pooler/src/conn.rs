@@ -303,6 +303,16 @@ impl ServerConn {
         self.model.answered().map_err(RunError::Refused)
     }
 
+    /// As [`ServerConn::ask`], for a query with one parameter, `$1`.
+    ///
+    /// # Errors
+    /// [`RunError::Refused`]: the connection is usable.
+    pub async fn ask_about(&mut self, sql: &str, parameter: &str) -> Result<Vec<u8>, RunError> {
+        self.model.ask_about(sql, parameter, &mut self.output);
+        self.settle().await?;
+        self.model.answered().map_err(RunError::Refused)
+    }
+
     /// Writes what is to be written and reads until nothing is owed.
     async fn settle(&mut self) -> Result<(), Lost> {
         poll_fn(|cx| self.poll_settle(cx)).await

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use poolwright_pool::{PoolId, ServerId};
-use poolwright_settings::{Database, Limits, Proof, Secret, Server, Upkeep, User};
+use poolwright_settings::{AuthQuery, Database, Limits, Proof, Secret, Server, Upkeep, User};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use tokio::time::timeout;
 use tracing::warn;
@@ -25,6 +25,14 @@ use crate::treasury::Treasury;
 /// What servers show as a connection's name until a client sets another.
 pub const APPLICATION_NAME: &str = "poolwright";
 
+/// The startup parameters of connections for clients,
+const CLIENTS: [(&str, &str); 1] = [("application_name", APPLICATION_NAME)];
+/// and of those that look for users.
+const ASKERS: [(&str, &str); 3] = [
+    ("application_name", APPLICATION_NAME),
+    ("search_path", "pg_catalog, pg_temp"),
+    ("client_encoding", "UTF8"),
+];
 /// A new one and an old one, while a password is changed.
 const LEARNED: usize = 2;
 
@@ -54,6 +62,8 @@ struct Login {
     /// Of the user that a database forces, where it says one.
     password: Option<Secret>,
     fitting: Fitting,
+    /// Startup parameters.
+    more: &'static [(&'static str, &'static str)],
 }
 
 impl Dialer {
@@ -79,8 +89,10 @@ impl Dialer {
         let credentials = users.map(|user| (user.name.clone(), Credential::all_of(user)));
         self.credentials.replace(credentials.collect());
         self.learned.borrow_mut().retain(|(_, user), learned| {
+            let asked = config.auth_query.is_some();
             let user = config.users.get(user);
-            learned.retain(|learned| user.is_some_and(|user| is_checked_by(user, &learned.of)));
+            let is_valid = |of: &Secret| user.map_or(asked, |user| is_checked_by(user, of));
+            learned.retain(|learned| is_valid(&learned.of));
             !learned.is_empty()
         });
     }
@@ -137,6 +149,28 @@ impl Dialer {
             user: user.to_owned(),
             password: forced.and_then(|forced| forced.password.clone()),
             fitting: self.fitting(database),
+            more: &CLIENTS,
+        };
+        self.pools.borrow_mut().insert(pool, Rc::new(login));
+    }
+
+    /// Whose connections look for users that are not listed. No client sets what names mean there.
+    pub fn set_asker(
+        &self,
+        pool: PoolId,
+        server: ServerId,
+        dbname: &str,
+        query: &AuthQuery,
+        label: &str,
+    ) {
+        let login = Login {
+            server,
+            label: label.to_owned(),
+            dbname: dbname.to_owned(),
+            user: query.user.clone(),
+            password: query.password.clone(),
+            fitting: Fitting::default(),
+            more: &ASKERS,
         };
         self.pools.borrow_mut().insert(pool, Rc::new(login));
     }
@@ -224,8 +258,7 @@ impl Dialer {
 
     async fn prove(&self, login: &Login, to: &ServerTarget) -> Result<Connected, ConnectError> {
         let credentials = self.credentials(login);
-        let more = &[("application_name", APPLICATION_NAME)];
-        let Login { dbname, user, .. } = login;
+        let Login { dbname, user, more, .. } = login;
         let who = Identity { database: dbname, user, credential: None, more };
         self.desk.connect(to, who, &credentials).await
     }

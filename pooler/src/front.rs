@@ -24,7 +24,7 @@ use crate::door::Door;
 use crate::farewell::{farewell, hang_up, say_farewell};
 use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
-use crate::login::{Arrival, LoggedIn, LoginContext, Verifiers, accept};
+use crate::login::{Arrival, Inquiries, LoggedIn, LoginContext, Verifiers, accept};
 use crate::metrics::{Gauges, Metrics};
 use crate::replication::{Kind, Room};
 use crate::stream::{Socket, Stream};
@@ -95,8 +95,12 @@ impl Front {
         metrics: Rc<Metrics>,
     ) -> anyhow::Result<Front> {
         let verifiers = Verifiers::new().context("prepare logins")?;
-        let login =
-            LoginContext { config, verifiers: Rc::new(verifiers), door: Arc::new(Door::default()) };
+        let login = LoginContext {
+            config,
+            verifiers: Rc::new(verifiers),
+            inquiries: Rc::new(Inquiries::new(Rc::clone(&crew), Rc::clone(&homes))),
+            door: Arc::new(Door::default()),
+        };
         Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics })
     }
 

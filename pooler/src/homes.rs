@@ -45,6 +45,12 @@ impl Homes {
         state.homes.contains_key(database) || state.homes.len() < most
     }
 
+    /// The worker whose connection asks this server for users.
+    pub fn asker(&self, server: &str) -> usize {
+        // No database has such a name.
+        self.next(&format!("\0{server}"), 1).0
+    }
+
     /// The worker for the next client of this database, which `share` workers may serve.
     pub fn next(&self, database: &str, share: u32) -> (usize, Part) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,9 +19,9 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::crew::Crew;
-use crate::homes::{Homes, Part};
+use crate::homes::Homes;
 use crate::treasury::Treasury;
-use crate::worker::{Look, Message};
+use crate::worker::{Look, Message, Otherwise};
 
 /// How long the workers may take to count their waiting clients.
 const COUNT_WITHIN: Duration = Duration::from_millis(500);
@@ -160,25 +160,33 @@ impl Keeper {
     /// By tenants that are there already; else by one that is made for it.
     async fn look_at(&self, server: &str, config: &Config) -> Option<Sight> {
         let all = 0..self.crew.len();
-        let mut seen = self.ask(all.map(|worker| (worker, None)), server).await;
+        let mut seen = self.ask(all.map(|worker| (worker, Otherwise::Nobody)), server).await;
         if seen.is_none() {
-            let is_there = |name: &usize| config.servers[*name].name == server;
-            let database =
-                config.databases.values().find(|it| it.name != ANY && is_there(&it.server))?;
-            let users = config.users.values();
-            let user = users.max_by_key(|user| user.server_password.is_some())?;
-            self.treasury.open(database, config);
-            let (worker, part) = self.homes.next(&database.name, database.workers);
-            let otherwise = (database.name.clone(), user.name.clone(), part);
-            seen = self.ask([(worker, Some(otherwise))], server).await;
+            let otherwise = self.otherwise(server, config)?;
+            seen = self.ask([otherwise], server).await;
         }
         read(&seen?, server, config)
+    }
+
+    /// Who may look where no tenant is: who asks for users, or one whose password is known. Nothing is
+    /// tried for those who must come first.
+    fn otherwise(&self, server: &str, config: &Config) -> Option<(usize, Otherwise)> {
+        if config.auth_query.is_some() {
+            return Some((self.homes.asker(server), Otherwise::Asker));
+        }
+        let is_there = |name: &usize| config.servers[*name].name == server;
+        let database =
+            config.databases.values().find(|it| it.name != ANY && is_there(&it.server))?;
+        let user = config.users.values().find(|user| user.server_password.is_some())?;
+        self.treasury.open(database, config);
+        let (worker, part) = self.homes.next(&database.name, database.workers);
+        Some((worker, Otherwise::Tenant(database.name.clone(), user.name.clone(), part)))
     }
 
     /// The first answer of these workers.
     async fn ask(
         &self,
-        workers: impl IntoIterator<Item = (usize, Option<(String, String, Part)>)>,
+        workers: impl IntoIterator<Item = (usize, Otherwise)>,
         server: &str,
     ) -> Option<Vec<u8>> {
         let (answer, mut seen) = mpsc::channel(1);
@@ -215,7 +223,7 @@ fn read(json: &[u8], server: &str, config: &Config) -> Option<Sight> {
             database.as_ref().is_some_and(|name| it.dbname == *name || it.dbname == ANY)
         };
         let by = |it: &Database| it.forced.as_ref().is_none_or(|forced| forced.user == *user);
-        let is_listed = config.users.contains_key(user);
+        let is_listed = config.may_know(user);
         databases.any(|it| has(it) && by(it) && (is_listed || it.forced.is_some()))
     };
     let ours = seen.backends.iter().filter(|(_, database, user)| is_ours(database, user));

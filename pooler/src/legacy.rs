@@ -242,7 +242,21 @@ impl Legacy {
             let credentials = credentials(&user)?;
             Some(Account { database, user, credentials })
         };
-        known.into_iter().chain(others.take(OTHERS)).filter_map(account).collect()
+        let asker = self.asker(&config);
+        let others = known.into_iter().chain(others.take(OTHERS)).filter_map(account);
+        asker.into_iter().chain(others).collect()
+    }
+
+    /// Who asks the server for users may look there, too.
+    fn asker(&self, config: &Config) -> Option<Account> {
+        let query = config.auth_query.as_ref()?;
+        let is_there =
+            |it: &&Database| it.dbname != ANY && config.servers[it.server].name == self.server;
+        let database = query.dbname.clone();
+        let database = database
+            .or_else(|| config.databases.values().find(is_there).map(|it| it.dbname.clone()))?;
+        let credentials = query.password.iter().filter_map(Credential::of).collect();
+        Some(Account { database, user: query.user.clone(), credentials })
     }
 }
 

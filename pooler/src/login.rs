@@ -3,6 +3,7 @@
 
 mod access;
 mod error;
+mod inquiries;
 mod keys;
 mod known;
 mod negotiation;
@@ -30,6 +31,7 @@ use crate::tls::{ClientTls, common_name};
 
 use access::Claim;
 pub use error::LoginError;
+pub use inquiries::Inquiries;
 pub use keys::Verifiers;
 use negotiation::Opening;
 use request::Request;
@@ -42,6 +44,7 @@ const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct LoginContext {
     pub config: Arc<Config>,
     pub verifiers: Rc<Verifiers>,
+    pub inquiries: Rc<Inquiries>,
     pub door: Arc<Door>,
 }
 

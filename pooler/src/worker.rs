@@ -3,6 +3,7 @@
 
 mod drain;
 mod gauges;
+mod inquiry;
 mod lease;
 mod look;
 
@@ -46,8 +47,9 @@ const PARALLEL_LOGINS: u32 = 8;
 /// How long a connection may take to become fit for the next client.
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
 
+pub use inquiry::Inquiry;
 pub use lease::Lease;
-pub use look::Look;
+pub use look::{Look, Otherwise};
 
 pub struct Worker {
     pub pools: Rc<PoolShell<Dialer>>,
@@ -74,6 +76,8 @@ pub enum Message {
     NoMoreClients,
     /// A cancel request. The answer comes when it has been delivered; none if the key is unknown.
     Cancel(CancelKey, oneshot::Sender<()>),
+    /// Somebody wants to come in whom the settings do not list.
+    Inquiry(Inquiry),
     /// The bank has changed this worker's account.
     News(Cap),
     /// Somebody wants to know how a server looks.
@@ -147,6 +151,10 @@ impl Worker {
                     spawn_local(cancel::deliver(Rc::clone(&self), key, done));
                 }
                 Message::Look(look) => self.look(look),
+                Message::Inquiry(inquiry) => {
+                    self.catch_up();
+                    self.inquire(inquiry);
+                }
                 Message::News(cap) => self.pools.hear_news(cap),
                 // Whoever asked may have left.
                 Message::Count(answer) => drop(answer.send(self.metrics.snapshot())),
@@ -254,7 +262,7 @@ impl Worker {
 
     fn follow_tenants(&self, config: &Config) {
         self.drop_tenants(|database, user| {
-            config.database(database).is_none() || !config.users.contains_key(user)
+            config.database(database).is_none() || !config.may_know(user)
         });
         for ((database, user), tenant) in &*self.tenants.borrow() {
             let Some(database) = config.database(database) else { continue };
@@ -304,7 +312,7 @@ impl Worker {
         }
         let config = Arc::clone(&self.config.borrow());
         let settings = config.database(database)?;
-        config.users.get(user)?;
+        Some(user).filter(|user| config.may_know(user))?;
         let tenant = Rc::new(Tenant::new(
             database.into(),
             user.into(),

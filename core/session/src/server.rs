@@ -205,6 +205,19 @@ impl Server {
         self.answer = Some(Vec::new());
     }
 
+    /// As [`Server::ask`], for a query with one parameter, `$1`, which travels apart from it.
+    pub fn ask_about(&mut self, sql: &str, parameter: &str, to_server: &mut Vec<u8>) {
+        debug_assert!(self.is_quiet());
+        self.failure = None;
+        self.unnamed = None;
+        self.replies.push_back(Reply::Injected);
+        write::parse(to_server, b"", sql.as_bytes(), &[]);
+        write::bind_one(to_server, parameter.as_bytes());
+        write::execute(to_server, b"", 0);
+        write::sync(to_server);
+        self.answer = Some(Vec::new());
+    }
+
     /// What the server answered to the query that was asked; empty: nothing, NULL, or more than a
     /// MiB.
     ///

@@ -71,6 +71,11 @@ impl Settings {
         }))
     }
 
+    /// Whether somebody of this name may be let in: who is listed, or anybody where a server is asked.
+    pub fn may_know(&self, user: &str) -> bool {
+        self.users.contains_key(user) || self.auth_query.is_some()
+    }
+
     /// Under which name of the settings a database is shown.
     pub fn listed_as<'a>(&'a self, name: &'a str) -> &'a str {
         if self.databases.contains_key(name) { name } else { ANY }

@@ -13,8 +13,8 @@ pub use authentication::{
     sasl_initial_response, sasl_response,
 };
 pub use client::{
-    bind_head, close, copy_fail, describe, execute, flush, parse, parse_head, query, sync,
-    terminate,
+    bind_head, bind_one, close, copy_fail, describe, execute, flush, parse, parse_head, query,
+    sync, terminate,
 };
 pub use server::{
     ErrorFields, backend_key_data, bind_complete, close_complete, command_complete, error_response,

@@ -10,7 +10,7 @@ use super::known::{Known, are_passwords_known};
 use super::request::Request;
 use super::{LoginContext, LoginError, password, scram};
 use crate::credential::Learned;
-use crate::replication::Kind;
+use crate::replication::{Kind, place};
 use crate::stream::{Framed, Stream};
 use crate::tls::common_name;
 
@@ -32,15 +32,50 @@ pub(super) async fn prove(framed: &mut Framed, claim: &Claim<'_>, context: &Logi
         return Err(LoginError::Rejected { who: whom(&visitor) });
     }
     let user = claim.request.user.as_str();
-    let known = config.users.get(user).map(Known::listed);
-    let known = known.as_ref();
+    let known = match config.users.get(user) {
+        Some(listed) => Some(Known::listed(listed)),
+        None => find(claim, context).await?,
+    };
+    let shown = judge(framed, claim, known.as_ref(), demand, context).await;
+    if let (Err(LoginError::Password { .. }), Some(server)) = (&shown, server(claim, context)) {
+        context.inquiries.doubt(server, user);
+    }
+    shown
+}
+
+/// Who is not listed, as the server that the client wants to reach knows them.
+async fn find(claim: &Claim<'_>, context: &LoginContext) -> Result<Option<Known>, LoginError> {
+    let Some(query) = &context.config.auth_query else { return Ok(None) };
+    let Some(server) = server(claim, context) else { return Ok(None) };
+    let found = context.inquiries.find(server, &claim.request.user, query.cache_time).await?;
+    Ok(found.map(Known::found))
+}
+
+fn server<'a>(claim: &Claim<'_>, context: &'a LoginContext) -> Option<&'a str> {
+    let config = &context.config;
+    let Request { database, replication, .. } = claim.request;
+    let index = match replication {
+        Some(kind) => place(config, *kind, database)?.index,
+        None => config.database(database)?.server,
+    };
+    Some(&config.servers[index].name)
+}
+
+async fn judge(
+    framed: &mut Framed,
+    claim: &Claim<'_>,
+    known: Option<&Known>,
+    demand: Demand<'_>,
+    context: &LoginContext,
+) -> Shown {
+    let user = claim.request.user.as_str();
     match demand.method {
         ListenAuth::Trust | ListenAuth::Reject => believe(user, known),
         ListenAuth::Cert => {
             check_certificate(&framed.stream, user, demand, context)?;
             believe(user, known)
         }
-        ListenAuth::Password if !visitor.is_tls && !demand.in_clear => {
+        ListenAuth::Password if !framed.stream.is_tls() && !demand.in_clear => {
             Err(LoginError::PasswordInClear)
         }
         ListenAuth::Password => password::authenticate(framed, user, known, context).await,

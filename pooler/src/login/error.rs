@@ -40,6 +40,8 @@ pub enum LoginError {
     Rejected { who: String },
     #[error("the password would be sent in clear, and the connection has no encryption")]
     PasswordInClear,
+    #[error("the user could not be looked up at the server")]
+    NotFoundOut,
     #[error("empty password returned by client")]
     EmptyPassword,
     #[error("no PostgreSQL user name specified in startup packet")]
@@ -106,7 +108,7 @@ impl LoginError {
             E::Options(_) | E::Replication(_) => Some("22023"),
             E::Full | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
             E::Timeout => Some("57014"),
-            E::Stopping => Some("57P03"),
+            E::Stopping | E::NotFoundOut => Some("57P03"),
             E::Password { .. } | E::EmptyPassword => Some("28P01"),
             E::Database { .. } | E::Instance { .. } => Some("3D000"),
             E::Internal(_) => Some("XX000"),
@@ -160,6 +162,7 @@ impl LoginError {
             E::FullDatabase { .. } => "full_database",
             E::FullUser { .. } => "full_user",
             E::Stopping => "stopping",
+            E::NotFoundOut => "auth_query",
             E::Timeout => "timeout",
             E::Internal(_) => "internal",
         }

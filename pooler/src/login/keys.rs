@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use poolwright_settings::{Proof, Secret};
+use poolwright_settings::{Proof, Secret, Settings, User};
 use poolwright_wire::scram::{
     DEFAULT_ITERATIONS, MAX_ITERATIONS, ServerKeys, Verifier, mock_keys, salt_for, salted_password,
 };
+use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -75,7 +76,12 @@ impl Verifiers {
 
     /// What `user`'s proof by SCRAM is to be checked against; the same form whether the user is
     /// known or not. An md5 hash says nothing about SCRAM: no proof fits it.
-    pub(super) fn check(&self, user: &str, known: Option<&Known>) -> Result<Check, LoginError> {
+    pub(super) fn check(
+        &self,
+        user: &str,
+        known: Option<&Known>,
+        settings: &Settings,
+    ) -> Result<Check, LoginError> {
         match known.map(|known| &known.proof) {
             Some(Proof::ScramVerifier(text)) => {
                 let Verifier { iterations, salt, keys } = verifier(text)?;
@@ -89,17 +95,20 @@ impl Verifiers {
                 let keys = self.derived(user, [password].into_iter().chain(previous));
                 Ok(self.with_own_salt(user, Keys::Derive(keys)))
             }
-            Some(Proof::Md5(_)) | None => Ok(self.no_proof_fits(user)),
+            Some(Proof::Md5(_)) | None => Ok(self.no_proof_fits(user, settings)),
         }
     }
 
-    fn no_proof_fits(&self, user: &str) -> Check {
-        self.with_own_salt(user, Keys::Ready(vec![mock_keys(user, &self.secret)]))
+    fn no_proof_fits(&self, user: &str, settings: &Settings) -> Check {
+        let secret = shared_secret(settings).unwrap_or(self.secret);
+        let keys = Keys::Ready(vec![mock_keys(user, &secret)]);
+        let salt = salt_for(user, &secret).to_vec();
+        Check { salt, iterations: DEFAULT_ITERATIONS, keys }
     }
 
     /// A verifier that no password fits, whose check costs as much as another's.
-    pub(super) fn mock_verifier(&self, user: &str) -> Verifier {
-        let Check { salt, iterations, .. } = self.no_proof_fits(user);
+    pub(super) fn mock_verifier(&self, user: &str, settings: &Settings) -> Verifier {
+        let Check { salt, iterations, .. } = self.no_proof_fits(user, settings);
         Verifier { salt, iterations, keys: mock_keys(user, &self.secret) }
     }
 
@@ -138,6 +147,19 @@ impl Verifiers {
         kept.clone_from(&now);
         now
     }
+}
+
+/// What salts of unknown users are made of where those of others are the same in all processes, since
+/// their verifiers are: two poolers with the same settings make the same.
+fn shared_secret(settings: &Settings) -> Option<[u8; 32]> {
+    let verifier = |user: &User| match &user.proof {
+        Proof::ScramVerifier(verifier) => Some(verifier.clone()),
+        _ => None,
+    };
+    let asker = settings.auth_query.as_ref().and_then(|query| query.password.clone());
+    let secret = asker.or_else(|| settings.users.values().find_map(verifier))?;
+    let digest = digest(&SHA256, &[b"salts\0", secret.expose().as_bytes()].concat());
+    digest.as_ref().try_into().ok()
 }
 
 /// Reads the text of a verifier.

@@ -26,6 +26,16 @@ impl Known {
         Known { proof: user.proof.clone(), previous, has_credential }
     }
 
+    /// As a server knows them.
+    pub(super) fn found(secret: Secret) -> Known {
+        let proof = match Credential::of(&secret) {
+            Some(Credential::Md5(secret)) => Proof::Md5(secret),
+            Some(Credential::Password(secret)) => Proof::Password(secret),
+            Some(Credential::Keys(_)) | None => Proof::ScramVerifier(secret),
+        };
+        Known { proof, previous: None, has_credential: false }
+    }
+
     /// What the secrets are that a proof may fit.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let (Proof::Password(now) | Proof::Md5(now) | Proof::ScramVerifier(now)) = &self.proof;

@@ -42,6 +42,7 @@ fn context_of(settings: &str, client_tls: ClientTls) -> LoginContext {
     LoginContext {
         config: config(settings, client_tls),
         verifiers: Rc::new(Verifiers::new().unwrap()),
+        inquiries: Rc::default(),
         door: Arc::default(),
     }
 }

@@ -151,7 +151,7 @@ impl Visit {
             (&place.server.host, place.server.port) == (&target.host, target.port)
         };
         let known = place(settings, self.kind, &self.database).is_some_and(is_there);
-        known && settings.users.contains_key(&self.user)
+        known && settings.may_know(&self.user)
     }
 
     fn log(&self, over: &Over) {

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use poolwright_pool::ClientId;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -38,17 +39,29 @@ const QUESTION: &str = "\
 /// A server to be looked at.
 pub struct Look {
     pub server: String,
-    /// Whose pool is used where no tenant has one yet: database, user, and this worker's part in it.
-    pub otherwise: Option<(String, String, Part)>,
+    pub otherwise: Otherwise,
     /// For the answer's JSON; dropped where there is none.
     pub answer: mpsc::Sender<Vec<u8>>,
+}
+
+/// Whose pool is used where no tenant has one yet.
+pub enum Otherwise {
+    Nobody,
+    /// This one's: database, user, and this worker's part in it.
+    Tenant(String, String, Part),
+    /// That of who asks the server for users.
+    Asker,
 }
 
 impl Worker {
     pub(super) fn look(self: &Rc<Worker>, look: Look) {
         let Look { server, otherwise, answer } = look;
         let mut tenants = self.tenants_at(&server);
-        let made = otherwise.and_then(|(database, user, part)| self.tenant(&database, &user, part));
+        let made = match otherwise {
+            Otherwise::Nobody => None,
+            Otherwise::Tenant(database, user, part) => self.tenant(&database, &user, part),
+            Otherwise::Asker => self.asker(&server, &self.config.borrow().clone()),
+        };
         tenants.extend(made);
         let worker = Rc::clone(self);
         spawn_local(async move {
@@ -74,8 +87,8 @@ impl Worker {
     }
 
     async fn ask(self: &Rc<Worker>, tenant: &Rc<Tenant>) -> Option<Vec<u8>> {
-        let guest = Guest { worker: Rc::clone(self), slot: self.roster.enter(tenant) };
-        let acquired = timeout(PATIENCE, self.pools.acquire(tenant.pool, guest.slot.id)).await;
+        let guest = Guest::enter(self, tenant);
+        let acquired = timeout(PATIENCE, self.pools.acquire(tenant.pool, guest.id())).await;
         drop(guest);
         let (id, conn) = acquired.ok()?.ok()?;
         let mut lease = Lease::new(Rc::clone(self), id, conn);
@@ -94,9 +107,19 @@ impl Worker {
 }
 
 /// A place among the clients, for the wait.
-struct Guest {
+pub(super) struct Guest {
     worker: Rc<Worker>,
     slot: Rc<Slot>,
+}
+
+impl Guest {
+    pub(super) fn enter(worker: &Rc<Worker>, tenant: &Rc<Tenant>) -> Guest {
+        Guest { worker: Rc::clone(worker), slot: worker.roster.enter(tenant) }
+    }
+
+    pub(super) fn id(&self) -> ClientId {
+        self.slot.id
+    }
 }
 
 impl Drop for Guest {

@@ -32,6 +32,7 @@ macro_rules! three_ways {
     )* };
 }
 
+mod access;
 mod admin;
 mod cancel;
 mod clients;

@@ -44,3 +44,10 @@ fn the_example_is_a_valid_file_without_hints() {
     let settings = parse(EXAMPLE, None).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(settings.hints(), []);
 }
+
+#[test]
+fn the_query_for_users_is_the_one_in_the_documentation() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/authentication.md");
+    let page = std::fs::read_to_string(page).expect("docs/authentication.md can be read");
+    assert!(page.contains(poolwright_settings::defaults::AUTH_QUERY));
+}

@@ -32,6 +32,18 @@ pub fn bind_head(out: &mut Vec<u8>, portal: &[u8], statement: &[u8], rest: u32) 
     head(out, client::BIND, &[portal, statement], rest);
 }
 
+/// A Bind of the unnamed portal and statement with one parameter, all in text.
+pub fn bind_one(out: &mut Vec<u8>, parameter: &[u8]) {
+    frame(out, client::BIND, |out| {
+        // Both names, no formats, one parameter.
+        out.extend_from_slice(&[0, 0, 0, 0, 0, 1]);
+        let length = i32::try_from(parameter.len()).unwrap_or(i32::MAX);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(parameter);
+        out.extend_from_slice(&[0, 0]);
+    });
+}
+
 pub fn describe(out: &mut Vec<u8>, kind: TargetKind, name: &[u8]) {
     target(out, client::DESCRIBE, kind, name);
 }

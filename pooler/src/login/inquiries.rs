@@ -1,0 +1,117 @@
+//! Users whom the settings do not list, as servers know them: asked for at a login, and remembered for
+//! a while. It judges no proof.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use poolwright_settings::Secret;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::LoginError;
+use crate::crew::Crew;
+use crate::homes::Homes;
+use crate::worker::{Inquiry, Message};
+
+/// Answers remembered; beyond it those that are too old go, or all. One is about 250 bytes.
+const REMEMBERED: usize = 10_000;
+/// That there is nobody of a name is remembered for so long at most: somebody may be made.
+const NOBODY: Duration = Duration::from_secs(2);
+/// An answer that is too old serves for so long where the server cannot be asked.
+const LAST_KNOWN: Duration = Duration::from_secs(600);
+
+/// What servers have said.
+#[derive(Default)]
+pub struct Inquiries {
+    crew: Rc<Crew>,
+    homes: Option<Rc<Homes>>,
+    answers: RefCell<HashMap<Name, Answer>>,
+}
+
+/// Servers have users of their own.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Name {
+    server: String,
+    user: String,
+}
+
+struct Answer {
+    secret: Option<Secret>,
+    at: Instant,
+}
+
+impl Answer {
+    fn is_younger(&self, age: Duration) -> bool {
+        self.at.elapsed() < age
+    }
+}
+
+impl Inquiries {
+    pub fn new(crew: Rc<Crew>, homes: Rc<Homes>) -> Inquiries {
+        Inquiries { crew, homes: Some(homes), answers: RefCell::default() }
+    }
+
+    /// The secret of a user of this server; `None`: nobody of that name may log in.
+    ///
+    /// # Errors
+    /// The server cannot be asked, and has not been for long.
+    pub(super) async fn find(
+        &self,
+        server: &str,
+        user: &str,
+        age: Duration,
+    ) -> Result<Option<Secret>, LoginError> {
+        let name = Name { server: server.to_owned(), user: user.to_owned() };
+        if let Some(secret) = self.remembered(&name, age) {
+            return Ok(secret);
+        }
+        match self.ask(&name).await {
+            Some(secret) => {
+                self.remember(name, secret.clone(), age);
+                Ok(secret)
+            }
+            None => self.remembered_at_all(&name).ok_or(LoginError::NotFoundOut),
+        }
+    }
+
+    /// A proof did not fit: the secret may be another by now.
+    pub(super) fn doubt(&self, server: &str, user: &str) {
+        let name = Name { server: server.to_owned(), user: user.to_owned() };
+        self.answers.borrow_mut().remove(&name);
+    }
+
+    fn remembered(&self, name: &Name, age: Duration) -> Option<Option<Secret>> {
+        let answers = self.answers.borrow();
+        let answer = answers.get(name)?;
+        let age = if answer.secret.is_some() { age } else { age.min(NOBODY) };
+        answer.is_younger(age).then(|| answer.secret.clone())
+    }
+
+    fn remembered_at_all(&self, name: &Name) -> Option<Option<Secret>> {
+        let answers = self.answers.borrow();
+        let answer = answers.get(name).filter(|it| it.is_younger(LAST_KNOWN))?;
+        Some(answer.secret.clone())
+    }
+
+    fn remember(&self, name: Name, secret: Option<Secret>, age: Duration) {
+        let mut answers = self.answers.borrow_mut();
+        if answers.len() >= REMEMBERED {
+            answers.retain(|_, answer| answer.secret.is_some() && answer.is_younger(age));
+        }
+        if answers.len() >= REMEMBERED {
+            answers.clear();
+        }
+        answers.insert(name, Answer { secret, at: Instant::now() });
+    }
+
+    /// By the worker that is home to the server's askers; `None`: it found out nothing.
+    async fn ask(&self, name: &Name) -> Option<Option<Secret>> {
+        let worker = self.homes.as_ref()?.asker(&name.server);
+        let (answer, finding) = oneshot::channel();
+        let Name { server, user } = name.clone();
+        self.crew.tell(worker, Message::Inquiry(Inquiry { server, user, answer }));
+        finding.await.ok()?.ok()
+    }
+}
