@@ -17,19 +17,6 @@ pub fn expect<T: PartialEq + Debug>(what: &str, expected: T, found: T) -> Result
     Err(format!("{what}: expected {expected:?}, found {found:?}").into())
 }
 
-/// The documented behaviour of a feature that the pooler has not got.
-pub fn expect_not_yet<T: PartialEq + Debug>(what: &str, documented: T, found: T) -> Result {
-    if documented != found {
-        return Err(format!(
-            "{what}: expected the documented {documented:?}, found {found:?}; if the pooler has it \
-             now, expect it here and in docs/compatibility.md"
-        )
-        .into());
-    }
-    println!("not yet {what}: {documented:?}");
-    Ok(())
-}
-
 /// `rows` are (expected mark, found mark, server) of all clients.
 pub fn expect_own_rows(rows: Vec<(String, String, i32)>) -> Result {
     expect("rows", CLIENTS * ROUNDS, rows.len())?;

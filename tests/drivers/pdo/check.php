@@ -168,6 +168,6 @@ run([
         $db->exec("INSERT INTO keyed (t) VALUES ('b')");
         expect_not_yet('lastInsertId (lastval) outside a transaction', '55000', state(fn () => $db->lastInsertId()));
         $db->exec('CREATE TEMPORARY TABLE mine (n int)');
-        expect_not_yet('a temporary table across transactions', '42P01', state(fn () => $db->query('SELECT * FROM mine')));
+        expect('a temporary table across transactions', [], $db->query('SELECT * FROM mine')->fetchAll());
     },
 ]);

@@ -111,17 +111,15 @@ replication() {
   expect "changes by pg_recvlogical" 2 "$(grep -c 'table public.followed: INSERT' "$work/changes")"
 }
 
-not_yet_there() {
-  expect_not_yet "SET of other parameters ends with the transaction" 0 "$(ask <<<"SET statement_timeout = '5s'; SHOW statement_timeout")"
-  expect_not_yet "SET ROLE ends with the transaction" app "$(ask <<<'SET ROLE pg_monitor; SELECT current_user' | last_line)"
-  # shellcheck disable=SC2016 # it is PostgreSQL that expands $user
-  expect_not_yet "search_path ends with the transaction" '"$user", public' "$(ask <<<"SET search_path = pg_catalog; SHOW search_path")"
-  expect_not_yet "temporary tables end with the transaction" 42P01 "$(ask <<<'CREATE TEMPORARY TABLE t (n int); SELECT * FROM t' | states)"
-  expect_not_yet "session advisory locks end with the transaction" 0 "$(ask <<<"SELECT pg_advisory_lock(11) \\g /dev/null
+features() {
+  expect "SET of other parameters" 5s "$(ask <<<"SET statement_timeout = '5s'; SHOW statement_timeout")"
+  expect "search_path" pg_catalog "$(ask <<<"SET search_path = pg_catalog; SHOW search_path")"
+  expect "a temporary table" 0 "$(ask <<<'CREATE TEMPORARY TABLE t (n int); SELECT count(*) FROM t')"
+  expect "a session advisory lock" 1 "$(ask <<<"SELECT pg_advisory_lock(11) \\g /dev/null
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")"
-  expect_not_yet "LISTEN ends with the transaction" 0 "$(ask <<<'LISTEN news; NOTIFY news; SELECT count(*) FROM pg_listening_channels()')"
-  expect_not_yet "PREPARE ends with the transaction" 26000 "$(ask <<<'PREPARE p AS SELECT 1; EXECUTE p' | states)"
-  expect_not_yet "cursors WITH HOLD end with the transaction" 34000 "$(ask <<<'DECLARE c CURSOR WITH HOLD FOR SELECT 1; FETCH c' | states)"
+  expect "LISTEN" 1 "$(ask <<<'LISTEN news; NOTIFY news; SELECT 1' | grep -c '^Asynchronous notification')"
+  expect "PREPARE" 1 "$(ask <<<'PREPARE p AS SELECT 1; EXECUTE p')"
+  expect "a cursor WITH HOLD" 1 "$(ask <<<'DECLARE c CURSOR WITH HOLD FOR SELECT 1; FETCH c')"
   ask <<<'CREATE SEQUENCE numbers'
   expect_not_yet "currval in a later transaction is refused" $'1\n55000' "$(ask <<<"SELECT nextval('numbers'); SELECT currval('numbers')" | sed -E '/^(LOCATION|HINT|DETAIL)/d; s/^ERROR:  ([0-9A-Z]{5}).*/\1/')"
 }
@@ -134,5 +132,5 @@ concurrency
 cancels
 state
 replication
-not_yet_there
+features
 echo 'done'

@@ -40,6 +40,7 @@ mod conversation;
 mod copy;
 mod drain;
 mod extended;
+mod features;
 mod functions;
 mod garbage;
 mod grants;
