@@ -1,12 +1,15 @@
-//! Any bytes as the first packet of a connection. What is read must come out the same when it is
+//! Any bytes as the first packet of a connection, or as what a load balancer says ahead of it. What is read must come out the same when it is
 //! written and read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use poolwright_wire::startup::{self, Startup};
-use poolwright_wire::write;
+use poolwright_wire::{proxy, write};
 
 fuzz_target!(|bytes: &[u8]| {
+    if let Ok(Some((_, length))) = proxy::header(bytes) {
+        assert!((16..=16 + proxy::MAX_REST).contains(&length) && length <= bytes.len());
+    }
     let Ok(Some(length)) = startup::length(bytes) else { return };
     assert!((8..=10_004).contains(&length));
     let Some(packet) = bytes.get(..length) else { return };

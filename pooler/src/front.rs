@@ -24,7 +24,9 @@ use crate::door::Door;
 use crate::farewell::{farewell, hang_up, say_farewell};
 use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
-use crate::login::{Arrival, Inquiries, LoggedIn, LoginContext, Verifiers, accept};
+use crate::login::{
+    Arrival, Inquiries, LoggedIn, LoginContext, LoginError, Verifiers, accept, introduce,
+};
 use crate::metrics::{Gauges, Metrics};
 use crate::replication::{Kind, Room};
 use crate::stream::{Socket, Stream};
@@ -99,6 +101,7 @@ impl Front {
             config,
             verifiers: Rc::new(verifiers),
             inquiries: Rc::new(Inquiries::new(Rc::clone(&crew), Rc::clone(&homes))),
+            penalties: Rc::default(),
             door: Arc::new(Door::default()),
         };
         Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics })
@@ -128,7 +131,12 @@ impl Front {
 
     async fn meet(self: Rc<Front>, socket: Socket, peer: SocketAddr) {
         let context = self.login.borrow().clone();
-        match accept(socket, peer, &context).await {
+        let (framed, peer) = match introduce(socket, peer, &context).await {
+            Ok(introduced) => introduced,
+            Err(LoginError::Left) => return,
+            Err(error) => return self.turn_away(peer, &error),
+        };
+        match accept(framed, peer, &context).await {
             Ok(Arrival::Client(login)) => match login.replication {
                 Some(kind) => self.send_to_room(login, kind),
                 None => self.send_home(login),
@@ -137,11 +145,13 @@ impl Front {
                 self.cancel(CancelKey { process_id, secret: secret.into() }, stream).await;
             }
             Ok(Arrival::Gone) => {}
-            Err(error) => {
-                self.metrics.login_failed(error.label());
-                info!(%peer, %error, "login failed");
-            }
+            Err(error) => self.turn_away(peer, &error),
         }
+    }
+
+    fn turn_away(&self, peer: SocketAddr, error: &LoginError) {
+        self.metrics.login_failed(error.label());
+        info!(%peer, %error, "login failed");
     }
 
     /// Hands a client to a worker that is home to its database.

@@ -8,6 +8,7 @@ mod keys;
 mod known;
 mod negotiation;
 mod password;
+mod penalties;
 mod request;
 mod scram;
 
@@ -18,9 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolwright_settings::Settings;
+use poolwright_wire::proxy::Source;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Config;
 use crate::credential::Learned;
@@ -34,6 +36,7 @@ pub use error::LoginError;
 pub use inquiries::Inquiries;
 pub use keys::Verifiers;
 use negotiation::Opening;
+pub use penalties::Penalties;
 use request::Request;
 
 /// How long a client may take to hear that it is refused.
@@ -45,6 +48,7 @@ pub struct LoginContext {
     pub config: Arc<Config>,
     pub verifiers: Rc<Verifiers>,
     pub inquiries: Rc<Inquiries>,
+    pub penalties: Rc<Penalties>,
     pub door: Arc<Door>,
 }
 
@@ -110,19 +114,39 @@ impl<S> LoggedIn<S> {
     }
 }
 
+/// A new connection, and whose it is: the peer's own, unless that speaks for others.
+///
+/// # Errors
+/// The peer is a proxy of the settings and does not say whom it speaks for.
+pub async fn introduce(
+    socket: Socket,
+    peer: SocketAddr,
+    context: &LoginContext,
+) -> Result<(Framed, SocketAddr), LoginError> {
+    let mut framed = Framed::new(Stream::Tcp(socket));
+    let Config { settings: Settings { listen, limits, .. }, .. } = &*context.config;
+    if !listen.proxies.iter().any(|network| network.contains(peer.ip())) {
+        return Ok((framed, peer));
+    }
+    let source = timeout(limits.login_timeout, framed.proxy_header()).await;
+    match source.map_err(|_| LoginError::Timeout)?? {
+        Source::Client(client) => Ok((framed, client)),
+        Source::Local | Source::Unknown => Ok((framed, peer)),
+    }
+}
+
 /// Takes a new connection through its login. On an error the client has been told, where it could
 /// be, and the connection is closed.
 ///
 /// # Errors
 /// [`LoginError`], to be logged and counted by [`LoginError::label`].
 pub async fn accept(
-    socket: Socket,
+    framed: Framed,
     peer: SocketAddr,
     context: &LoginContext,
 ) -> Result<Arrival, LoginError> {
     let end = Instant::now() + context.config.limits.login_timeout;
     let late = |_| LoginError::Timeout;
-    let framed = Framed::new(Stream::Tcp(socket));
     let negotiated = negotiation::negotiate(framed, &context.config.client_tls);
     let (mut framed, packet) = match timeout_at(end, negotiated).await.map_err(late)?? {
         Opening::Start(framed, packet) => (framed, packet),
@@ -140,6 +164,10 @@ pub async fn accept(
         Ok(known) => Ok(Arrival::Client(logged_in(framed, known, peer))),
         Err(LoginError::Left) => Ok(Arrival::Gone),
         Err(error) => {
+            if let LoginError::Password { user } = &error {
+                let delay = context.penalties.fail(user, peer.ip(), Instant::now());
+                sleep(delay).await;
+            }
             tell(&mut framed, &error).await;
             Err(error)
         }
@@ -171,6 +199,7 @@ async fn identify(
     }
     let claim = Claim { request: &request, address: peer.ip() };
     let learned = access::prove(framed, &claim, context).await?;
+    context.penalties.forgive(&request.user, peer.ip());
     check_database(&request, config)?;
     let place = enter(door, config, &request)?;
     Ok(Identified { request, place, learned })

@@ -10,12 +10,14 @@
 //! - [`write`](mod@write): fields → bytes, appended to a buffer;
 //! - [`startup`]: the packets that have no tag: startup, TLS request, cancel request;
 //! - [`scram`]: SCRAM-SHA-256, both sides;
+//! - [`proxy`]: what a load balancer says ahead of them;
 //! - [`md5`]: the secrets and answers of Postgres's older method.
 
 pub mod client;
 pub mod error;
 pub mod header;
 pub mod md5;
+pub mod proxy;
 pub mod read;
 pub mod scram;
 pub mod server;

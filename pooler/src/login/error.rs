@@ -143,6 +143,7 @@ impl LoginError {
     pub fn label(&self) -> &'static str {
         use LoginError as E;
         match self {
+            E::Frame(FrameError::Proxy(_)) => "proxy",
             E::Frame(FrameError::Io(_) | FrameError::Closed | FrameError::ClosedInside)
             | E::Left
             | E::Io(_) => "gone",

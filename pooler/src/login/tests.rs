@@ -14,7 +14,7 @@ use poolwright_wire::{header, read, server, write};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Arrival, LoginContext, LoginError, Verifiers, accept};
+use super::{Arrival, LoginContext, LoginError, Verifiers, accept, introduce};
 use crate::config::Config;
 use crate::tls::ClientTls;
 
@@ -43,6 +43,7 @@ fn context_of(settings: &str, client_tls: ClientTls) -> LoginContext {
         config: config(settings, client_tls),
         verifiers: Rc::new(Verifiers::new().unwrap()),
         inquiries: Rc::default(),
+        penalties: Rc::default(),
         door: Arc::default(),
     }
 }
@@ -61,7 +62,8 @@ async fn run<T>(
     let address: SocketAddr = listener.local_addr().unwrap();
     let login = async {
         let (tcp, peer) = listener.accept().await.unwrap();
-        accept(tcp.into(), peer, context).await
+        let (framed, peer) = introduce(tcp.into(), peer, context).await?;
+        accept(framed, peer, context).await
     };
     let client = async { client(TcpStream::connect(address).await.unwrap()).await };
     tokio::join!(login, client)

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use poolwright_wire::proxy::{self, ProxyError, Source};
 use poolwright_wire::{WireError, header, startup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -39,6 +40,8 @@ pub enum FrameError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Malformed(#[from] WireError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error("message of {length} bytes during login, at most {limit} are accepted")]
     TooLong { length: u32, limit: u32 },
 }
@@ -72,6 +75,20 @@ impl Framed {
             self.fill().await?;
         }
         Ok(self.input[0])
+    }
+
+    /// Whose connection it is, as a load balancer says.
+    ///
+    /// # Errors
+    /// The stream ends or fails, or begins otherwise.
+    pub async fn proxy_header(&mut self) -> Result<Source, FrameError> {
+        loop {
+            if let Some((source, length)) = proxy::header(&self.input)? {
+                self.take(length);
+                return Ok(source);
+            }
+            self.fill().await?;
+        }
     }
 
     /// The next message, whose body may have `limit` bytes.

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use poolwright_tests::certificates::Certificates;
-use poolwright_tests::pg::Fields;
+use poolwright_tests::pg::{Fields, flight};
 use poolwright_tests::postgres::{BY_PASSWORD, Options, password_of, programs};
 use poolwright_tests::process::scratch;
 use poolwright_tests::site::{Site, start_postgres};
@@ -316,4 +316,45 @@ async fn two_verifiers_are_valid_while_a_password_is_changed() {
     let mut client = site.connect_to(site.target("scott").password("pencil")).await;
     assert_eq!(client.cell("SELECT current_user").await, "scott");
     assert_eq!(refusal(&site, "scott", "pen").await.code, "28P01");
+}
+
+/// What balancers say is as good as an address of their own, and nobody else may say it.
+#[tokio::test]
+async fn behind_a_balancer_rules_see_the_clients_address() {
+    let rules = "[{addresses: [192.0.2.7], method: scram-sha-256}]";
+    let site =
+        Site::pooled(&[("listen.rules", rules), ("listen.proxyProtocol.from", "[127.0.0.1]")])
+            .await;
+    for (last, expect) in [(7, b'R'), (8, b'E')] {
+        let mut client = site.target("alice").dial().await.unwrap();
+        let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02".to_vec();
+        header.extend_from_slice(&[last, 127, 0, 0, 1, 0xd4, 0x31, 0x19, 0x20]);
+        let parameters = [("user", "alice"), ("database", site.database.as_str())];
+        header.extend(flight::startup(flight::VERSION_3_0, &parameters));
+        client.send(&header).await.unwrap();
+        let answer = client.receive().await.unwrap();
+        assert_eq!(answer.tag, expect, "192.0.2.{last}");
+        if expect == b'E' {
+            let text = "no listen.rules entry for host \"192.0.2.8\", user \"alice\"";
+            assert!(answer.fields().message.starts_with(text), "{}", answer.fields());
+        }
+    }
+}
+
+/// The figures are printed and not judged.
+#[tokio::test]
+async fn guesses_wait_longer_each_time_and_the_right_password_does_not() {
+    let site = Site::pooled(&[]).await;
+    let began = std::time::Instant::now();
+    for guess in 1..=4 {
+        let before = began.elapsed();
+        for user in ["alice", "nobody"] {
+            assert_eq!(refusal(&site, user, "guessed").await.code, "28P01");
+        }
+        println!("guess {guess}, of two users: {:?}", began.elapsed() - before);
+    }
+    let before = began.elapsed();
+    let mut client = site.connect("alice").await;
+    println!("the right password: {:?}", began.elapsed() - before);
+    assert_eq!(client.cell("SELECT 1").await, "1");
 }

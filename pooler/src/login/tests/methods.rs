@@ -173,3 +173,51 @@ async fn a_channel_that_was_talked_down_is_refused() {
     assert_eq!(told.0, "28000");
     assert!(told.1.contains("channel binding negotiation error"), "{told:?}");
 }
+
+/// A PROXY header for a connection from this IPv4 address.
+fn proxied(address: [u8; 4]) -> Vec<u8> {
+    let mut header = poolwright_wire::proxy::SIGNATURE.to_vec();
+    header.extend_from_slice(&[0x21, 0x11, 0, 12]);
+    header.extend_from_slice(&address);
+    header.extend_from_slice(&[127, 0, 0, 1, 0xd4, 0x31, 0x19, 0x20]);
+    header
+}
+
+#[tokio::test]
+async fn addresses_are_those_that_a_listed_proxy_tells() {
+    let listen = "{proxyProtocol: {from: [127.0.0.0/8]}, \
+        rules: [{addresses: [192.0.2.7], method: trust}]}";
+    let context = context_of(&settings(listen), ClientTls::Disabled);
+    let start = startup(&[("user", "ann"), ("database", "shop")]);
+    let local = [&poolwright_wire::proxy::SIGNATURE[..], &[0x20, 0, 0, 0]].concat();
+    for (header, expect) in [
+        (proxied([192, 0, 2, 7]), Ok(None)),
+        (proxied([192, 0, 2, 8]), Err("rule")),
+        (local, Err("rule")),
+        (Vec::new(), Err("proxy")),
+    ] {
+        let (outcome, _tcp) = run(&context, async |mut tcp: TcpStream| {
+            tcp.write_all(&[&header[..], &start].concat()).await.unwrap();
+            tcp
+        })
+        .await;
+        if let Ok(Arrival::Client(client)) = &outcome {
+            assert_eq!(client.peer, "192.0.2.7:54321".parse().unwrap());
+        }
+        assert_eq!(found(outcome), expect, "{header:02x?}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_from_elsewhere_lets_nobody_in() {
+    for from in ["", "proxyProtocol: {from: [192.0.2.0/24]}, "] {
+        let context = context_of(&settings(&format!("{{{from}auth: trust}}")), ClientTls::Disabled);
+        let (outcome, _tcp) = run(&context, async |mut tcp: TcpStream| {
+            let start = startup(&[("user", "ann"), ("database", "shop")]);
+            tcp.write_all(&[proxied([192, 0, 2, 7]), start].concat()).await.unwrap();
+            tcp
+        })
+        .await;
+        assert_eq!(found(outcome), Err("protocol"));
+    }
+}
