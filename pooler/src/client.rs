@@ -97,7 +97,7 @@ impl Client {
             Err(over) => return Err((stream, over)),
         };
         debug!(%peer, user, database, "client in");
-        let slot = worker.roster.enter_with(&tenant, secret_length(protocol));
+        let slot = worker.roster.enter_with(&tenant, secret_length(protocol), worker.own_id());
         let seat = Seat { worker: Rc::clone(worker), slot: Rc::clone(&slot), _place: place };
         let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
         let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };

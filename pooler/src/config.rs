@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use poolwright_settings::control::{Push, Totals};
 use poolwright_settings::{Fingerprint, Problem, Problems, Settings, parse, users_file};
 
+use crate::peers::{PEERS, number_of_host};
 use crate::tls::{ClientTls, ControlTls, ServerTls, TlsError};
 
 /// Settings that were checked as a whole, with the TLS that they ask for.
@@ -21,6 +22,8 @@ pub struct Config {
     /// One for each of [`Settings::servers`], in that order.
     pub server_tls: Vec<ServerTls>,
     pub control_tls: Option<ControlTls>,
+    /// Its own id among its peers, where it has any.
+    pub own_id: Option<u32>,
     /// What all poolers together may hold, where that was pushed.
     pub totals: Totals,
     /// The certificates' files as they were read; a renewed certificate makes a new config.
@@ -41,7 +44,8 @@ impl Config {
     pub fn in_memory(settings: Settings, client_tls: ClientTls) -> Config {
         let (server_tls, pem) = (Vec::new(), Vec::new());
         let totals = Totals::default();
-        Config { settings, client_tls, server_tls, control_tls: None, totals, pem }
+        let own_id = settings.peer_id;
+        Config { settings, client_tls, server_tls, control_tls: None, own_id, totals, pem }
     }
 
     /// Whether both were read from the same certificates.
@@ -177,7 +181,20 @@ impl<'a> Reader<'a> {
         }
         let control_tls = self.control(&settings, &mut pem);
         let totals = self.pushed.totals.clone();
-        Config { settings, client_tls, server_tls, control_tls, totals, pem }
+        let own_id = self.own_id(&settings);
+        Config { settings, client_tls, server_tls, control_tls, own_id, totals, pem }
+    }
+
+    fn own_id(&mut self, settings: &Settings) -> Option<u32> {
+        if settings.peers.is_empty() {
+            return None;
+        }
+        let own = settings.peer_id.or_else(number_of_host).filter(|id| *id < PEERS);
+        if own.is_none() {
+            let expected = "this pooler's id, as the host's name ends with no number below 1024";
+            self.problems.push(Problem::new("peerId", "nothing", expected, "add it"));
+        }
+        own
     }
 
     fn server_tls(

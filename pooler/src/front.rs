@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::crew::{Crew, Kit};
@@ -28,6 +28,7 @@ use crate::login::{
     Arrival, Inquiries, LoggedIn, LoginContext, LoginError, Verifiers, accept, introduce,
 };
 use crate::metrics::{Gauges, Metrics};
+use crate::peers::Post;
 use crate::replication::{Kind, Room};
 use crate::stream::{Socket, Stream};
 use crate::treasury::Treasury;
@@ -47,6 +48,7 @@ pub struct Front {
     room: Room,
     treasury: Arc<Treasury>,
     metrics: Rc<Metrics>,
+    post: Post,
 }
 
 /// Lets clients in until the process is to end, and for a while after that.
@@ -104,7 +106,8 @@ impl Front {
             penalties: Rc::default(),
             door: Arc::new(Door::default()),
         };
-        Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics })
+        let post = Post::default();
+        Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics, post })
     }
 
     fn config(&self) -> Arc<Config> {
@@ -141,8 +144,8 @@ impl Front {
                 Some(kind) => self.send_to_room(login, kind),
                 None => self.send_home(login),
             },
-            Ok(Arrival::Cancel { process_id, secret, stream }) => {
-                self.cancel(CancelKey { process_id, secret: secret.into() }, stream).await;
+            Ok(Arrival::Cancel { key, forwarded, stream }) => {
+                self.cancel(key, forwarded, stream).await;
             }
             Ok(Arrival::Gone) => {}
             Err(error) => self.turn_away(peer, &error),
@@ -183,8 +186,9 @@ impl Front {
         }
     }
 
-    /// Has a cancel request delivered by whoever knows its key; its connection closes only then.
-    async fn cancel(&self, key: CancelKey, mut stream: Stream) {
+    /// Has a cancel request delivered by whoever knows its key, a peer where nobody here does; its
+    /// connection closes only then.
+    async fn cancel(&self, key: CancelKey, forwarded: bool, mut stream: Stream) {
         let mut deliveries = vec![self.room.cancel(key.clone())];
         for worker in 0..self.crew.len() {
             let (done, delivered) = oneshot::channel();
@@ -195,8 +199,8 @@ impl Front {
         for delivered in deliveries {
             known |= delivered.await.is_ok();
         }
-        if !known {
-            debug!(process_id = key.process_id, "cancel request with an unknown key");
+        if !known && !forwarded {
+            self.post.forward(&self.config(), &key).await;
         }
         let _ = stream.shutdown().await;
     }

@@ -30,6 +30,7 @@ use crate::door::{Door, Full, Place, Room};
 use crate::replication::{Kind, place};
 use crate::stream::{Framed, Socket, Stream};
 use crate::tls::{ClientTls, common_name};
+use crate::worker::CancelKey;
 
 use access::Claim;
 pub use error::LoginError;
@@ -58,8 +59,9 @@ pub enum Arrival {
     Client(LoggedIn<Stream>),
     /// The stream is to be closed when the cancel has been delivered, and not before.
     Cancel {
-        process_id: i32,
-        secret: Vec<u8>,
+        key: CancelKey,
+        /// A peer has sent it on: it goes no further.
+        forwarded: bool,
         stream: Stream,
     },
     /// The peer left without a fault: a port check, or a client that goes to ask for a password.
@@ -151,8 +153,8 @@ pub async fn accept(
     let (mut framed, packet) = match timeout_at(end, negotiated).await.map_err(late)?? {
         Opening::Start(framed, packet) => (framed, packet),
         Opening::Gone => return Ok(Arrival::Gone),
-        Opening::Cancel { process_id, secret, stream } => {
-            return Ok(Arrival::Cancel { process_id, secret, stream });
+        Opening::Cancel { key, forwarded, stream } => {
+            return Ok(Arrival::Cancel { key, forwarded, stream });
         }
         Opening::Refused(mut framed, error) => {
             tell(&mut framed, &error).await;

@@ -22,6 +22,7 @@ mod lifecycle;
 mod login;
 mod metrics;
 mod patience;
+mod peers;
 mod pools;
 mod query;
 mod relay;

@@ -28,6 +28,7 @@ use crate::crew::Kit;
 use crate::desk::Desk;
 use crate::lifecycle::Lifecycle;
 use crate::login::LoggedIn;
+use crate::peers::process_id;
 use crate::roster::{is_same, secret_length};
 use crate::server::{ServerTarget, send_cancel};
 use crate::stream::Parked;
@@ -221,14 +222,14 @@ impl Backend {
 
 impl Keys {
     /// A key that no other client here has: process id and secret.
-    fn add(&self, protocol: i32, backend: &Rc<Backend>) -> (i32, Box<[u8]>) {
+    fn add(&self, protocol: i32, own: Option<u32>, backend: &Rc<Backend>) -> (i32, Box<[u8]>) {
         let mut keys = self.0.borrow_mut();
         let mut secret = vec![0; secret_length(protocol)].into_boxed_slice();
         fill(&mut secret);
         let process_id = loop {
             let mut bytes = [0; 4];
             fill(&mut bytes);
-            let candidate = i32::from_ne_bytes(bytes) & i32::MAX;
+            let candidate = process_id(own, u32::from_ne_bytes(bytes));
             if candidate != 0 && !keys.contains_key(&candidate) {
                 break candidate;
             }

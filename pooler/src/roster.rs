@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::conn::Backend;
 use crate::metrics::Level;
 use crate::patience::Expiry;
+use crate::peers::process_id;
 use crate::tenant::Tenant;
 
 /// Random numbers drawn at once.
@@ -25,7 +26,7 @@ const LONG_SECRET: usize = 32;
 /// One client's entry.
 pub struct Slot {
     pub id: ClientId,
-    /// The key that the client was given: a random number that no other client has,
+    /// The key that the client was given: a number that no other client here has,
     pub process_id: i32,
     /// and a secret.
     pub secret: Box<[u8]>,
@@ -165,14 +166,15 @@ impl Roster {
 
     /// A new client.
     pub fn enter(&self, tenant: &Rc<Tenant>) -> Rc<Slot> {
-        self.enter_with(tenant, SHORT_SECRET)
+        self.enter_with(tenant, SHORT_SECRET, None)
     }
 
-    /// A new client, whose cancel key's secret has so many bytes, a multiple of 4.
-    pub fn enter_with(&self, tenant: &Rc<Tenant>, secret: usize) -> Rc<Slot> {
+    /// A new client, whose cancel key's secret has so many bytes, a multiple of 4. `own`: the id of
+    /// this pooler among its peers.
+    pub fn enter_with(&self, tenant: &Rc<Tenant>, secret: usize, own: Option<u32>) -> Rc<Slot> {
         let mut slots = self.slots.borrow_mut();
         let process_id = loop {
-            let candidate = (self.random_u32() & 0x7fff_ffff).cast_signed();
+            let candidate = process_id(own, self.random_u32());
             if candidate != 0 && !slots.contains_key(&candidate) {
                 break candidate;
             }

@@ -93,6 +93,12 @@ pub struct CancelKey {
     pub secret: Box<[u8]>,
 }
 
+impl From<poolwright_wire::CancelKey<'_>> for CancelKey {
+    fn from(key: poolwright_wire::CancelKey<'_>) -> CancelKey {
+        CancelKey { process_id: key.process_id, secret: key.secret.into() }
+    }
+}
+
 /// Serves clients until the process is to end.
 ///
 /// # Errors
@@ -323,6 +329,11 @@ impl Worker {
         ));
         self.tenants.borrow_mut().insert(key, Rc::clone(&tenant));
         Some(tenant)
+    }
+
+    /// Its id among its peers, which the keys of its clients tell.
+    pub fn own_id(&self) -> Option<u32> {
+        self.config.borrow().own_id
     }
 
     /// Where a database's server is, for cancels.

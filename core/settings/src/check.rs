@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_yaml::Value;
 
 use crate::shape::{Source, read};
-use crate::{Admin, Control, Problem, Problems, Settings};
+use crate::{Admin, Control, Peer, Problem, Problems, Settings};
 use crate::{Limits, Span, Upkeep, defaults, kind, raw};
 
 /// Reads and checks a settings file and, where it names one, its users file.
@@ -66,6 +66,8 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
         listen: listen::check(file.listen.unwrap_or_default(), report),
         admin: admin(file.admin.unwrap_or_default()),
         control: file.control.map(|section| control(section, report)),
+        peer_id: file.peer_id,
+        peers: peers(file.peers.unwrap_or_default(), report),
         workers: file.workers,
         max_clients: file.max_clients.unwrap_or(defaults::MAX_CLIENTS),
         databases,
@@ -142,6 +144,21 @@ fn control(control: raw::Control, report: &mut Report) -> Control {
         key_file: report.required("control.keyFile", key_file.as_ref(), "the private key's file"),
         ca_file: report.required("control.caFile", ca_file.as_ref(), "the authority's file"),
     }
+}
+
+fn peers(listed: Vec<raw::Peer>, report: &mut Report) -> BTreeMap<u32, Peer> {
+    let mut peers = BTreeMap::new();
+    for (index, raw::Peer { id, host, port }) in listed.into_iter().enumerate() {
+        let path = format!("peers[{index}]");
+        let id = report.required(&format!("{path}.id"), id.as_ref(), "the pooler's id");
+        let host = report.required(&format!("{path}.host"), host.as_ref(), "where it listens");
+        let port = port.unwrap_or(defaults::LISTEN_PORT);
+        if peers.insert(id, Peer { host, port }).is_some() {
+            let found = format!("{id} a second time");
+            report.add(&format!("{path}.id"), found, "an id of its own", "renumber one of them");
+        }
+    }
+    peers
 }
 
 /// The table has let nothing but IP addresses through.

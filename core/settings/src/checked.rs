@@ -32,6 +32,10 @@ pub struct Settings {
     pub upkeep: Upkeep,
     /// Startup parameters that are dropped, in lower case.
     pub ignored_parameters: Vec<String>,
+    /// Its own id among its peers, below 1,024. None: the number at the end of the host's name.
+    pub peer_id: Option<u32>,
+    /// Poolers that cancel requests are sent on to, by id.
+    pub peers: BTreeMap<u32, Peer>,
     /// In the order of the file; [`Database::server`] is an index into it.
     pub servers: Vec<Server>,
     /// By the name that clients ask for.
@@ -242,6 +246,14 @@ pub enum ListenTlsMode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     pub address: IpAddr,
+    pub port: u16,
+}
+
+/// Another pooler, where clients would connect to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// A host name or IP address, without port.
+    pub host: String,
     pub port: u16,
 }
 

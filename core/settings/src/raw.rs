@@ -42,6 +42,8 @@ section! {
         server_check_query: String,
         server_reset_query: String,
         server_fast_close: bool,
+        peer_id: u32,
+        peers: Vec<Peer>,
         servers: Vec<Server>,
         pool: Pool,
         databases: Vec<Database>,
@@ -96,6 +98,10 @@ section! {
 
 section! {
     ListenTls { mode: ListenTlsMode, cert_file: String, key_file: String, ca_file: String, }
+}
+
+section! {
+    Peer { id: u32, host: String, port: u16, }
 }
 
 section! {

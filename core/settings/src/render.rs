@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{AuthQuery, Control, Database, Listen, ListenTls, MapLine, Network, Patience};
 use crate::{Lifetime, Span};
-use crate::{PoolSettings, Proof, Rule, ServerTls};
+use crate::{Peer, PoolSettings, Proof, Rule, ServerTls};
 use crate::{Server, Settings, User, raw};
 
 impl Settings {
@@ -38,6 +38,8 @@ impl Settings {
             server_check_query: Some(upkeep.check_query.clone().unwrap_or_default()),
             server_reset_query: upkeep.reset_query.clone(),
             server_fast_close: Some(upkeep.fast_close),
+            peer_id: self.peer_id,
+            peers: some(self.peers.iter().map(peer).collect()),
             servers: Some(servers.iter().map(server).collect()),
             pool: None,
             databases: Some(databases.values().map(|it| database(it, servers)).collect()),
@@ -109,6 +111,11 @@ fn control(control: &Control) -> raw::Control {
         key_file: Some(key_file),
         ca_file: Some(ca_file),
     }
+}
+
+fn peer((id, peer): (&u32, &Peer)) -> raw::Peer {
+    let Peer { host, port } = peer.clone();
+    raw::Peer { id: Some(*id), host: Some(host), port: Some(port) }
 }
 
 fn server(server: &Server) -> raw::Server {

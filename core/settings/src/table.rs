@@ -77,6 +77,7 @@ const PORT: Kind = Kind::Whole(1, 65_535, "port");
 const CONNECTIONS: Kind = Kind::Whole(1, 100_000, "connections");
 const CONNECTIONS_OR_NONE: Kind = Kind::Whole(0, 100_000, "connections");
 const CLIENTS_OR_NONE: Kind = Kind::Whole(0, 1_000_000, "clients");
+const PEER: Kind = Kind::Whole(0, 1023, "number");
 const WORKERS: Kind = Kind::Whole(1, 256, "workers");
 const LISTEN_AUTHS: Kind = Kind::Choice(&["trust", "password", "md5", "scram-sha-256", "cert"]);
 const METHODS: Kind =
@@ -228,6 +229,20 @@ pub fn rows() -> Vec<Row> {
             CONTROL_FILE,
             "Authority that the operator's certificate must lead to, PEM; several while it changes. Relative to the settings file.",
         ),
+        later(
+            "peerId",
+            PEER,
+            Said("the number at the end of the host's name; needed only where there are `peers`"),
+            "This pooler's id among poolers behind one address: it is part of the cancel keys that clients get.",
+        ),
+        later(
+            "peers[].id",
+            PEER,
+            Required,
+            "A pooler's id. A cancel request that came here with its key is sent on to it.",
+        ),
+        later("peers[].host", Kind::Host, Required, "Where that pooler is. It may list itself."),
+        later("peers[].port", PORT, Said("6432"), "The port where it takes clients."),
         restart(
             "workers",
             WORKERS,

@@ -25,6 +25,8 @@ pub const ALPN: &[u8] = b"postgresql";
 pub(crate) const CANCEL_REQUEST: i32 = (1234 << 16) | 5678;
 pub(crate) const SSL_REQUEST: i32 = (1234 << 16) | 5679;
 pub(crate) const GSSENC_REQUEST: i32 = (1234 << 16) | 5680;
+/// Our own: a cancel request that one pooler sends on to another.
+pub(crate) const FORWARDED_CANCEL: i32 = (1234 << 16) | 15678;
 
 const MESSAGE: &str = "startup packet";
 
@@ -37,6 +39,8 @@ pub enum Startup<'a> {
     Gss,
     /// The client asks to cancel what the session of this key does.
     Cancel(CancelKey<'a>),
+    /// The same, sent on by another pooler to the one whose key it is.
+    ForwardedCancel(CancelKey<'a>),
     /// The client wants a session.
     Start(Start<'a>),
     /// A major version other than 3; the rest of the packet was not read.
@@ -82,6 +86,7 @@ pub fn parse(packet: &[u8]) -> Result<Startup<'_>, WireError> {
         SSL_REQUEST => fields.end().map(|()| Startup::Ssl),
         GSSENC_REQUEST => fields.end().map(|()| Startup::Gss),
         CANCEL_REQUEST => cancel(fields).map(Startup::Cancel),
+        FORWARDED_CANCEL => cancel(fields).map(Startup::ForwardedCancel),
         protocol if protocol >> 16 == 3 => {
             let parameters = parameters(fields)?;
             Ok(Startup::Start(Start { protocol, parameters }))

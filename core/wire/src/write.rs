@@ -20,4 +20,4 @@ pub use server::{
     ErrorFields, backend_key_data, bind_complete, close_complete, command_complete, error_response,
     negotiate_protocol_version, notice_response, parameter_status, parse_complete, ready_for_query,
 };
-pub use startup::{cancel_request, gssenc_request, ssl_request, startup};
+pub use startup::{cancel_request, forwarded_cancel, gssenc_request, ssl_request, startup};

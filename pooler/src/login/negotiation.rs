@@ -7,14 +7,15 @@ use tokio_rustls::TlsAcceptor;
 use super::LoginError;
 use crate::stream::{FrameError, Framed, Stream};
 use crate::tls::{ClientTls, accept_begun};
+use crate::worker::CancelKey;
 
 /// How the negotiation ended.
 pub(super) enum Opening {
     /// The startup message, whole.
     Start(Framed, Vec<u8>),
     Cancel {
-        process_id: i32,
-        secret: Vec<u8>,
+        key: CancelKey,
+        forwarded: bool,
         stream: Stream,
     },
     /// Nothing was sent, or the peer left between two packets.
@@ -27,7 +28,7 @@ pub(super) enum Opening {
 enum Packet {
     Ssl,
     Gss,
-    Cancel(i32, Vec<u8>),
+    Cancel { key: CancelKey, forwarded: bool },
     Start(Vec<u8>),
 }
 
@@ -55,8 +56,8 @@ pub(super) async fn negotiate(mut framed: Framed, tls: &ClientTls) -> Result<Ope
             Packet::Ssl => return Ok(refused(framed, LoginError::Repeated("an SSL request"))),
             Packet::Gss => return Ok(refused(framed, LoginError::Repeated("a GSSAPI request"))),
             Packet::Start(packet) => return Ok(Opening::Start(framed, packet)),
-            Packet::Cancel(process_id, secret) => {
-                return Ok(Opening::Cancel { process_id, secret, stream: framed.stream });
+            Packet::Cancel { key, forwarded } => {
+                return Ok(Opening::Cancel { key, forwarded, stream: framed.stream });
             }
         };
         if !framed.input.is_empty() {
@@ -84,7 +85,8 @@ async fn packet(framed: &mut Framed) -> Result<Packet, LoginError> {
     Ok(match startup::parse(&packet)? {
         Startup::Ssl => Packet::Ssl,
         Startup::Gss => Packet::Gss,
-        Startup::Cancel(key) => Packet::Cancel(key.process_id, key.secret.to_vec()),
+        Startup::Cancel(key) => Packet::Cancel { key: key.into(), forwarded: false },
+        Startup::ForwardedCancel(key) => Packet::Cancel { key: key.into(), forwarded: true },
         Startup::Start(_) => Packet::Start(packet),
         Startup::Unsupported { protocol } => {
             let [a, b, c, d] = protocol.to_be_bytes();

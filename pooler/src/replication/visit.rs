@@ -111,7 +111,7 @@ impl Visit {
     async fn stay(&self, client: Stream, host: Host, to_server: Vec<u8>, mut to_client: Vec<u8>) {
         let Visit { hall, user, database, peer, .. } = self;
         let Host { connected, backend, _seat } = host;
-        let (process_id, secret) = hall.keys.add(self.protocol, &backend);
+        let (process_id, secret) = hall.keys.add(self.protocol, hall.config().own_id, &backend);
         greet(&mut to_client, &connected, &CancelKey { process_id, secret: &secret });
         to_client.extend_from_slice(&connected.leftover);
         let server = connected.stream;

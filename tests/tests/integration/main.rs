@@ -54,6 +54,7 @@ mod modes;
 mod neighbours;
 mod npgsql;
 mod parameters;
+mod peers;
 mod pipelines;
 mod pools;
 mod prepared;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use poolwright_settings::{
     Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Isolation, Limits,
-    Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience, Pinning, PoolMode,
-    PoolSettings, Proof, Rule, Secret, Sequences, Server, ServerTls, ServerTlsMode, Settings,
-    Upkeep, User, diff, parse, raw, users_file,
+    Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience, Peer, Pinning,
+    PoolMode, PoolSettings, Proof, Rule, Secret, Sequences, Server, ServerTls, ServerTlsMode,
+    Settings, Upkeep, User, diff, parse, raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -232,6 +232,12 @@ fn settings() -> impl Strategy<Value = Settings> {
                 key_file: "tls.key".to_owned(),
                 ca_file: "ca.crt".to_owned(),
             }),
+            peer_id: numbers.4,
+            peers: numbers
+                .4
+                .map(|id| (id, Peer { host: "peer".to_owned(), port: 1 }))
+                .into_iter()
+                .collect(),
             workers: numbers.4,
             max_clients: numbers.0,
             limits: Limits {

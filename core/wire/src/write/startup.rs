@@ -2,7 +2,7 @@
 
 use super::frame::cstr;
 use crate::CancelKey;
-use crate::startup::{CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST};
+use crate::startup::{CANCEL_REQUEST, FORWARDED_CANCEL, GSSENC_REQUEST, SSL_REQUEST};
 
 /// A startup message of this version, see [`PROTOCOL_3_0`](crate::startup::PROTOCOL_3_0). A
 /// parameter with an empty name is left out: it would end the message.
@@ -25,10 +25,17 @@ pub fn gssenc_request(out: &mut Vec<u8>) {
 }
 
 pub fn cancel_request(out: &mut Vec<u8>, key: &CancelKey<'_>) {
-    packet(out, CANCEL_REQUEST, |out| {
-        out.extend_from_slice(&key.process_id.to_be_bytes());
-        out.extend_from_slice(key.secret);
-    });
+    packet(out, CANCEL_REQUEST, |out| cancel_key(out, key));
+}
+
+/// A cancel request that one pooler sends on to another, which no server knows.
+pub fn forwarded_cancel(out: &mut Vec<u8>, key: &CancelKey<'_>) {
+    packet(out, FORWARDED_CANCEL, |out| cancel_key(out, key));
+}
+
+fn cancel_key(out: &mut Vec<u8>, key: &CancelKey<'_>) {
+    out.extend_from_slice(&key.process_id.to_be_bytes());
+    out.extend_from_slice(key.secret);
 }
 
 fn packet(out: &mut Vec<u8>, code: i32, body: impl FnOnce(&mut Vec<u8>)) {

@@ -132,8 +132,10 @@ async fn a_cancel_request_arrives_with_its_stream_open() {
         tcp
     })
     .await;
-    let Ok(Arrival::Cancel { process_id, secret, stream }) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((process_id, &secret[..]), (7, &b"abcd"[..]));
+    let Ok(Arrival::Cancel { key, forwarded: false, stream }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((key.process_id, &key.secret[..]), (7, &b"abcd"[..]));
     drop(stream);
     assert_eq!(tcp.read(&mut [0; 1]).await.unwrap(), 0);
 }
