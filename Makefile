@@ -58,8 +58,14 @@ demo: ## 20 workspaces, 300 clients, a roll and a scale, on a real cluster
 demo-down: ## remove the demo
 	@scripts/demo.sh down
 
-differential: ## random clients through the pooler and straight on PostgreSQL, compared: SEEDS=2000, SEED=17
+differential: ## random clients through the pooler and straight on PostgreSQL, compared: SEEDS=3000, SEED=17
 	@scripts/setup.sh && scripts/differential.sh "$(SEEDS)" "$(SEED)"
+
+simulate: ## sessions, pools and fake servers with faults, checked at each step: STEPS=10000000, SEED=1
+	@scripts/simulate.sh $(or $(STEPS),10000000) $(or $(SEED),1)
+
+bites: ## each check of an invariant, against a pooler that breaks it: FAULTS="NoReset"
+	@scripts/setup.sh && scripts/bites.sh $(FAULTS)
 
 drivers: ## real clients through one port in transaction mode: DRIVERS="psql pgx"
 	@scripts/setup.sh && tests/drivers/drivers.sh $(DRIVERS)
@@ -80,4 +86,4 @@ bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLU
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential drivers large bench bench-quick bench-instructions bench-operator
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential simulate bites drivers large bench bench-quick bench-instructions bench-operator

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use poolwright_session::mutation::{self, Mutation};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -17,6 +18,7 @@ pub async fn deliver(worker: Rc<Worker>, key: CancelKey, done: oneshot::Sender<(
     let Some(slot) = worker.roster.find(key.process_id, &key.secret) else { return };
     match slot.standing() {
         Standing::Idle => {}
+        Standing::Waiting if mutation::is(Mutation::CancelIgnoresQueue) => {}
         Standing::Waiting => slot.cancel(),
         Standing::Active(backend) => cancel_backend(&worker, &slot.tenant.database, &backend).await,
     }

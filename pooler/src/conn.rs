@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use poolwright_session::mutation::{self, Mutation};
 use poolwright_session::parameters::Wanted;
 use poolwright_session::server::Failure;
 use poolwright_session::{Confused, Server, Session};
@@ -130,7 +131,8 @@ impl Backend {
 
     /// A cancel may still hit: nobody else may have the connection.
     pub fn awaits_cancel(&self) -> bool {
-        self.unconfirmed.get() > 0 || self.lost_cancel.get()
+        let awaits = self.unconfirmed.get() > 0 || self.lost_cancel.get();
+        awaits && !mutation::is(Mutation::CancelNotAwaited)
     }
 
     /// Waits until every cancel is confirmed.
@@ -142,7 +144,7 @@ impl Backend {
             if self.lost_cancel.get() {
                 return Poll::Ready(Err(Lost::Cancel));
             }
-            if self.unconfirmed.get() == 0 {
+            if self.unconfirmed.get() == 0 || mutation::is(Mutation::CancelNotAwaited) {
                 return Poll::Ready(Ok(()));
             }
             self.waiter.replace(Some(cx.waker().clone()));
@@ -190,7 +192,7 @@ impl ServerConn {
     /// the connection began with.
     pub fn is_tainted(&self) -> bool {
         let undone = self.fitting.connect.is_some() && self.model.was_discarded();
-        self.model.is_tainted() || undone
+        (self.model.is_tainted() || undone) && !mutation::is(Mutation::NoReset)
     }
 
     /// Makes the server's settings the wanted ones.

@@ -119,7 +119,17 @@ fn print_answer(query: &query::Query) -> ExitCode {
     }
 }
 
+/// Commits the fault that `POOLWRIGHT_MUTATION` names.
+#[cfg(feature = "mutations")]
+fn choose_mutation() {
+    if let Ok(name) = std::env::var("POOLWRIGHT_MUTATION") {
+        poolwright_session::mutation::choose(name.parse().expect("POOLWRIGHT_MUTATION"));
+    }
+}
+
 fn pool(args: &PoolerArgs) -> ExitCode {
+    #[cfg(feature = "mutations")]
+    choose_mutation();
     let (result, seen) = config::load(&args.settings, &Pushed::default()).into_parts();
     let config = match result {
         Ok(config) => config,

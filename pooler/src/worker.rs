@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use poolwright_pool::{Cap, DatabaseId, DatabaseLimits, PoolId, PoolLimits, ServerLimits};
 use poolwright_session::Statements;
+use poolwright_session::mutation::{self, Mutation};
 use poolwright_settings::{Database, PoolSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
@@ -312,7 +313,8 @@ impl Worker {
 
     /// The tenant of a login; `None` if the settings have lost its database or user meanwhile.
     pub fn tenant(&self, database: &str, user: &str, part: Part) -> Option<Rc<Tenant>> {
-        let key = (database.to_owned(), user.to_owned());
+        let whose = if mutation::is(Mutation::PoolsKeyedByDatabase) { "" } else { user };
+        let key = (database.to_owned(), whose.to_owned());
         if let Some(tenant) = self.tenants.borrow().get(&key) {
             return Some(Rc::clone(tenant));
         }

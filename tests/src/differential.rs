@@ -4,6 +4,7 @@
 //! what may differ is listed in one place (`words`). A script that fails is made smaller (`shrink`).
 //! It never takes a wrong row for late: every row carries its client's mark.
 
+pub mod bites;
 pub mod cells;
 pub mod chance;
 pub mod direct;
@@ -13,6 +14,7 @@ pub mod script;
 pub mod shrink;
 pub mod stage;
 pub mod table;
+pub mod trials;
 pub mod words;
 
 pub use stage::{Stage, Worker};

@@ -12,11 +12,13 @@
 //! - `sink`: bytes on their way to the client;
 //! - [`server`]: the model of one server connection, fed with what the server sends;
 //! - [`client`]: the rules for each message of a client;
-//! - [`replication`]: what a connection is doing that is not pooled.
+//! - [`replication`]: what a connection is doing that is not pooled;
+//! - [`mutation`]: faults that tests ask for.
 
 pub mod client;
 pub mod doubts;
 pub mod lexer;
+pub mod mutation;
 pub mod parameters;
 pub mod replication;
 pub mod replies;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 
+use crate::mutation::{self, Mutation};
+
 /// What a client asked for at startup and has changed since, where the server reports it. Copies
 /// share their content until one is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -187,7 +189,9 @@ impl Current {
             return None;
         }
         let mut sql = String::with_capacity(256);
-        sql.push_str("SET exit_on_error=on;");
+        if !mutation::is(Mutation::SettingsFailOpen) {
+            sql.push_str("SET exit_on_error=on;");
+        }
         self.write_difference(wanted, &mut sql);
         sql.push_str("RESET exit_on_error");
         Some(sql)

@@ -15,6 +15,7 @@ use poolwright_wire::{TargetKind, TransactionStatus, write};
 use crate::Rest;
 use crate::doubts::Doubts;
 use crate::lexer::{Look, Reading};
+use crate::mutation::{self, Mutation};
 use crate::parameters::{Current, Wanted};
 use crate::replies::{Answer, Reply, Special, Undo};
 use crate::statements::{Held, NO_STATEMENT};
@@ -165,12 +166,13 @@ impl Server {
 
     /// No message is half sent or half read, no reply is owed, no transaction is open (I2, I7).
     pub fn is_free(&self) -> bool {
-        self.status == TransactionStatus::Idle && self.is_quiet()
+        let idle = self.status == TransactionStatus::Idle;
+        (idle || mutation::is(Mutation::ReleaseInTransaction)) && self.is_quiet()
     }
 
     /// As [`Server::is_free`], though a transaction may be open.
     pub fn is_quiet(&self) -> bool {
-        self.replies.is_empty()
+        (self.replies.is_empty() || mutation::is(Mutation::ReleaseWithRepliesOwed))
             && !self.open_flight
             && !self.skipping
             && !self.copy_in
@@ -272,7 +274,8 @@ impl Server {
     /// Ends the open flight of a client that is gone as Postgres would: nothing of it stays. False
     /// where only closing helps: inside a message, or a COPY.
     pub fn finish_flight(&mut self, to_server: &mut Vec<u8>) -> bool {
-        if self.half_sent || self.copy_in {
+        let torn = self.half_sent && !mutation::is(Mutation::HalfMessageKept);
+        if torn || self.copy_in {
             return false;
         }
         if self.open_flight {

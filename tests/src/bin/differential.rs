@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Parser;
+use poolwright_session::mutation::Mutation;
+use poolwright_tests::differential::bites;
 use poolwright_tests::differential::cells::{self, Cell};
 use poolwright_tests::differential::script::Script;
 use poolwright_tests::differential::table::Table;
+use poolwright_tests::differential::trials::{self, Trial};
 use poolwright_tests::differential::{Stage, Worker, chance, shrink};
 use tokio::sync::Mutex;
 
@@ -37,6 +40,13 @@ struct Args {
     /// Failures after which it ends.
     #[arg(long, default_value_t = 1)]
     failures: usize,
+    /// Prints each fault that a pooler may be asked to commit: invariant, name, whether it is
+    /// found quickly, and the arguments of the check that must find it.
+    #[arg(long)]
+    faults: bool,
+    /// Plays the trials in place of seeds.
+    #[arg(long)]
+    trials: bool,
     /// Prints the script of the first seed and ends.
     #[arg(long)]
     print: bool,
@@ -59,6 +69,14 @@ fn script_of(seed: u64) -> Option<Script> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Arc::new(Args::parse());
+    if args.faults {
+        for mutation in Mutation::ALL {
+            let quick = if bites::is_quick(mutation) { "quick" } else { "slow" };
+            let check = bites::check(mutation).arguments();
+            println!("{} {mutation:?} {quick} {check}", mutation.invariant());
+        }
+        return Ok(());
+    }
     if args.print {
         let cell = cell_of(args.seed);
         match script_of(args.seed) {
@@ -69,6 +87,12 @@ async fn main() -> Result<()> {
     }
     let stage = Stage::start(args.workers).await?;
     let started = Instant::now();
+    if args.trials {
+        let worker = Arc::new(stage.worker(0, Duration::from_secs(args.patience)).await?);
+        trials::all(&worker).await?;
+        println!("trials in {:.1} s: {:?}", started.elapsed().as_secs_f64(), Trial::ALL);
+        return Ok(());
+    }
     let next = Arc::new(AtomicU64::new(args.seed));
     let failures = Arc::new(Mutex::new(Vec::new()));
     let table = Arc::new(Mutex::new(Table::default()));

@@ -21,8 +21,8 @@ pub fn script(seed: u64) -> Script {
         1..=4 => Mode::Transaction(1),
         _ => Mode::Transaction(2),
     };
-    // In session mode all have a connection for good.
-    let actors = (0..clients).map(|client| actor(client, &mut random)).collect();
+    let dated = random.one_in(3);
+    let actors = (0..clients).map(|client| actor(client, dated, &mut random)).collect();
     let statements = 1 + random.below(3);
     with_turns(actors, mode, statements, &mut random)
 }
@@ -44,14 +44,14 @@ fn with_turns(actors: Vec<Actor>, mode: Mode, statements: usize, random: &mut Ra
     Script { actors, mode, statements, turns, strict: false, dropped: BTreeSet::new() }
 }
 
-fn actor(client: usize, random: &mut Random) -> Actor {
+fn actor(client: usize, dated: bool, random: &mut Random) -> Actor {
     let profile = match random.below(5) {
         0 => Profile::Tokyo,
         1 => Profile::Named,
         _ => Profile::Plain,
     };
     let user = usize::from(random.one_in(8));
-    let mut author = Author { mark: mark(client), profile, random };
+    let mut author = Author { mark: mark(client), profile, dated, sets: client == 0, random };
     let count = 2 + author.random.below(5);
     let mut units: Vec<Unit> = (0..count).map(|_| author.unit()).collect();
     if author.random.one_in(10) {
@@ -65,7 +65,8 @@ fn actor(client: usize, random: &mut Random) -> Actor {
 /// What every script ends with: whose settings are these, and a session as new.
 pub fn ending(mark: &str) -> Vec<Unit> {
     let shown = format!(
-        "SELECT '{mark}', current_setting('TimeZone'), current_setting('application_name')"
+        "SELECT '{mark}', current_user, current_setting('TimeZone'), \
+         current_setting('application_name')"
     );
     let texts = ["ROLLBACK".to_owned(), shown, "DISCARD ALL".to_owned()];
     texts.iter().map(|text| unit([Flight::new().query(text)], true)).collect()
@@ -81,6 +82,10 @@ fn unit(flights: impl IntoIterator<Item = Flight>, waits: bool) -> Unit {
 struct Author<'a> {
     mark: String,
     profile: Profile,
+    /// It prepares literals that its time zone decides, and so keeps that.
+    dated: bool,
+    /// It changes a setting that the server does not report; only the others look at it.
+    sets: bool,
     random: &'a mut Random,
 }
 
@@ -129,6 +134,8 @@ impl Author<'_> {
             12 => format!("SELECT '{mark}', count(*) FROM sink WHERE mark = '{mark}'"),
             13 => format!("COPY (SELECT '{mark}', t FROM three) TO STDOUT"),
             14 => self.setting(alone),
+            17 if self.sets => "SET work_mem = '5MB'".to_owned(),
+            17 => format!("SELECT '{mark}', current_setting('work_mem')"),
             15 => "SHOW TimeZone".to_owned(),
             16 => format!("DO $$ BEGIN RAISE NOTICE '{mark}'; END $$"),
             _ => self.transaction().to_owned(),
@@ -162,9 +169,11 @@ impl Author<'_> {
             "SET TimeZone = 'UTC'",
             "SET LOCAL TimeZone = 'America/Lima'",
             "SET application_name = 'mine'",
-            "SET nonsense.of_mine = 'x'",
         ];
-        self.random.pick(&texts[..4]).to_owned()
+        if self.dated {
+            return texts[3].to_owned();
+        }
+        self.random.pick(&texts).to_owned()
     }
 
     /// What a driver sends to run a statement that it prepared before, or prepares now.
@@ -214,8 +223,12 @@ impl Author<'_> {
             "INSERT INTO sink VALUES ($1) RETURNING mark",
             "SELECT $1::text, count(*) FROM sink WHERE mark = $1",
             "SELECT $1::text, 1/i FROM zero",
+            "SELECT $1::text, timestamptz '2001-01-01 00:00'",
         ];
-        Flight::new().parse(name, self.random.pick(&shared))
+        let undated = shared.len() - 1;
+        let dated = self.dated && self.random.one_in(2);
+        let text = if dated { shared[undated] } else { self.random.pick(&shared[..undated]) };
+        Flight::new().parse(name, text)
     }
 
     fn bind(&mut self, portal: &str, name: &str) -> Flight {

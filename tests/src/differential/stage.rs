@@ -225,6 +225,21 @@ impl Worker {
         self.target(port, &format!("w{}{name}", self.number), kind)
     }
 
+    /// How one of the worker's users logs in to the pooler.
+    pub fn pooled(&self, profile: Profile, user: usize, mode: Mode, statements: usize) -> Target {
+        self.pooled_target(((profile, user), mode, statements))
+    }
+
+    /// The name of one of the worker's users.
+    pub fn user(&self, number: usize) -> String {
+        users(self.number)[number].clone()
+    }
+
+    /// What the superuser is answered in the pooled database: the first cell.
+    pub async fn ask(&self, sql: &str) -> String {
+        self.admin.lock().await.cell(sql).await
+    }
+
     /// Ends the server processes of a user, and waits until they are gone.
     pub async fn lose_server(&self, user: &str) {
         let sql = format!(

@@ -10,6 +10,7 @@ use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
 use crate::doubts::Doubts;
 use crate::lexer::{Look, look};
+use crate::mutation::{self, Mutation};
 use crate::replies::{Answer, Described, Naming, Reply, Undo};
 use crate::server::Server;
 use crate::statements::{Named, Shape, Statement, Use};
@@ -79,6 +80,9 @@ impl Session {
             try_name(server, &name, rest, &mut out.to_server);
         }
         self.scope.settings = self.wanted.meaning().into();
+        if mutation::is(Mutation::StatementsKeyedByText) {
+            self.scope.settings = Box::default();
+        }
         let mut statements = self.statements.borrow_mut();
         if server.settings_in_doubt() {
             // What it means here it may mean nowhere else (I10).
@@ -424,6 +428,9 @@ pub(super) fn make_known(
     server.flight_edits = true;
     write::parse_head(to_server, &statement.name, statement.body.len() as u32);
     to_server.extend_from_slice(&statement.body);
+    if name.is_none() && mutation::is(Mutation::InjectedWithoutSlot) {
+        return;
+    }
     let naming = name.clone().map(|name| Naming { name, before: None });
     let undo = Undo { naming, held: Some(statement.id), ..Undo::default() };
     server.send_extended(Reply::Parse { injected: name.is_none(), undo });

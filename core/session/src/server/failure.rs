@@ -4,6 +4,7 @@ use poolwright_wire::read;
 
 use super::{Confused, Failure, Server};
 use crate::client::Session;
+use crate::mutation::{self, Mutation};
 use crate::replies::{Reply, Special, Undo};
 use crate::sink::Sink;
 
@@ -63,7 +64,10 @@ impl Server {
         }
         self.again.disarm();
         self.let_go(session.is_some(), sink);
-        let end = self.replies.iter().position(|reply| matches!(reply, Reply::Sync { .. }));
+        let end = match mutation::is(Mutation::NoDiscardToSync) {
+            true => Some(1),
+            false => self.replies.iter().position(|reply| matches!(reply, Reply::Sync { .. })),
+        };
         let failed: Vec<Reply> = self.replies.drain(..end.unwrap_or(self.replies.len())).collect();
         if end.is_none() {
             self.skipping = true;
@@ -148,6 +152,9 @@ impl Server {
             _ => false,
         };
         self.edits_ahead -= failed.iter().filter(edits).count() as u32;
+        if mutation::is(Mutation::EditsNotTakenBack) {
+            return;
+        }
         for undo in failed.into_iter().rev().filter_map(Reply::into_undo) {
             self.undo(undo, session.as_deref_mut());
         }

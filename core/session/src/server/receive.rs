@@ -5,6 +5,7 @@ use poolwright_wire::{Header, TransactionStatus, header, read, server as tag, wr
 use super::{Confused, Received, Server};
 use crate::Rest;
 use crate::client::Session;
+use crate::mutation::{self, Mutation};
 use crate::parameters::READING;
 use crate::replies::Reply;
 use crate::sink::Sink;
@@ -162,7 +163,9 @@ impl Server {
     pub(super) fn reply(&mut self, message: u8) -> Result<bool, Confused> {
         let (forward, done) = match (self.replies.front(), message) {
             (Some(Reply::Injected), _) => (false, false),
-            (Some(Reply::Parse { injected, .. }), tag::PARSE_COMPLETE) => (!injected, true),
+            (Some(Reply::Parse { injected, .. }), tag::PARSE_COMPLETE) => {
+                (!injected || mutation::is(Mutation::InjectedRepliesShown), true)
+            }
             (Some(Reply::Close { injected, .. }), tag::CLOSE_COMPLETE) => (!injected, true),
             (Some(Reply::Bind { .. }), tag::BIND_COMPLETE) => {
                 self.again.disarm();

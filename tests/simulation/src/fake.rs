@@ -1,0 +1,1 @@
+../../../core/session/src/tests/fake.rs
