@@ -64,6 +64,9 @@ differential: ## random clients through the pooler and straight on PostgreSQL, c
 simulate: ## sessions, pools and fake servers with faults, checked at each step: STEPS=10000000, SEED=1
 	@scripts/simulate.sh $(or $(STEPS),10000000) $(or $(SEED),1)
 
+fuzz: ## bytes that a stranger sent, for SECONDS=60 each: TARGET=startup
+	@scripts/fuzz.sh $(or $(TARGET),all) $(or $(SECONDS),60)
+
 bites: ## each check of an invariant, against a pooler that breaks it: FAULTS="NoReset"
 	@scripts/setup.sh && scripts/bites.sh $(FAULTS)
 
@@ -86,4 +89,4 @@ bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLU
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential simulate bites drivers large bench bench-quick bench-instructions bench-operator
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential simulate fuzz bites drivers large bench bench-quick bench-instructions bench-operator

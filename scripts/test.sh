@@ -46,6 +46,16 @@ integration() {
   part integration cargo_test 900 -p poolwright-tests
 }
 
+# A slice of what `make differential`, `make simulate` and `make bites` do; that of `make fuzz` is
+# among the unit tests. The pooler is the one that ships, where there is one.
+proofs() {
+  local pooler=()
+  ! passed build || pooler=("POOLWRIGHT_POOLER=$root/dist/poolwright-pooler")
+  part simulation limited 600 scripts/simulate.sh 3000000
+  part differential limited 600 env "${pooler[@]}" scripts/differential.sh
+  part bites limited 600 scripts/bites.sh --quick
+}
+
 # The light ones of the real clients; `make drivers` runs all.
 drivers() { part drivers limited 600 tests/drivers/drivers.sh psql pgbench psycopg; }
 
@@ -81,6 +91,7 @@ all() {
   shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
   instructions
   integration
+  proofs
   drivers
 }
 

@@ -1,29 +1,4 @@
-//! Any bytes as the peer's side of a SCRAM exchange: no proof is ever taken, no work beyond the cap
-//! is ever asked for.
+//! See `poolwright_fuzz_bodies`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use poolwright_wire::scram::{
-    Channel, ClientExchange, MAX_ITERATIONS, ServerExchange, Verifier, mock_keys, salted_password,
-};
-
-fuzz_target!(|input: (&[u8], &[u8])| {
-    let (first, last) = input;
-    let keys = mock_keys("ann", &[0; 32]);
-    for channel in [Channel::Unbound, Channel::Declined, Channel::Bound(b"hash")] {
-        if let Ok(exchange) = ServerExchange::start(first, channel, "s", b"salt", 4096) {
-            assert!(exchange.finish(last, std::slice::from_ref(&keys)).is_err());
-        }
-    }
-    if let Ok(challenge) = ClientExchange::new("", "c", Channel::Unbound).challenge(first) {
-        assert!((1..=MAX_ITERATIONS).contains(&challenge.iterations));
-        let keys = salted_password("pencil", &challenge.salt, 1).client_keys();
-        let (_, proof) = challenge.prove(&keys);
-        assert!(proof.check(last).is_err());
-    }
-    if let Ok(text) = str::from_utf8(first)
-        && let Ok(verifier) = Verifier::parse(text)
-    {
-        assert_eq!(Verifier::parse(&verifier.text()), Ok(verifier));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| poolwright_fuzz_bodies::run("scram", bytes));

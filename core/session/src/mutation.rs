@@ -1,7 +1,7 @@
 //! Faults that a test may ask for, so that the checks of the invariants are seen to bite. Only a build
 //! with the feature `mutations` can commit them; no build that ships has it.
 
-/// A fault, named by what goes wrong. The letters are those of the invariants in ARCHITECTURE.md.
+/// A fault, named by what goes wrong. The letters are those of `docs/invariants.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
     /// I1: after an error the rest of the flight is still owed replies.

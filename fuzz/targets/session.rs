@@ -1,0 +1,4 @@
+//! See `poolwright_fuzz_bodies`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| poolwright_fuzz_bodies::run("session", bytes));
