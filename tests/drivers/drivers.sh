@@ -17,7 +17,7 @@ source "$here/lib/languages.sh"
 trap 'stop_ticker; stage_down' EXIT
 trap 'echo; say "interrupted"; exit 130' INT TERM
 
-all=(psql pgbench psycopg sqlalchemy asyncpg django pgx pq golang-migrate node-postgres postgres-js
+all=(psql pgbench psycopg sqlalchemy asyncpg django pgx pq golang-migrate node-postgres postgres-js prisma
   pgjdbc pdo activerecord tokio-postgres sqlx)
 longest=${POOLWRIGHT_DRIVER_SECONDS:-300}
 noise=$logs/drivers
