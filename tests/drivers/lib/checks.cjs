@@ -21,17 +21,6 @@ function expect(what, expected, found) {
   }
 }
 
-// The documented behaviour of a feature that the pooler has not got.
-function expectNotYet(what, documented, found) {
-  if (!isDeepStrictEqual(found, documented)) {
-    throw new Error(
-      `${what}: expected the documented ${short(documented)}, found ${short(found)}; ` +
-        'if the pooler has it now, expect it here and in docs/compatibility.md',
-    );
-  }
-  console.log(`not yet ${what}: ${short(documented)}`);
-}
-
 const short = (value) => inspect(value, { breakLength: Infinity }).slice(0, 300);
 
 // The SQLSTATE with which a promise fails, or the value that it gives.
@@ -74,4 +63,4 @@ async function run(checks) {
   console.log('done');
 }
 
-module.exports = { ROUNDS, expect, expectNotYet, expectOwnRows, run, stateOf, version };
+module.exports = { ROUNDS, expect, expectOwnRows, run, stateOf, version };

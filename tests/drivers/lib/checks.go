@@ -77,15 +77,6 @@ func Expect(what string, expected, found any) {
 	}
 }
 
-// ExpectNotYet expects the documented behaviour of a feature that the pooler has not got.
-func ExpectNotYet(what string, documented, found any) {
-	if !reflect.DeepEqual(documented, found) {
-		panic(wrong(fmt.Sprintf("%s: expected the documented %v, found %v; if the pooler has it now, "+
-			"expect it here and in docs/compatibility.md", what, documented, found)))
-	}
-	fmt.Printf("not yet %s: %v\n", what, documented)
-}
-
 // OwnRows has 8 clients at once; each must read its own marks, over 2 server connections.
 func OwnRows(client func(client int, seen func(mark, found string, server int))) {
 	var all sync.Mutex

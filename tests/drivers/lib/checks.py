@@ -26,16 +26,6 @@ def expect(what, expected, found):
         raise Wrong(f"{what}: expected {expected!r}, found {found!r}")
 
 
-def expect_not_yet(what, documented, found):
-    """The documented behaviour of a feature that the pooler has not got."""
-    if found != documented:
-        raise Wrong(
-            f"{what}: expected the documented {documented!r}, found {found!r}; "
-            "if the pooler has it now, expect it here and in docs/compatibility.md"
-        )
-    print(f"not yet {what}: {documented}")
-
-
 def run(*checks):
     """Runs the checks, coroutines too, in this order."""
     for check in checks:

@@ -12,15 +12,6 @@ module Checks
     raise "#{what}: expected #{short(expected)}, found #{short(found)}" unless expected == found
   end
 
-  # The documented behaviour of a feature that the pooler has not got.
-  def expect_not_yet(what, documented, found)
-    unless documented == found
-      raise "#{what}: expected the documented #{short(documented)}, found #{short(found)}; " \
-            'if the pooler has it now, expect it here and in docs/compatibility.md'
-    end
-    puts "not yet #{what}: #{short(documented)}"
-  end
-
   def short(value)
     value.inspect[0, 300]
   end

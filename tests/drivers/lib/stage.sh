@@ -106,17 +106,13 @@ passfile() {
   echo "$stage/pgpass"
 }
 
-# Lines of the pooler's log that are no trouble: Java ends each TLS connection with an alert
-# that rustls calls a warning.
-harmless='rustls::common_state: TLS alert warning received: .*UserCanceled'
-
 # trouble_of_stage DATABASE [WARNING] — what a client that has gone must not leave: a dead
 # pooler, another warning in its log than the one announced, more server connections than
 # its pool has, or one that is not idle. One line or nothing.
 trouble_of_stage() {
   local warnings held open
   kill -0 "$pooler_pid" 2>/dev/null || { echo "the pooler has ended" && return; }
-  warnings=$(tail -n "+$((seen + 1))" "$stage/pooler.log" | grep -E ' (WARN|ERROR) ' | grep -vE "$harmless${2:+|$2}" | head -n 1) || true
+  warnings=$(tail -n "+$((seen + 1))" "$stage/pooler.log" | grep -E ' (WARN|ERROR) ' | grep -vE "${2:-^$}" | head -n 1) || true
   [[ -z $warnings ]] || { echo "the pooler warns: $warnings" && return; }
   held=$(as_superuser --command "SELECT count(*) FROM pg_stat_activity WHERE datname = '$1'")
   ((held <= 2)) || { echo "$held server connections are held, expected at most 2" && return; }
