@@ -2,12 +2,13 @@
 //! server enforces. Nothing here talks to a cluster.
 //!
 //! Reading order: [`spec`] (what a user declares) with [`selector`] (which objects are tenants),
-//! [`pods`] (how the pods run and are reached) and [`network`] (by whom), [`status`] (what the
+//! [`pods`] (how the pods run and are reached) and [`network`] (by whom), [`access`] (who may come in), [`status`] (what the
 //! operator answers), [`rules`] (what is refused at once, and why), [`yaml`] and
 //! [`mod@reference`] (the files that are made from them).
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod defaults;
 pub mod network;
 pub mod pods;
@@ -18,6 +19,7 @@ pub mod spec;
 pub mod status;
 pub mod yaml;
 
+pub use access::{AccessMethod, AccessRule, AuthQuery, ProxyProtocol};
 pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
 pub use selector::{LabelSelector, Namespaces, Operator, Requirement, TenantSelector};

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{rules, spec::SecretRef};
+use crate::{access::ProxyProtocol, rules, spec::SecretRef};
 
 type Texts = BTreeMap<String, String>;
 
@@ -109,6 +109,8 @@ pub struct Service {
     /// `Local` keeps clients' addresses and sends them to pods of the node that they reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_policy: Option<TrafficPolicy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

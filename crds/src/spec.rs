@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    access::{AccessRule, AuthQuery},
     defaults,
     network::NetworkPolicy,
     pods::{Pods, Service},
@@ -324,13 +325,21 @@ pub struct Auth {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub users: Vec<UserSource>,
+    /// Who may come in how; the first rule that fits holds, and who fits none is refused. Default: all,
+    /// by scram-sha-256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub rules: Vec<AccessRule>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_query: Option<AuthQuery>,
 }
 
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserSource {
     /// A Secret: each key is a user's name, its value the password or SCRAM-SHA-256 verifier.
-    /// With a verifier alone the server must let the pooler in without a password.
+    /// With a verifier alone the pooler logs in by what clients' logins give: it must be the server's.
     pub secret_ref: SecretRef,
     /// A Secret of the same form with the passwords that are valid as well while they are being
     /// changed, for clients and for a server that has not got the new ones yet. Users that it lacks

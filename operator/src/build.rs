@@ -102,6 +102,8 @@ pub fn objects(
 mod tests {
     use std::{fs, path::PathBuf};
 
+    use poolwright_settings::language::LANGUAGE;
+
     use super::*;
     use crate::{live::Live, size::size, testing};
 
@@ -228,6 +230,34 @@ mod tests {
         // Somebody removed the settings, and pods have said what they have.
         let counted_on = made(&lower, &Live::default(), 3, 2);
         assert_eq!(generation(&counted_on), Some(4));
+    }
+
+    #[test]
+    fn access_is_written_for_the_pooler_and_its_problems_are_those_of_the_spec() {
+        let plan = |checked: &_| size(checked, &Live::default(), 0).unwrap();
+        let mut checked = testing::validated();
+        let spec = serde_json::json!({
+            "rules": [{"users": ["ws_001"], "addresses": ["10.0.0.0/8"], "method": "md5"}],
+            "authQuery": {"user": "ws_001", "dbname": "postgres"},
+            "users": [],
+        });
+        let auth: poolwright_crds::Auth = serde_json::from_value(spec).unwrap();
+        (checked.rules, checked.auth_query) = (auth.rules, auth.auth_query);
+        let from = vec!["192.0.2.0/24".to_owned()];
+        checked.service.proxy_protocol = Some(poolwright_crds::ProxyProtocol { from });
+        let files =
+            settings::next(&checked, &plan(&checked), &Live::default(), 0, LANGUAGE).unwrap();
+        for line in ["method: md5", "- 10.0.0.0/8", "user: ws_001", "- 192.0.2.0/24"] {
+            assert!(files.settings.contains(line), "{line}: {}", files.settings);
+        }
+        checked.rules[0].addresses = vec!["10.0.0.0/40".to_owned()];
+        let problems = settings::next(&checked, &plan(&checked), &Live::default(), 0, LANGUAGE);
+        let problems = problems.err().unwrap();
+        let text = problems.spec[0].to_string();
+        assert!(
+            text.starts_with("spec.auth.rules[0].addresses[0]: found \"10.0.0.0/40\""),
+            "{text}"
+        );
     }
 
     #[test]

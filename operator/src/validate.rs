@@ -12,7 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
 use poolwright_crds::{
-    NetworkPolicy, Pods, PoolMode, PoolerCluster, PoolerClusterSpec, Service, TlsMode, Upgrade,
+    AccessRule, AuthQuery, NetworkPolicy, Pods, PoolMode, PoolerCluster, PoolerClusterSpec,
+    Service, TlsMode, Upgrade,
 };
 use poolwright_settings::{Problem, Span};
 
@@ -50,6 +51,8 @@ pub struct Validated {
     pub pool: Pool,
     pub databases: Vec<Database>,
     pub users: Vec<User>,
+    pub rules: Vec<AccessRule>,
+    pub auth_query: Option<AuthQuery>,
     /// The user's certificates for the control channel; else the operator makes them.
     pub control: Option<Named>,
     pub drain: Duration,
@@ -152,6 +155,8 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         databases: tenants::resolve(read, &mut problems.tenants),
         users: users::resolve(read, &mut problems.credentials),
         ca: users::authority(read, &mut problems.credentials),
+        rules: spec.auth.rules.clone(),
+        auth_query: spec.auth.auth_query.clone(),
         control: control::resolve(read, &mut problems.credentials),
     };
     if problems.is_empty() { Ok(checked) } else { Err(problems) }

@@ -12,7 +12,7 @@ use crate::{names, validate::Validated};
 const CLIENTS: i32 = 5432;
 
 pub fn client(checked: &Validated) -> Service {
-    let poolwright_crds::Service { type_, annotations, source_ranges, traffic_policy } =
+    let poolwright_crds::Service { type_, annotations, source_ranges, traffic_policy, .. } =
         checked.service.clone();
     let spec = ServiceSpec {
         selector: Some(names::selector(&checked.name)),

@@ -3,11 +3,14 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use poolwright_budget::Plan;
-use poolwright_crds::{PoolMode, TlsMode};
+use poolwright_crds::{AccessMethod, AccessRule, PoolMode, TlsMode};
 use poolwright_settings::{
-    Problem, ServerTlsMode, Span,
+    ListenAuth, Problem, ServerTlsMode, Span,
     control::Totals,
-    raw::{Control, Database, Drain, File, Pool, Server, ServerTls, UsersFile},
+    raw::{
+        AuthQuery, Control, Database, Drain, File, Listen, Pool, ProxyProtocol, Rule, Server,
+        ServerTls, UsersFile,
+    },
 };
 
 use super::{credentials, metadata, template};
@@ -87,6 +90,8 @@ fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
         Database { name, max_connections: Some(*per_pod), ..Database::default() }
     };
     File {
+        listen: listen(checked),
+        auth_query: checked.auth_query.as_ref().map(auth_query),
         servers: Some(vec![server(checked, plan.per_pod)]),
         pool: Some(pool(checked)),
         databases: Some(shares.map(database).collect()),
@@ -96,6 +101,44 @@ fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
         generation: Some(generation),
         ..File::default()
     }
+}
+
+/// What is left out holds as the pooler's own default.
+fn listen(checked: &Validated) -> Option<Listen> {
+    let rules = checked.rules.iter().map(rule).collect();
+    let proxies = checked.service.proxy_protocol.as_ref();
+    let listen = Listen {
+        rules: some(rules),
+        proxy_protocol: proxies.map(|it| ProxyProtocol { from: some(it.from.clone()) }),
+        ..Listen::default()
+    };
+    Some(listen).filter(|listen| *listen != Listen::default())
+}
+
+fn rule(rule: &AccessRule) -> Rule {
+    let method = match rule.method {
+        AccessMethod::Trust => ListenAuth::Trust,
+        AccessMethod::Reject => ListenAuth::Reject,
+        AccessMethod::Md5 => ListenAuth::Md5,
+        AccessMethod::ScramSha256 => ListenAuth::ScramSha256,
+    };
+    Rule {
+        databases: some(rule.databases.clone()),
+        users: some(rule.users.clone()),
+        addresses: some(rule.addresses.clone()),
+        method: Some(method),
+        ..Rule::default()
+    }
+}
+
+/// The password is that of the user in the users file.
+fn auth_query(query: &poolwright_crds::AuthQuery) -> AuthQuery {
+    let poolwright_crds::AuthQuery { user, dbname, query } = query.clone();
+    AuthQuery { user: Some(user), dbname, query, ..AuthQuery::default() }
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    Some(list).filter(|list| !list.is_empty())
 }
 
 fn control() -> Control {
@@ -162,7 +205,7 @@ fn by_source(problems: Vec<Problem>, checked: &Validated) -> Problems {
                 found.credentials.push(Problem { path: user.path.clone(), ..problem });
             }
             None => {
-                let path = format!("spec, as the pooler's settings: {}", problem.path);
+                let path = in_spec(&problem.path);
                 found.spec.push(Problem { path, ..problem });
             }
         }
@@ -170,8 +213,23 @@ fn by_source(problems: Vec<Problem>, checked: &Validated) -> Problems {
     found
 }
 
+/// The field of the spec that a setting comes from, where one is its like.
+fn in_spec(path: &str) -> String {
+    let places = [
+        ("listen.rules", "spec.auth.rules"),
+        ("listen.proxyProtocol", "spec.service.proxyProtocol"),
+        ("authQuery", "spec.auth.authQuery"),
+    ];
+    let place = |(setting, field): (&str, &str)| {
+        path.strip_prefix(setting).map(|rest| format!("{field}{rest}"))
+    };
+    let other = || format!("spec, as the pooler's settings: {path}");
+    places.into_iter().find_map(place).unwrap_or_else(other)
+}
+
 /// The `3` of `users[3].password`, in whichever file.
 fn index(path: &str) -> Option<usize> {
-    let (_, rest) = path.split_once("users[")?;
+    let path = path.strip_prefix("usersFile:").unwrap_or(path);
+    let rest = path.strip_prefix("users[")?;
     rest.split_once(']')?.0.parse().ok()
 }

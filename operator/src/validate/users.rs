@@ -56,6 +56,14 @@ pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Vec<User> {
             }
         }
     }
+    if let Some(query) = &read.cluster.spec.auth.auth_query
+        && !users.iter().any(|user| user.name == query.user && !user.is_verifier)
+    {
+        let path = "spec.auth.authQuery.user";
+        let expected = "a user of spec.auth.users whose Secret holds the password";
+        let remedy = "add a key of that name to one of the Secrets";
+        found.push(Problem::new(path, format!("{:?}", query.user), expected, remedy));
+    }
     for user in users.iter().filter(|user| user.is_verifier && user.previous.is_some()) {
         let remedy = "give the password itself, or remove the user from previousSecretRef";
         let (what, expected) =
