@@ -9,6 +9,7 @@
 //! | the process id in a notification | it is the server connection's |
 //! | the text of an error 08P01, and how many such errors a session ends with | the pooler says what it expected; the server may say nothing more |
 //! | `application_name` of a client that names none | the pooler's own; clients without the pooler name it |
+//! | how a session goes on whose cancel met the pooler's own SET | `docs/compatibility.md`, Errors |
 //! | what comes in a cancelled unit before its error | a request that waits for a server is cancelled where it waits, before anything ran |
 
 use crate::pg::Message;
