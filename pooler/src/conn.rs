@@ -24,6 +24,9 @@ use crate::treasury::Listed;
 /// Bytes read at once.
 pub const READ_SIZE: usize = 64 * 1024;
 
+/// How often a server is asked for the state of its session, where it does not get so far.
+const SURVEYS: u32 = 5;
+
 pub struct ServerConn {
     pub stream: Stream,
     pub model: Server,
@@ -254,8 +257,7 @@ impl ServerConn {
     /// # Errors
     /// What the session holds is not known: nobody may go on with it.
     pub async fn survey(&mut self, session: &mut Session) -> Result<(), RunError> {
-        let question = self.model.question(session);
-        let answer = self.ask(&question).await?;
+        let answer = self.state_of_session(session).await?;
         if !self.model.learn(&answer, session) {
             return Err(Lost::Unclear.into());
         }
@@ -268,6 +270,18 @@ impl ServerConn {
             self.model.set_settings_reset();
         }
         Ok(())
+    }
+
+    /// A client's own statement_timeout may be too short for it now and then; no cancel is under way.
+    async fn state_of_session(&mut self, session: &Session) -> Result<Vec<u8>, RunError> {
+        let question = self.model.question(session);
+        for _ in 1..SURVEYS {
+            match self.ask(&question).await {
+                Err(RunError::Refused(failure)) if failure.sqlstate == "57014" => {}
+                answered => return answered,
+            }
+        }
+        self.ask(&question).await
     }
 
     /// Ends what a client left behind that is gone: its flight, its transaction.

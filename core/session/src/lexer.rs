@@ -108,8 +108,10 @@ struct Statement {
     catalog: bool,
     /// `DISTINCT ON (…)`, after which an expression begins without a comma.
     distinct_on: bool,
-    /// What a statement that is not harmless has shown of itself; every word of it is asked for.
+    /// What a statement that is not harmless has shown of itself.
     odd: Option<Odd>,
+    /// It has begun harmlessly; in others every word is asked for.
+    calm: bool,
 }
 
 impl Scan {
@@ -174,7 +176,7 @@ impl Scan {
 impl Statement {
     /// Whether any name that comes next matters, whatever it is.
     fn expects(&self) -> bool {
-        self.head.is_none() || self.previous.is_any(Roles::BEFORE_NAMES) || self.odd.is_some()
+        !self.calm || self.previous.is_any(Roles::BEFORE_NAMES)
     }
 
     /// Notes a name that no rule asks for.
@@ -187,7 +189,8 @@ impl Statement {
     fn word(&mut self, word: Roles, text: &[u8], call: bool) -> Doubts {
         if self.head.is_none() {
             self.head = word;
-            self.odd = (!word.has(Role::Harmless)).then(|| Odd::begin(text));
+            self.calm = word.has(Role::Harmless);
+            self.odd = (!self.calm).then(|| Odd::begin(text));
             return Doubts::NONE;
         }
         if let Some(odd) = &mut self.odd {

@@ -401,3 +401,23 @@ async fn what_a_connect_query_has_set_is_every_clients() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_drain_closes_a_pinned_client_between_its_transactions() {
+    let site = Site::pooled(&[("pool.size", "2")]).await;
+    let mut one = site.connect("alice").await;
+    one.run("LISTEN somewhere").await;
+    site.pooler().signal("TERM");
+    ends(&mut one, "57P01", "administrator command").await;
+}
+
+#[tokio::test]
+async fn a_statement_timeout_too_short_for_the_poolers_question_ends_no_client_at_random() {
+    let (_site, mut one, mut two) = two_on_one().await;
+    one.run("SET statement_timeout = '100ms'").await;
+    for _ in 0..20 {
+        one.run("SET work_mem = '5MB'").await;
+        assert_eq!(two.cell("SHOW statement_timeout").await, "0");
+    }
+    assert_eq!(one.cell("SHOW work_mem").await, "5MB");
+}

@@ -8,6 +8,7 @@ mod gone;
 mod preparing;
 mod servers;
 mod settings;
+mod state;
 
 use super::script::Message;
 

@@ -1,0 +1,74 @@
+//! What a server says of its session: settings follow the client, the rest pins it.
+
+use super::super::pair::Pair;
+use super::query;
+use crate::parameters::Wanted;
+use crate::survey::Pins;
+
+/// A server's answer: entries of kind, name and value.
+fn answer(entries: &[(char, &str, &str)]) -> Vec<u8> {
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let entry = |&(kind, name, value): &(char, &str, &str)| match kind {
+        '!' => format!("!{name}"),
+        'r' => format!("r{}", hex(name)),
+        kind => format!("{kind}{}={}", hex(name), hex(value)),
+    };
+    format!(".,{}", entries.iter().map(entry).collect::<Vec<_>>().join(",")).into_bytes()
+}
+
+fn wanted(settings: &[(&str, &str)]) -> Wanted {
+    Wanted::new(settings.iter().copied()).expect("names of settings")
+}
+
+#[test]
+fn settings_that_the_server_has_are_what_the_client_wants() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[query("SET search_path = b")]);
+    assert!(pair.server.in_doubt() && pair.server.is_tainted());
+    let said = answer(&[('s', "search_path", "b"), ('r', "none", "")]);
+    assert!(pair.server.learn(&said, &mut pair.session));
+    assert_eq!(pair.session.wanted, wanted(&[("search_path", "b")]));
+    assert!(pair.server.parameters().are(&pair.session.wanted));
+    assert!(!pair.server.in_doubt() && !pair.server.is_tainted());
+}
+
+#[test]
+fn a_startup_value_that_the_server_has_not_was_reset_and_is_due_again() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("search_path", "a"), ("role", "carol"), ("my.var", "x")]);
+    pair.server.set_applied(&pair.session.wanted);
+    pair.ask(&[query("RESET search_path")]);
+    let said = answer(&[('r', "carol", ""), ('c', "my.var", "x")]);
+    assert!(pair.server.learn(&said, &mut pair.session));
+    let all = wanted(&[("search_path", "a"), ("role", "carol"), ("my.var", "x")]);
+    assert_eq!(pair.session.wanted, all);
+    let sql = pair.server.parameters().difference(&pair.session.wanted).expect("a difference");
+    let expected = "RESET \"role\";SELECT pg_catalog.set_config('search_path',E'a',false),\
+                    pg_catalog.set_config('role',E'carol',false);";
+    assert_eq!(sql, expected, "the role is given up before and taken again behind all others");
+}
+
+#[test]
+fn a_pin_ends_when_the_server_says_so_and_what_only_ends_asks_nobody_else() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[query("DISCARD ALL")]);
+    assert!(!pair.server.in_doubt(), "nothing was there to end");
+    pair.ask(&[query("SELECT set_config('search_path', 'b', false)")]);
+    assert!(pair.server.learn(&answer(&[('!', "l", "")]), &mut pair.session));
+    assert!(!pair.server.pins().is_none() && pair.server.is_tainted());
+    pair.ask(&[query("DISCARD ALL")]);
+    assert!(pair.server.in_doubt());
+    assert!(pair.server.learn(b".", &mut pair.session));
+    assert_eq!(pair.server.pins(), Pins::NONE);
+    assert!(!pair.server.is_tainted());
+}
+
+#[test]
+fn what_is_no_answer_changes_nothing() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[query("SET search_path = b")]);
+    for said in [&b""[..], b".,s6", b"oops"] {
+        assert!(!pair.server.learn(said, &mut pair.session));
+        assert!(pair.server.in_doubt());
+    }
+}
