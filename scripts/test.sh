@@ -52,7 +52,7 @@ proofs() {
   local pooler=()
   ! passed build || pooler=("POOLWRIGHT_POOLER=$root/dist/poolwright-pooler")
   part simulation limited 600 scripts/simulate.sh 3000000
-  part differential limited 600 env "${pooler[@]}" scripts/differential.sh
+  part differential limited 600 env "${pooler[@]}" scripts/differential.sh 2200
   part bites limited 600 scripts/bites.sh --quick
 }
 
