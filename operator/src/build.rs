@@ -271,4 +271,18 @@ mod tests {
         assert!(text.contains("Secret ws-users, key ws_002"), "{text}");
         assert!(!text.contains("nonsense"), "{text}");
     }
+
+    #[test]
+    fn pods_that_can_read_it_are_told_of_each_other() {
+        let checked = Validated { max_replicas: 2, ..testing::validated() };
+        let plan = size(&checked, &Live::default(), 0).unwrap();
+        let next = |language| settings::next(&checked, &plan, &Live::default(), 0, language);
+        let text = next(LANGUAGE).unwrap().settings;
+        for number in 0..2 {
+            let host = format!("host: workspaces-{number}.workspaces-pods.apps.svc\n  port: 6432");
+            assert!(text.contains(&format!("- id: {number}\n  {host}")), "{text}");
+        }
+        assert!(!text.contains("id: 2"), "{text}");
+        assert!(!next(2).unwrap().settings.contains("peers"), "it would be refused");
+    }
 }

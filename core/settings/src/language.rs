@@ -61,7 +61,7 @@ fn path_in_copy(row: &Row, copy: &Row) -> Option<String> {
 fn remove(value: &mut Value, path: &str) {
     let Value::Mapping(fields) = value else { return };
     let Some((head, rest)) = path.split_once('.') else {
-        fields.remove(path);
+        fields.shift_remove(path);
         return;
     };
     let name = head.trim_end_matches("[]");
@@ -72,7 +72,7 @@ fn remove(value: &mut Value, path: &str) {
         remove(inner, rest);
     }
     if is_bare(inner) {
-        fields.remove(name);
+        fields.shift_remove(name);
     }
 }
 

@@ -32,7 +32,7 @@ pub fn network_policy(
         pod_selector: Some(selector(names::selector(&checked.name))),
         policy_types: Some(vec!["Ingress".into()]),
         ingress: Some(vec![
-            rule(template::POSTGRES_PORT, clients.iter().map(peer).collect()),
+            rule(template::POSTGRES_PORT, clients_and_pods(checked, clients)),
             rule(template::ADMIN_PORT, metrics.iter().map(peer).collect()),
             rule(template::CONTROL_PORT, vec![operator(home)]),
         ]),
@@ -50,6 +50,17 @@ fn rule(port: i32, from: Vec<NetworkPolicyPeer>) -> NetworkPolicyIngressRule {
         end_port: None,
     };
     NetworkPolicyIngressRule { from: (!from.is_empty()).then_some(from), ports: Some(vec![port]) }
+}
+
+/// Whoever may be a client, and the pods, which send cancel requests on to each other.
+fn clients_and_pods(checked: &Validated, clients: &[network::Peer]) -> Vec<NetworkPolicyPeer> {
+    let pods = NetworkPolicyPeer {
+        pod_selector: Some(selector(names::selector(&checked.name))),
+        ..NetworkPolicyPeer::default()
+    };
+    // None listed: everybody.
+    let pods = (!clients.is_empty()).then_some(pods);
+    clients.iter().map(peer).chain(pods).collect()
 }
 
 fn operator(home: &Home) -> NetworkPolicyPeer {

@@ -8,7 +8,7 @@ use poolwright_settings::{
     ListenAuth, Problem, ServerTlsMode, Span,
     control::Totals,
     raw::{
-        AuthQuery, Control, Database, Drain, File, Listen, Pool, ProxyProtocol, Rule, Server,
+        AuthQuery, Control, Database, Drain, File, Listen, Peer, Pool, ProxyProtocol, Rule, Server,
         ServerTls, UsersFile,
     },
 };
@@ -20,6 +20,9 @@ use crate::{
     names,
     validate::{Problems, Validated},
 };
+
+/// How many pods the settings can tell apart.
+const MOST_PEERS: u32 = 1024;
 
 /// What the settings call the one server.
 pub const SERVER: &str = "main";
@@ -98,6 +101,7 @@ fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
         users_file: Some(template::credential(template::USERS_FILE)),
         drain: Some(Drain { timeout: Some(Span(checked.drain)) }),
         control: Some(control()),
+        peers: peers(checked),
         generation: Some(generation),
         ..File::default()
     }
@@ -139,6 +143,18 @@ fn auth_query(query: &poolwright_crds::AuthQuery) -> AuthQuery {
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
+}
+
+/// The pods, each by its own name, for cancel requests that come to another; a pod alone has none.
+fn peers(checked: &Validated) -> Option<Vec<Peer>> {
+    let service = names::headless_service(&checked.name);
+    let peer = |number: u32| Peer {
+        id: Some(number),
+        host: Some(format!("{}-{number}.{service}.{}.svc", checked.name, checked.namespace)),
+        port: u16::try_from(template::POSTGRES_PORT).ok(),
+    };
+    let pods = checked.max_replicas.min(MOST_PEERS);
+    (pods > 1).then(|| (0..pods).map(peer).collect())
 }
 
 fn control() -> Control {
