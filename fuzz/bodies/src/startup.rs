@@ -17,6 +17,7 @@ pub fn run(bytes: &[u8]) {
         Startup::Ssl => write::ssl_request(&mut again),
         Startup::Gss => write::gssenc_request(&mut again),
         Startup::Cancel(key) => write::cancel_request(&mut again, key),
+        Startup::ForwardedCancel(key) => write::forwarded_cancel(&mut again, key),
         Startup::Start(start) => {
             for (name, value) in &start.parameters {
                 assert!(!name.is_empty());
