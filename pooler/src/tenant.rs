@@ -10,6 +10,7 @@ use poolwright_pool::PoolId;
 use poolwright_session::parameters::{Current, Wanted};
 use poolwright_settings::{Isolation, Patience, Pinning, PoolMode, PoolSettings, Sequences};
 use poolwright_wire::write;
+use tokio::sync::Notify;
 
 use crate::homes::Part;
 use crate::metrics::{DatabaseCounts, Level};
@@ -30,6 +31,8 @@ pub struct Tenant {
     rules: Cell<Rules>,
     /// Clients that are pinned.
     pub pinned: Level,
+    /// One of them is no longer.
+    pub unpinned: Notify,
     pub patience: Cell<Patience>,
     /// One of the limits to what a client does with a server connection is set.
     hurried: Cell<bool>,
@@ -107,6 +110,13 @@ pub enum Known {
 }
 
 impl Tenant {
+    /// Until fewer clients than `max` are pinned.
+    pub async fn room_for_pin(&self, max: u32) {
+        while self.pinned.get() >= u64::from(max) {
+            self.unpinned.notified().await;
+        }
+    }
+
     pub fn new(
         database: Rc<str>,
         user: Box<str>,
@@ -124,6 +134,7 @@ impl Tenant {
             is_gone: Cell::new(false),
             rules: Cell::new(Rules::new(pool_settings, part)),
             pinned: Level::default(),
+            unpinned: Notify::new(),
             patience: Cell::default(),
             hurried: Cell::new(false),
             query_wait_notify: Cell::new(None),

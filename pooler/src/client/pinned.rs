@@ -23,6 +23,10 @@ use crate::worker::Lease;
 /// How long a server may take to say what a session holds.
 const SURVEY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a client that is to be pinned waits for another's pin to end. It keeps its connection from
+/// all others meanwhile.
+const PIN_WAIT: Duration = Duration::from_secs(5);
+
 /// A pinned client's place among the others; given up also where its task panics.
 struct Pin {
     tenant: Rc<Tenant>,
@@ -50,6 +54,7 @@ impl Drop for Pin {
     fn drop(&mut self) {
         self.tenant.pinned.fall();
         self.tenant.counts.pinned.fall();
+        self.tenant.unpinned.notify_one();
     }
 }
 
@@ -72,13 +77,16 @@ impl Client {
                 self.end_pin(pin);
                 return self.leave(lease, End::Free);
             }
-            if pin.is_none()
-                && let Some(over) = self.refuse_pin(reasons, rules)
-            {
-                self.worker.finish(&self.tenant, lease);
-                return Err(over);
+            if pin.is_none() {
+                match self.pin(reasons, rules).await {
+                    Ok(place) => pin = Some(place),
+                    Err(over) => {
+                        self.worker.finish(&self.tenant, lease);
+                        return Err(over);
+                    }
+                }
             }
-            if pin.get_or_insert_with(|| Pin::new(&self.tenant)).count(reasons) {
+            if pin.as_mut().is_some_and(|pin| pin.count(reasons)) {
                 self.log_pin(reasons);
             }
             if let Err(error) = lease.apply(&self.conn.session.wanted).await {
@@ -138,25 +146,26 @@ impl Client {
         farewell("58000", message)
     }
 
-    /// Why a client may not be pinned.
-    fn refuse_pin(&self, reasons: Pins, rules: Rules) -> Option<Over> {
-        let labels = reasons.labels();
+    /// A place among the pinned, once there is one: a lock that one client gives up is another's
+    /// before the first is known to have no pin.
+    async fn pin(&mut self, reasons: Pins, rules: Rules) -> Result<Pin, Over> {
         if rules.keep == Keep::Refused && reasons != Pins::SEQUENCE {
-            let message = format!(
-                "terminating connection: its session has what cannot follow it to another server \
-                 connection ({labels}), and pool.pinning is error"
-            );
-            return Some(farewell("0A000", message));
+            return Err(refused(reasons));
         }
-        let limit = rules.max_pinned;
-        (self.tenant.pinned.get() >= u64::from(limit)).then(|| {
-            let message = format!(
-                "terminating connection: its session has what only its own server connection has \
-                 ({labels}), and {limit} of the pool's connections are kept for such clients \
-                 already; raise pool.size"
-            );
-            farewell("53400", message)
+        let (slot, tenant) = (Rc::clone(&self.slot), Rc::clone(&self.tenant));
+        let mut room = pin!(timeout(PIN_WAIT, tenant.room_for_pin(rules.max_pinned)));
+        poll_fn(|cx| {
+            slot.register(cx);
+            match room.as_mut().poll(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(Pin::new(&tenant))),
+                Poll::Ready(Err(_)) => Poll::Ready(Err(too_many(reasons, rules.max_pinned))),
+                Poll::Pending => match slot.ending() {
+                    Some(ending) => Poll::Ready(Err(ending.into())),
+                    None => Poll::Pending,
+                },
+            }
         })
+        .await
     }
 
     fn log_pin(&self, reasons: Pins) {
@@ -191,6 +200,24 @@ impl Client {
             }
         }
     }
+}
+
+fn refused(reasons: Pins) -> Over {
+    let message = format!(
+        "terminating connection: its session has what cannot follow it to another server connection \
+         ({}), and pool.pinning is error",
+        reasons.labels()
+    );
+    farewell("0A000", message)
+}
+
+fn too_many(reasons: Pins, limit: u32) -> Over {
+    let message = format!(
+        "terminating connection: its session has what only its own server connection has ({}), and \
+         {limit} of the pool's connections are kept for such clients already; raise pool.size",
+        reasons.labels()
+    );
+    farewell("53400", message)
 }
 
 /// Why it is not known what a session holds.

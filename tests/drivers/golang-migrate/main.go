@@ -91,6 +91,23 @@ func locked(db *sql.DB) {
 	Expect("the advisory lock held while a migration runs", 1, number(db, "SELECT locks FROM held"))
 }
 
+// The second waits for the first one's lock, and finds nothing left to do.
+func twoAtOnce(db *sql.DB) {
+	first, second := open(), open()
+	defer done(first)
+	defer done(second)
+	Must(first.Down())
+	ends := make(chan error)
+	for _, migrations := range []*migrate.Migrate{first, second} {
+		go func() { ends <- migrations.Migrate(2) }()
+	}
+	found := map[error]int{<-ends: 1}
+	found[<-ends]++
+	Expect("how they ended", map[error]int{nil: 1, migrate.ErrNoChange: 1}, found)
+	expectVersion(first, 2, false)
+	Expect("rows", 2, number(db, "SELECT count(*) FROM accounts"))
+}
+
 func main() {
 	if len(os.Args) > 1 {
 		fmt.Println(open().Up())
@@ -103,5 +120,6 @@ func main() {
 		Check{"migrations up, down and up again", func() { upAndDown(db) }},
 		Check{"a client that is killed amid a migration", func() { killed(db) }},
 		Check{"a lock while migrations run", func() { locked(db) }},
+		Check{"two at once", func() { twoAtOnce(db) }},
 	)
 }

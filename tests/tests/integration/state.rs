@@ -4,6 +4,10 @@
 use poolwright_tests::pg::{Client, Flight};
 use poolwright_tests::site::Site;
 
+/// Of this database: all tests share one PostgreSQL.
+const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// Two clients of alice, whichever of them the only server connection served last.
 async fn two_on_one() -> (Site, Client, Client) {
     let site = Site::pooled(&[("pool.size", "1")]).await;
@@ -229,13 +233,13 @@ async fn a_pinned_client_that_leaves_leaves_nothing() {
         one.run("SET work_mem = '5MB'").await;
         one.terminate().await.unwrap();
         let mut two = site.connect("alice").await;
-        let left = "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
-            + (SELECT count(*) FROM pg_cursors WHERE is_holdable) \
+        let left = "(SELECT count(*) FROM pg_cursors WHERE is_holdable) \
             + (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) \
             + (SELECT count(*) FROM pg_listening_channels()) \
             + (SELECT count(*) FROM pg_type WHERE typnamespace = pg_my_temp_schema()) \
             || current_setting('work_mem')";
-        assert_eq!(two.cell(left).await, "04MB", "after {begins}");
+        let left = format!("SELECT ({LOCKS}) + {left}");
+        assert_eq!(two.cell(&left).await, "04MB", "after {begins}");
         two.terminate().await.unwrap();
     }
 }
@@ -264,9 +268,24 @@ async fn at_most_all_but_one_of_a_pools_connections_are_pinned() {
     two.run("SELECT pg_advisory_lock(2)").await;
     ends(&mut two, "53400", "pool.size").await;
     assert_eq!(site.connect("alice").await.cell("SELECT 'goes on'").await, "goes on");
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 2";
-    site.eventually(locks, "0").await;
+    let locks = format!("{LOCKS} AND objid = 2");
+    site.eventually(&locks, "0").await;
     assert_eq!(one.cell("SELECT pg_advisory_unlock(1)").await, "t");
+}
+
+#[tokio::test]
+async fn a_lock_that_is_handed_over_pins_the_next_client() {
+    let site = Site::pooled(&[("pool.size", "2")]).await;
+    let mut holder = site.connect("alice").await;
+    let mut next = site.connect("alice").await;
+    holder.run("SELECT pg_advisory_lock(1)").await;
+    for _ in 0..20 {
+        next.send(Flight::new().query("SELECT pg_advisory_lock(1)").bytes()).await.unwrap();
+        assert_eq!(holder.cell("SELECT pg_advisory_unlock(1)").await, "t");
+        next.until_ready().await.unwrap();
+        std::mem::swap(&mut holder, &mut next);
+    }
+    assert_eq!(holder.cell("SELECT pg_advisory_unlock(1)").await, "t");
 }
 
 #[tokio::test]
@@ -298,8 +317,7 @@ async fn where_pinning_is_an_error_what_would_pin_is_refused_before_it_runs() {
     assert_eq!(one.cell("SHOW work_mem").await, "5MB");
     one.run("DO $$ BEGIN PERFORM pg_advisory_lock(7); END $$").await;
     ends(&mut one, "0A000", "pool.pinning").await;
-    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
-    assert_eq!(site.connect("alice").await.cell(locks).await, "0");
+    assert_eq!(site.connect("alice").await.cell(LOCKS).await, "0");
 }
 
 #[tokio::test]
