@@ -32,7 +32,7 @@ by_libfuzzer() {
   (cd fuzz && cargo +nightly fuzz run --target-dir "$POOLWRIGHT_CACHE/fuzz-target" "$target" \
     "$corpora/$target" "seeds/$target" -- -max_total_time="$seconds" -max_len=12000 -timeout=10 \
     -rss_limit_mb=1024 -print_final_stats=1 2>&1) |
-    grep -E '^(stat::|SUMMARY|==[0-9]+==|panicked|thread |artifact_prefix|Test unit)|panicked at' |
+    grep -E '^(error|stat::|SUMMARY|==[0-9]+==|panicked|thread |artifact_prefix|Test unit)|panicked at' |
     sed "s/^/$target: /"
 }
 
