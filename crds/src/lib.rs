@@ -2,7 +2,8 @@
 //! server enforces. Nothing here talks to a cluster.
 //!
 //! Reading order: [`spec`] (what a user declares) with [`selector`] (which objects are tenants),
-//! [`pods`] (how the pods run and are reached) and [`network`] (by whom), [`access`] (who may come in), [`status`] (what the
+//! [`mod@pool`] (how long clients may take), [`pods`] (how the pods run and are reached),
+//! [`network`] (by whom), [`access`] (who may come in), [`status`] (what the
 //! operator answers), [`rules`] (what is refused at once, and why), [`yaml`] and
 //! [`mod@reference`] (the files that are made from them).
 
@@ -12,6 +13,7 @@ pub mod access;
 mod defaults;
 pub mod network;
 pub mod pods;
+pub mod pool;
 pub mod reference;
 pub mod rules;
 pub mod selector;
@@ -22,6 +24,7 @@ pub mod yaml;
 pub use access::{AccessMethod, AccessRule, AuthQuery, ProxyProtocol};
 pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
+pub use pool::{Limits, Timeouts, UserOverrides};
 pub use selector::{LabelSelector, Namespaces, Operator, Requirement, TenantSelector};
 pub use spec::{
     Auth, Budget, CaSecretRef, ConfigMapKeyRef, Control, ControlCertificates, Database, Drain,

@@ -10,6 +10,7 @@ use crate::{
     defaults,
     network::NetworkPolicy,
     pods::{Pods, Service},
+    pool::{Limits, Timeouts, UserOverrides},
     rules,
     selector::TenantSelector,
     status::PoolerClusterStatus,
@@ -64,9 +65,24 @@ pub struct PoolerClusterSpec {
     #[serde(default)]
     pub reconcile: Reconcile,
 
-    /// How long a client keeps a server connection: for a transaction, or until it leaves.
+    /// How long a client keeps a server connection: for a transaction, until it leaves, or for a
+    /// statement.
     #[serde(default)]
     pub pool_mode: PoolMode,
+
+    /// How long clients may take and wait.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+
+    /// How many clients there may be, and server connections of one user.
+    #[serde(default)]
+    pub limits: Limits,
+
+    /// What is different for some of the users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub users: Vec<UserOverrides>,
 
     /// Image of the pooler. Default: the one that the operator was installed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,6 +160,7 @@ pub enum PoolMode {
     #[default]
     Transaction,
     Session,
+    Statement,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,6 +309,20 @@ pub struct Database {
     pub name: String,
     /// How many tenants the database has.
     pub tenants: Tenants,
+    /// In place of the PoolerCluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_mode: Option<PoolMode>,
+    /// What is different for this database.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// In place of limits.maxDbClientConnections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000000))]
+    pub max_db_client_connections: Option<i32>,
+    /// SQL that each new server connection runs before clients do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub connect_query: Option<String>,
 }
 
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -105,7 +105,7 @@ impl World {
             max_replicas: self.max,
             budget: self.budget,
             bounds: Bounds::NONE,
-            databases: vec![Database { name: "a".into(), tenants: 1000 }],
+            databases: vec![Database { name: "a".into(), tenants: 1000, own: Default::default() }],
             ..testing::validated()
         };
         let (fence, caught_up) = (self.fence, self.observed == self.generation);

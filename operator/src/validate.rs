@@ -2,6 +2,7 @@
 //! with its field, what was found, what was expected and what to do. No cluster is asked.
 
 mod control;
+pub mod pool;
 mod selectors;
 mod tenants;
 mod users;
@@ -12,10 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
 use poolwright_crds::{
-    AccessRule, AuthQuery, NetworkPolicy, Pods, PoolMode, PoolerCluster, PoolerClusterSpec,
+    AccessRule, AuthQuery, Limits, NetworkPolicy, Pods, PoolMode, PoolerCluster, PoolerClusterSpec,
     Service, TlsMode, Upgrade,
 };
-use poolwright_settings::{Problem, Span};
+use poolwright_settings::{Problem, Span, raw};
 
 pub use crate::validate::{control::Named, users::User};
 use crate::{dereference::Dereferenced, names};
@@ -49,6 +50,9 @@ pub struct Validated {
     pub ratio: Ratio,
     pub bounds: Bounds,
     pub pool: Pool,
+    /// How long clients may take, where the spec says it.
+    pub timeouts: raw::Pool,
+    pub limits: Limits,
     pub databases: Vec<Database>,
     pub users: Vec<User>,
     pub rules: Vec<AccessRule>,
@@ -84,6 +88,8 @@ pub struct Pool {
 pub struct Database {
     pub name: String,
     pub tenants: u32,
+    /// What is different for it, in the pooler's terms.
+    pub own: raw::Database,
 }
 
 /// All that is wrong, by the condition that says so.
@@ -148,6 +154,8 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         ratio: ratio(spec, found),
         bounds: bounds(spec, found),
         pool: pool(spec, found),
+        timeouts: pool::timeouts("spec.timeouts", &spec.timeouts, found),
+        limits: spec.limits.clone(),
         pods: spec.pods.clone(),
         service: spec.service.clone(),
         network_policy: spec.network_policy.clone(),
@@ -159,7 +167,30 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         auth_query: spec.auth.auth_query.clone(),
         control: control::resolve(read, &mut problems.credentials),
     };
+    let mut checked = checked;
+    pool::override_users(spec, &mut checked.users, &mut problems.spec);
+    for (index, (database, own)) in checked.databases.iter_mut().zip(&spec.databases).enumerate() {
+        let path = format!("spec.databases[{index}].timeouts");
+        database.own = own_settings(own, &path, &mut problems.spec);
+    }
     if problems.is_empty() { Ok(checked) } else { Err(problems) }
+}
+
+fn own_settings(
+    own: &poolwright_crds::Database,
+    path: &str,
+    found: &mut Vec<Problem>,
+) -> raw::Database {
+    let pool = raw::Pool {
+        mode: own.pool_mode.map(pool::mode),
+        ..pool::timeouts(path, &own.timeouts, found)
+    };
+    raw::Database {
+        max_db_client_connections: own.max_db_client_connections.map(whole),
+        connect_query: own.connect_query.clone(),
+        pool: Some(pool).filter(|pool| *pool != raw::Pool::default()),
+        ..raw::Database::default()
+    }
 }
 
 /// The schema allows no negative number; one that came before it counts as 0.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use poolwright_pool::{
     Cap, ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
-    Refusal, ServerId, ServerLimits, Tuning,
+    Refusal, ServerId, ServerLimits, Tuning, UserId,
 };
 use poolwright_settings::{Upkeep, defaults::SERVER_CHECK_DELAY as FRESH};
 use tokio::sync::Notify;
@@ -117,6 +117,12 @@ impl<K: Connector> PoolShell<K> {
         let id = self.rules.borrow_mut().pool(database, user, limits);
         self.hurry();
         id
+    }
+
+    /// The pool's connections count under this user's cap from now on, for good.
+    pub fn bind(&self, pool: PoolId, user: UserId) {
+        self.rules.borrow_mut().bind(pool, user);
+        self.hurry();
     }
 
     /// Retires all connections to a server: resting ones now, the others when they come back.

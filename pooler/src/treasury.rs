@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use poolwright_pool::{Bank, Cap, DatabaseId, Lender, News, ServerId, Statement, Word};
+use poolwright_pool::{Bank, Cap, DatabaseId, Lender, News, ServerId, Statement, UserId, Word};
 use poolwright_settings::control::Grants;
 use poolwright_settings::{Database, Server, Settings};
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,6 +20,9 @@ use crate::journal::{Entry, Journal};
 use crate::worker::Message;
 use left::Left;
 pub use left::Look;
+
+/// Of a user whose limit is gone.
+const UNLIMITED: u32 = 1_000_000;
 
 /// One for the process.
 pub struct Treasury {
@@ -35,6 +38,8 @@ struct State {
     bank: Bank,
     servers: HashMap<String, ServerId>,
     databases: HashMap<Place, DatabaseId>,
+    /// Those whose connections are counted, since the settings limited them once.
+    users: HashMap<String, UserId>,
     granted: Option<Grants>,
     /// What the process may have open, whoever opened it.
     maxima: HashMap<ServerId, u32>,
@@ -64,6 +69,7 @@ impl Treasury {
             bank: Bank::new(workers.len()),
             servers: HashMap::new(),
             databases: HashMap::new(),
+            users: HashMap::new(),
             granted: None,
             maxima: HashMap::new(),
             left: HashMap::new(),
@@ -169,6 +175,20 @@ impl Treasury {
         }
     }
 
+    /// The number of a user whose connections are limited, or were before; the limit is set.
+    pub fn limited_user(&self, user: &str, settings: &Settings) -> Option<UserId> {
+        let max = settings.user_connections(user);
+        let mut state = self.lock();
+        if max.is_none() && !state.users.contains_key(user) {
+            return None;
+        }
+        let next = UserId(state.users.len() as u32);
+        let id = *state.users.entry(user.to_owned()).or_insert(next);
+        drop(state);
+        self.set_cap(Cap::User(id), max.unwrap_or(UNLIMITED));
+        Some(id)
+    }
+
     pub fn set_cap(&self, cap: Cap, max: u32) {
         let mut news = Vec::new();
         self.lock().bank.set_max(cap, max, &mut news);
@@ -201,6 +221,10 @@ impl State {
             let id = self.server(&server.name);
             self.maxima.insert(id, self.server_cap(server));
             self.tune(id, news);
+        }
+        for (user, id) in &self.users {
+            let max = config.user_connections(user).unwrap_or(UNLIMITED);
+            self.bank.set_max(Cap::User(*id), max, news);
         }
         for (place, id) in self.databases.clone() {
             let Some(database) = config.database(&place.name) else { continue };

@@ -306,6 +306,9 @@ impl Worker {
         self.pools.set_database(id, DatabaseLimits { server, max: database.max_connections });
         let user = database.server_user(user);
         let pool = self.pools.pool(id, user, pool_limits(&config.pool(database, user), part));
+        if let Some(limited) = self.treasury.limited_user(user, &config) {
+            self.pools.bind(pool, limited);
+        }
         let label = config.listed_as(&database.name);
         self.dialer.set_pool(pool, server, database, label, user);
         pool

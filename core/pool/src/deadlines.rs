@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::ids::{DatabaseId, PoolId, ServerId, UserId};
 use crate::lending::Cap;
 
 /// What is looked at when its time has come.
@@ -13,6 +13,7 @@ pub(crate) enum Subject {
     Pool(PoolId),
     Database(DatabaseId),
     Server(ServerId),
+    User(UserId),
     /// What the bank was told, and what was borrowed. Comes after the others of the same time.
     Loan(Cap),
 }

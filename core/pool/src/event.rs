@@ -88,11 +88,48 @@ impl CloseReason {
     }
 }
 
+/// What keeps clients waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// All so many connections of the pool are in use.
+    Pool(u32),
+    /// The user has as many connections, in all databases, as it may have.
+    User,
+    /// The database has.
+    Database,
+    /// The server has.
+    Server,
+    /// Logins are under way.
+    Logins,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Pool(size) => write!(
+                f,
+                "the pool has all its {size} connections in use (pool.size and pool.reserve)"
+            ),
+            Limit::User => f.write_str(
+                "the user has as many connections in all databases as it may (maxUserConnections)",
+            ),
+            Limit::Database => f.write_str(
+                "the database has as many connections as it may (databases[].maxConnections)",
+            ),
+            Limit::Server => f.write_str(
+                "this pooler has as many connections to the server as it may \
+                 (servers[].maxConnections, or what the operator granted)",
+            ),
+            Limit::Logins => f.write_str("logins at the server took too long"),
+        }
+    }
+}
+
 /// Why a client gets no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// It waited for the pool's `wait_timeout` while all connections were in use.
-    WaitTimeout,
+    /// It waited for the pool's `wait_timeout`, and this limit kept it waiting at the end.
+    WaitTimeout(Limit),
     /// It waited for the `wait_timeout` while logins failed, since `since`.
     BackendDown { reason: Arc<str>, since: Duration },
     /// The server refused the pool's login for good.
@@ -107,7 +144,7 @@ impl Refusal {
     /// A fixed metric label.
     pub fn label(&self) -> &'static str {
         match self {
-            Refusal::WaitTimeout => "wait_timeout",
+            Refusal::WaitTimeout(_) => "wait_timeout",
             Refusal::BackendDown { .. } => "backend_down",
             Refusal::LoginRefused { .. } => "login_refused",
             Refusal::Forgotten => "forgotten",
@@ -119,10 +156,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::WaitTimeout => f.write_str(
-                "query_wait_timeout: no server connection became free in time; \
-                 the pool is too small for its load or its clients hold long transactions",
-            ),
+            Refusal::WaitTimeout(limit) => {
+                write!(f, "query_wait_timeout: no server connection became free in time: {limit}")
+            }
             Refusal::BackendDown { reason, .. } => {
                 write!(f, "no server connection could be opened in time: {reason}")
             }

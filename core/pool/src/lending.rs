@@ -13,7 +13,7 @@ mod bank;
 
 use std::time::Duration;
 
-use crate::ids::{DatabaseId, ServerId};
+use crate::ids::{DatabaseId, ServerId, UserId};
 
 pub use bank::{Bank, News};
 
@@ -22,6 +22,8 @@ pub use bank::{Bank, News};
 pub enum Cap {
     Server(ServerId),
     Database(DatabaseId),
+    /// Across servers and databases.
+    User(UserId),
 }
 
 /// How much a worker's hungriest pool under a cap lacks a connection. The clocks of all workers
@@ -53,6 +55,8 @@ impl Want {
 pub enum Word {
     /// It only wants the statement.
     Read,
+    /// It has so many connections under a cap that is new to it, whatever the cap says.
+    Hold(u32),
     /// It would use one more slot, if one is free.
     Borrow,
     /// It lacks a slot. Stands until one is lent or it is `Content`; said again, it replaces.

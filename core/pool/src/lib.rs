@@ -25,8 +25,8 @@ mod random;
 mod ranking;
 
 pub use conn::Tally;
-pub use event::{CloseReason, Effect, Event, Refusal};
-pub use ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId};
+pub use event::{CloseReason, Effect, Event, Limit, Refusal};
+pub use ids::{ClientId, ConnId, DatabaseId, PoolId, ServerId, UserId};
 pub use lending::{Bank, Cap, Lender, News, Statement, Want, Word};
 pub use limits::{DatabaseLimits, PoolLimits, ServerLimits, Tuning};
 pub use pools::{PoolCounts, Pools};

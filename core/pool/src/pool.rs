@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conn::Tally;
-use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
+use crate::ids::{ConnId, DatabaseId, PoolId, ServerId, UserId};
 use crate::lending::{Statement, Want};
 use crate::limits::{DatabaseLimits, PoolLimits, ServerLimits};
 use crate::queue::Queue;
@@ -44,8 +44,14 @@ pub(crate) struct Pool {
     pub(crate) used: bool,
     pub(crate) forgotten: bool,
     pub(crate) failing: Option<Box<Failing>>,
-    /// Its entry in the database's `hungry`.
+    /// Whose connections are counted together; none: nobody's.
+    pub(crate) cap: Option<UserId>,
+    /// Its entry in the user's `hungry`.
     pub(crate) hunger: Option<Hunger>,
+    /// Where that entry is.
+    pub(crate) user_rank: u32,
+    /// Its entry in the database's `hungry`: the same, while its user is below the cap.
+    pub(crate) listed: Option<Hunger>,
     /// Where that entry is.
     pub(crate) rank: u32,
     /// Its place in the server's `resting`.
@@ -67,7 +73,10 @@ impl Pool {
             used: false,
             forgotten: false,
             failing: None,
+            cap: None,
             hunger: None,
+            user_rank: 0,
+            listed: None,
             rank: 0,
             resting: None,
             armed: None,
@@ -254,5 +263,34 @@ impl Server {
 
     pub(crate) fn may_log_in(&self) -> bool {
         self.tally.opening < self.limits.logins
+    }
+}
+
+/// A user whose connections are counted together.
+#[derive(Debug, Default)]
+pub(crate) struct User {
+    pub(crate) loan: Loan,
+    pub(crate) tally: Tally,
+    /// Pools with at least one connection.
+    pub(crate) holders: u32,
+    /// All pools that count.
+    pub(crate) pools: Vec<PoolId>,
+    /// Those that lack a connection.
+    pub(crate) hungry: Ranking,
+    /// The pools were listed as those of a user that is full.
+    pub(crate) listed_full: bool,
+    pub(crate) barren: Barren,
+    pub(crate) armed: Option<Duration>,
+}
+
+impl User {
+    pub(crate) fn full(&self) -> bool {
+        self.tally.open() >= self.loan.may_hold()
+    }
+
+    /// A search may succeed from these times on.
+    pub(crate) fn shorten_barren(&mut self, for_none: Duration, for_some: Duration) {
+        self.barren.shorten(for_none, for_some);
+        self.loan.shorten(for_none, for_some);
     }
 }

@@ -13,6 +13,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod users;
 mod waiting;
 
 use std::collections::HashMap;
@@ -21,10 +22,10 @@ use std::time::Duration;
 use crate::conns::Conns;
 use crate::deadlines::Deadlines;
 use crate::event::{Effect, Event};
-use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::ids::{DatabaseId, PoolId, ServerId, UserId};
 use crate::lending::{Cap, Lender, Nobody};
 use crate::limits::Tuning;
-use crate::pool::{Database, Pool, Server};
+use crate::pool::{Database, Pool, Server, User};
 use crate::queue::Places;
 use crate::random::Random;
 
@@ -39,6 +40,7 @@ pub struct Pools {
     random: Random,
     servers: Vec<Server>,
     databases: Vec<Database>,
+    users: Vec<User>,
     pools: Vec<Pool>,
     /// Per database, so that no name of one can meet a name of another.
     names: Vec<HashMap<Box<str>, PoolId>>,
@@ -72,6 +74,7 @@ impl Pools {
             random: Random::new(seed),
             servers: Vec::new(),
             databases: Vec::new(),
+            users: Vec::new(),
             pools: Vec::new(),
             names: Vec::new(),
             conns: Conns::default(),
@@ -162,18 +165,27 @@ impl Pools {
         self.database(database).limits.server
     }
 
-    fn server_of_cap(&self, cap: Cap) -> ServerId {
-        match cap {
-            Cap::Server(server) => server,
-            Cap::Database(database) => self.server_of(database),
-        }
+    fn user(&self, user: UserId) -> &User {
+        &self.users[user.0 as usize]
+    }
+
+    fn user_mut(&mut self, user: UserId) -> &mut User {
+        &mut self.users[user.0 as usize]
     }
 
     fn is_full(&self, cap: Cap) -> bool {
         match cap {
             Cap::Server(server) => self.server(server).full(),
             Cap::Database(database) => self.database(database).full(),
+            Cap::User(user) => self.user(user).full(),
         }
+    }
+
+    /// The caps above a pool.
+    fn caps_over(&self, pool: PoolId) -> impl DoubleEndedIterator<Item = Cap> + use<> {
+        let pool = self.at(pool);
+        let [server, database] = self.caps_of(pool.database);
+        [Some(server), Some(database), pool.cap.map(Cap::User)].into_iter().flatten()
     }
 
     /// The caps above a database's pools.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use poolwright_pool::{
     ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
-    ServerId, ServerLimits,
+    ServerId, ServerLimits, UserId,
 };
 use proptest::prelude::*;
 
 const POOLS: u32 = 7;
 const DATABASES: u32 = 3;
+const USERS: u32 = 2;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -28,6 +29,8 @@ enum Op {
     ServerMax(u32),
     DatabaseMax(u32, u32),
     PoolSize(u32, u32),
+    UserMax(u32, u32),
+    Bind(u32),
     Reconnect,
     Forget(u32),
 }
@@ -47,6 +50,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0u32..9).prop_map(Op::ServerMax),
         1 => (0..DATABASES, 0u32..6).prop_map(|(database, max)| Op::DatabaseMax(database, max)),
         1 => (0..POOLS, 0u32..4).prop_map(|(pool, size)| Op::PoolSize(pool, size)),
+        1 => (0..USERS, 0u32..6).prop_map(|(user, max)| Op::UserMax(user, max)),
+        2 => (0..POOLS).prop_map(Op::Bind),
         1 => Just(Op::Reconnect),
         1 => (0..POOLS).prop_map(Op::Forget),
     ]
@@ -65,6 +70,9 @@ struct World {
     server_max: u32,
     database_max: Vec<u32>,
     sizes: Vec<u32>,
+    user_max: Vec<u32>,
+    /// Pools that count under their user's cap.
+    bound: BTreeSet<PoolId>,
 }
 
 fn limits(size: u32) -> PoolLimits {
@@ -77,6 +85,11 @@ fn limits(size: u32) -> PoolLimits {
         idle_timeout: Duration::from_secs(60),
         lifetime: (Duration::from_secs(30), Duration::from_secs(90)),
     }
+}
+
+/// A user has pools in all databases.
+fn user_of(pool: PoolId) -> UserId {
+    UserId(pool.0 / DATABASES % USERS)
 }
 
 fn database_of(pool: PoolId) -> DatabaseId {
@@ -97,6 +110,8 @@ impl World {
             server_max: 6,
             database_max: vec![4; DATABASES as usize],
             sizes: vec![3; POOLS as usize],
+            user_max: vec![3; USERS as usize],
+            bound: BTreeSet::new(),
         };
         world.pools.set_server(ServerId(0), ServerLimits { max: 6, logins: 2 });
         for database in 0..DATABASES {
@@ -105,6 +120,9 @@ impl World {
         for pool in 0..POOLS {
             world.set_pool(pool, 3);
         }
+        for user in 0..USERS {
+            world.set_user(user, 3);
+        }
         world
     }
 
@@ -112,6 +130,11 @@ impl World {
         self.database_max[database as usize] = max;
         let limits = DatabaseLimits { server: ServerId(0), max };
         self.pools.set_database(DatabaseId(database), limits);
+    }
+
+    fn set_user(&mut self, user: u32, max: u32) {
+        self.user_max[user as usize] = max;
+        self.pools.set_user(UserId(user), max);
     }
 
     fn set_pool(&mut self, pool: u32, size: u32) {
@@ -165,6 +188,11 @@ impl World {
         let database = database_of(pool);
         let most = self.database_max[database.0 as usize];
         assert!(held(&|other| database_of(*other) == database) <= most, "database cap");
+        if self.bound.contains(&pool) {
+            let user = user_of(pool);
+            let counts = |other: &PoolId| self.bound.contains(other) && user_of(*other) == user;
+            assert!(held(&counts) <= self.user_max[user.0 as usize], "user cap");
+        }
         assert!(held(&|other| *other == pool) <= self.sizes[pool.0 as usize] + 1, "pool cap");
         assert!(self.opening.len() <= 2, "parallel logins");
     }
@@ -212,6 +240,11 @@ impl World {
             }
             Op::DatabaseMax(database, max) => self.set_database(database, max),
             Op::PoolSize(pool, size) => self.set_pool(pool, size),
+            Op::UserMax(user, max) => self.set_user(user, max),
+            Op::Bind(pool) => {
+                self.bound.insert(PoolId(pool));
+                self.pools.bind(PoolId(pool), user_of(PoolId(pool)));
+            }
             Op::Reconnect => self.handle(Event::Reconnect { server: ServerId(0) }),
             Op::Forget(pool) => self.handle(Event::Forget { pool: PoolId(pool) }),
             Op::Abandon(_) => {}
@@ -273,6 +306,9 @@ impl World {
         }
         for pool in 0..POOLS {
             self.set_pool(pool, 3);
+        }
+        for user in 0..USERS {
+            self.set_user(user, 3);
         }
         let first = some_index();
         for _ in 0..2_000 {

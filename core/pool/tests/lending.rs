@@ -12,13 +12,13 @@ mod world;
 
 use std::time::Duration;
 
-use poolwright_pool::{Cap, DatabaseId, ServerId};
+use poolwright_pool::{Cap, DatabaseId, ServerId, UserId};
 use proptest::prelude::*;
 use run::{GOODBYE, LOGIN, Run};
-use world::{DATABASES, Op, World, op};
+use world::{DATABASES, Op, USERS, World, op};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn caps_hold_for_all_workers_together_and_nobody_is_forgotten(
@@ -42,21 +42,23 @@ proptest! {
     ) {
         let mut world = World::new(workers, seed);
         for op in ops {
-            if !matches!(op, Op::ServerMax(..) | Op::DatabaseMax(..)) {
+            if !matches!(op, Op::ServerMax(..) | Op::DatabaseMax(..) | Op::UserMax(..)) {
                 world.apply(op);
                 assert!(world.open(Cap::Server(ServerId(0))) <= 6);
                 let databases = (0..DATABASES).map(|id| Cap::Database(DatabaseId(id)));
-                databases.for_each(|cap| assert!(world.open(cap) <= 4));
+                let users = (0..USERS).map(|id| Cap::User(UserId(id)));
+                databases.chain(users).for_each(|cap| assert!(world.open(cap) <= 4));
             }
         }
     }
 
+    /// But for users' caps: a pool that lacks a slot of two of them asks for one after the other.
     #[test]
     fn one_worker_with_a_bank_does_what_it_does_without(
         seed in any::<u64>(),
         ops in prop::collection::vec(op(), 1..200),
     ) {
-        let mut lent = World::new(1, seed);
+        let mut lent = World::lent(seed);
         let mut own = World::alone(seed);
         for op in ops {
             lent.apply_in_step(&mut own, op);

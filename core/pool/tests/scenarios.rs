@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poolwright_pool::{
-    ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
-    Refusal, ServerId, ServerLimits,
+    ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, Limit, PoolId, PoolLimits, Pools,
+    Refusal, ServerId, ServerLimits, UserId,
 };
 
 struct Story {
@@ -83,6 +83,11 @@ impl Story {
                 let database = self.databases[*database];
                 let id = self.pools.pool(database, user, limits(rest.iter().copied()));
                 self.names.insert(user.to_string(), id);
+            }
+            ["user", number, most, pools @ ..] => {
+                let id = UserId(max(number));
+                self.pools.set_user(id, max(most));
+                pools.iter().for_each(|pool| self.pools.bind(self.names[*pool], id));
             }
             other => panic!("set-up {other:?}"),
         }
@@ -619,8 +624,91 @@ fn what_rests_behind_a_broken_connection_is_seen_in_time() {
 }
 
 #[test]
+fn a_users_cap_holds_in_all_databases_and_what_rests_in_one_serves_another() {
+    check(
+        "server 9 8
+         database a 9
+         database b 9
+         pool ann_a a
+         pool ann_b b
+         pool bob b
+         user 0 2 ann_a ann_b
+         0ms request c1 ann_a  => open #0 ann_a
+         0ms request c2 ann_a  => open #1 ann_a
+         1ms request c3 ann_b
+         1ms request c4 bob    => open #2 bob
+         5ms opened #0         => assign c1 #0
+         5ms opened #1         => assign c2 #1
+         5ms opened #2         => assign c4 #2
+         600ms returned #0     => close #0 yielded
+         605ms closed #0       => open #3 ann_b
+         610ms opened #3       => assign c3 #3",
+    );
+}
+
+#[test]
+fn who_is_kept_waiting_by_two_caps_takes_nothing_in_vain() {
+    check(
+        "server 9 8
+         database a 9
+         database b 1
+         pool ann_a a
+         pool ann_b b
+         pool bob b
+         user 0 1 ann_a ann_b
+         0ms request c1 ann_a  => open #0 ann_a
+         0ms request c2 bob    => open #1 bob
+         5ms opened #0         => assign c1 #0
+         5ms opened #1         => assign c2 #1
+         6ms request c3 ann_b
+         700ms returned #0
+         3000ms timer
+         3001ms returned #1
+         3600ms timer          => close #0 evicted
+         3605ms closed #0      => close #1 evicted
+         3610ms closed #1      => open #2 ann_b",
+    );
+}
+
+#[test]
+fn who_waits_in_vain_reads_which_limit_it_hit() {
+    for (caps, limit) in [
+        ("server 9 8\ndatabase a 9\npool ann a size=1 wait=1s", Limit::Pool(1)),
+        ("server 9 8\ndatabase a 1\npool ann a wait=1s", Limit::Database),
+        ("server 1 8\ndatabase a 9\npool ann a wait=1s", Limit::Server),
+        ("server 9 8\ndatabase a 9\npool ann a wait=1s\nuser 0 1 ann", Limit::User),
+        ("server 9 1\ndatabase a 9\npool ann a wait=1s", Limit::Logins),
+    ] {
+        let mut story = Story::new();
+        for line in caps.lines() {
+            story.set_up(&line.split_whitespace().collect::<Vec<_>>());
+        }
+        let mut effects = Vec::new();
+        for client in [1, 2].map(ClientId) {
+            let event = Event::Request { client, pool: story.names["ann"] };
+            story.pools.handle(Duration::ZERO, event, &mut effects);
+        }
+        effects.clear();
+        story.pools.handle(Duration::from_secs(2), Event::Timer, &mut effects);
+        let why = Refusal::WaitTimeout(limit);
+        let refused = |client| Effect::Refuse { client: ClientId(client), why: why.clone() };
+        assert!(effects.contains(&refused(2)), "{caps}: {effects:?}");
+    }
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let down = Refusal::BackendDown { reason: "no route".into(), since: Duration::ZERO };
     assert!(down.to_string().contains("no route"));
-    assert!(Refusal::WaitTimeout.to_string().starts_with("query_wait_timeout"));
+    let limits = [
+        (Limit::Pool(3), "pool.size"),
+        (Limit::User, "maxUserConnections"),
+        (Limit::Database, "databases[].maxConnections"),
+        (Limit::Server, "servers[].maxConnections"),
+        (Limit::Logins, "logins"),
+    ];
+    for (limit, named) in limits {
+        let told = Refusal::WaitTimeout(limit).to_string();
+        assert!(told.starts_with("query_wait_timeout") && told.contains(named), "{told}");
+    }
 }

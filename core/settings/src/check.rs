@@ -93,6 +93,7 @@ fn resolve(file: raw::File, listed: raw::UsersFile, report: &mut Report) -> Sett
 fn limits(file: &raw::File) -> Limits {
     let span = |span: Option<Span>, fallback: Duration| span.map_or(fallback, |span| span.0);
     Limits {
+        user_connections: limit(file.max_user_connections),
         user_clients: limit(file.max_user_client_connections),
         database_clients: limit(file.max_db_client_connections),
         login_timeout: span(file.client_login_timeout, defaults::CLIENT_LOGIN_TIMEOUT),

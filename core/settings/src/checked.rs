@@ -80,6 +80,11 @@ impl Settings {
         self.users.contains_key(user) || self.auth_query.is_some()
     }
 
+    /// Most connections at all servers as this user.
+    pub fn user_connections(&self, user: &str) -> Option<u32> {
+        self.users.get(user).map_or(self.limits.user_connections, |user| user.max_connections)
+    }
+
     /// Under which name of the settings a database is shown.
     pub fn listed_as<'a>(&'a self, name: &'a str) -> &'a str {
         if self.databases.contains_key(name) { name } else { ANY }
@@ -97,6 +102,8 @@ impl Settings {
 /// What holds for all clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Server connections of a user that is not listed.
+    pub user_connections: Option<u32>,
     /// Clients of a user that is not listed.
     pub user_clients: Option<u32>,
     /// Clients of a database that is not listed.
@@ -364,6 +371,8 @@ pub struct User {
     pub previous_password: Option<Secret>,
     /// Valid beside [`Proof::ScramVerifier`], with the same salt and iterations.
     pub previous_verifier: Option<Secret>,
+    /// Server connections as this user; `None`: as many as there may be.
+    pub max_connections: Option<u32>,
     /// Clients that log in as this user; `None`: as many as there may be.
     pub max_clients: Option<u32>,
     /// What is different for this user's pools.

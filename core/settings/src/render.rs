@@ -27,6 +27,7 @@ impl Settings {
             control: self.control.as_ref().map(control),
             workers: self.workers,
             max_clients: Some(self.max_clients),
+            max_user_connections: Some(limits.user_connections.unwrap_or_default()),
             max_db_client_connections: Some(limits.database_clients.unwrap_or_default()),
             max_user_client_connections: Some(limits.user_clients.unwrap_or_default()),
             client_login_timeout: Some(Span(limits.login_timeout)),
@@ -181,7 +182,7 @@ fn pool_section(pool: PoolSettings) -> raw::Pool {
 
 fn user(user: &User) -> raw::User {
     let User { name, proof, server_password, previous_password, .. } = user.clone();
-    let User { previous_verifier, max_clients, pool, .. } = user.clone();
+    let User { previous_verifier, max_connections, max_clients, pool, .. } = user.clone();
     let pool = Some(pool).filter(|pool| *pool != raw::Pool::default());
     let (password, scram_verifier) = match proof {
         Proof::Password(password) | Proof::Md5(password) => (Some(password), None),
@@ -193,6 +194,7 @@ fn user(user: &User) -> raw::User {
         scram_verifier,
         server_password,
         previous_password,
+        max_user_connections: Some(max_connections.unwrap_or_default()),
         max_user_client_connections: Some(max_clients.unwrap_or_default()),
         pool,
         previous_scram_verifier: previous_verifier,

@@ -256,6 +256,12 @@ pub fn rows() -> Vec<Row> {
             "Clients that may be connected at once; the next one is told `53300`.",
         ),
         later(
+            "maxUserConnections",
+            CONNECTIONS_OR_NONE,
+            value(0),
+            "Server connections of one user, in all databases and on all servers; who waits for one at the limit waits as in a full pool. `0`: no limit but the others.",
+        ),
+        later(
             "maxDbClientConnections",
             CLIENTS_OR_NONE,
             value(0),
@@ -582,6 +588,12 @@ pub fn rows() -> Vec<Row> {
             Kind::Secret,
             Said("none; only beside `password`"),
             "A second password while one is being changed: clients may prove either, and a Postgres that refuses the new one is asked with this one.",
+        ),
+        later(
+            "users[].maxUserConnections",
+            CONNECTIONS_OR_NONE,
+            Said("`maxUserConnections`"),
+            "The same for this user, as the pooler logs in to servers.",
         ),
         later(
             "users[].maxUserClientConnections",

@@ -23,7 +23,7 @@ pub fn users(checked: &Validated) -> Vec<raw::User> {
             scram_verifier: verifier,
             server_password: None,
             previous_password: user.previous.clone(),
-            ..raw::User::default()
+            ..user.own.clone()
         }
     };
     checked.users.iter().map(user).collect()

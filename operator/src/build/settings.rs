@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use poolwright_budget::Plan;
-use poolwright_crds::{AccessMethod, AccessRule, PoolMode, TlsMode};
+use poolwright_crds::{AccessMethod, AccessRule, TlsMode};
 use poolwright_settings::{
     ListenAuth, Problem, ServerTlsMode, Span,
     control::Totals,
@@ -18,7 +18,7 @@ use crate::{
     certificate,
     live::Live,
     names,
-    validate::{Problems, Validated},
+    validate::{self, Problems, Validated},
 };
 
 /// How many pods the settings can tell apart.
@@ -87,14 +87,18 @@ pub fn config_map(checked: &Validated, settings: String, fence: u64) -> ConfigMa
 
 fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
     let shares = checked.databases.iter().zip(&plan.databases);
-    let database = |(database, share): (&crate::validate::Database, &_)| {
+    let database = |(database, share): (&validate::Database, &_)| {
         let poolwright_budget::DatabaseShare { per_pod, .. } = share;
         let name = Some(database.name.clone());
-        Database { name, max_connections: Some(*per_pod), ..Database::default() }
+        Database { name, max_connections: Some(*per_pod), ..database.own.clone() }
     };
     File {
         listen: listen(checked),
         auth_query: checked.auth_query.as_ref().map(auth_query),
+        max_clients: checked.limits.max_clients.map(number),
+        max_db_client_connections: limit(checked.limits.max_db_client_connections),
+        max_user_client_connections: limit(checked.limits.max_user_client_connections),
+        max_user_connections: limit(checked.limits.max_user_connections),
         servers: Some(vec![server(checked, plan.per_pod)]),
         pool: Some(pool(checked)),
         databases: Some(shares.map(database).collect()),
@@ -157,6 +161,16 @@ fn peers(checked: &Validated) -> Option<Vec<Peer>> {
     (pods > 1).then(|| (0..pods).map(peer).collect())
 }
 
+/// The schema allows no negative number.
+fn number(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// 0 is no limit, as where the file says nothing.
+fn limit(most: i32) -> Option<u32> {
+    Some(number(most)).filter(|most| *most > 0)
+}
+
 fn control() -> Control {
     Control {
         address: None,
@@ -197,17 +211,13 @@ fn tls_mode(mode: TlsMode) -> ServerTlsMode {
 }
 
 fn pool(checked: &Validated) -> Pool {
-    let mode = match checked.mode {
-        PoolMode::Transaction => poolwright_settings::PoolMode::Transaction,
-        PoolMode::Session => poolwright_settings::PoolMode::Session,
-    };
     Pool {
-        mode: Some(mode),
+        mode: Some(validate::pool::mode(checked.mode)),
         size: Some(checked.pool.size),
         min: Some(checked.pool.min),
         reserve: Some(checked.pool.reserve),
         reserve_timeout: Some(Span(checked.pool.reserve_timeout)),
-        ..Pool::default()
+        ..checked.timeouts.clone()
     }
 }
 

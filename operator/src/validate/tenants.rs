@@ -15,7 +15,11 @@ pub fn resolve(read: &Dereferenced, found: &mut Vec<Unresolved>) -> Vec<Database
     let one = |(index, database): (usize, &poolwright_crds::Database)| {
         let path = format!("spec.databases[{index}].tenants");
         let tenants = count(read, &path, database).map_err(|problem| found.push(problem));
-        Database { name: database.name.clone(), tenants: tenants.unwrap_or(0) }
+        Database {
+            name: database.name.clone(),
+            tenants: tenants.unwrap_or(0),
+            own: Default::default(),
+        }
     };
     databases.map(one).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::ByteString;
-use poolwright_settings::{Problem, Secret};
+use poolwright_settings::{Problem, Secret, raw};
 
 use crate::dereference::Dereferenced;
 
@@ -18,6 +18,8 @@ pub struct User {
     pub is_verifier: bool,
     /// The password before, which is valid as well.
     pub previous: Option<Secret>,
+    /// What is different for it, in the pooler's terms.
+    pub own: raw::User,
     /// Where the user comes from, for problems that are found later.
     pub path: String,
 }
@@ -142,7 +144,7 @@ fn user(
     })?;
     let is_verifier = text.starts_with(VERIFIER);
     let (name, proof, previous) = (name.to_owned(), Secret::new(text), None);
-    Ok(User { name, proof, is_verifier, previous, path })
+    Ok(User { name, proof, is_verifier, previous, own: raw::User::default(), path })
 }
 
 fn password(bytes: &[u8]) -> Result<&str, &'static str> {

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use poolwright_tests::pg::Client;
-use poolwright_tests::pg::{Flight, message::transcript};
+use poolwright_tests::pg::{Client, Flight, Target, message::transcript};
 use poolwright_tests::postgres::Options;
 use poolwright_tests::sampler::{Peaks, Sampler};
 use poolwright_tests::site::{Site, USERS, start_postgres};
@@ -220,5 +219,103 @@ async fn a_session_keeps_its_server_until_it_ends() {
         assert_eq!(next.cell("SELECT to_regclass('pg_temp.own')").await, "");
         assert_eq!(next.cell("SELECT count(*) FROM pg_prepared_statements").await, "0");
         next.terminate().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_user_never_holds_more_than_its_limit_in_all_databases() {
+    let site = Site::direct().await;
+    let other = Site::on(site.postgres.clone()).await;
+    let changes = [
+        ("workers", "2"),
+        ("pool.size", "5"),
+        ("users.0.maxUserConnections", "3"),
+        ("databases.1.name", &*other.database),
+    ];
+    let site = site.behind_a_pooler(&changes).await;
+    let databases = [site.database.as_str(), other.database.as_str()];
+    let peaks = peaks_under_load(&site, 20, &["alice", "bob"], &databases).await;
+    let of = |user: &str| -> u64 {
+        let ends = format!("/{user}");
+        let pools = peaks.by_pool.iter().filter(|(pool, _)| pool.ends_with(&ends));
+        pools.map(|(_, count)| u64::from(*count)).sum()
+    };
+    // Peaks of two databases need not be of one moment.
+    assert!(of("alice") <= 6 && of("bob") > 3, "{peaks:?}");
+    let mut admin = site.superuser().await;
+    let count = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'alice' AND datname IN ('{}', '{}')",
+        site.database, other.database
+    );
+    let elsewhere = Target { database: other.database.clone(), ..site.target("alice") };
+    let mut holders = Vec::new();
+    for target in [site.target("alice"), elsewhere.clone(), elsewhere.clone()] {
+        let mut client = site.connect_to(target).await;
+        client.run("BEGIN").await;
+        holders.push(client);
+        assert!(admin.cell(&count).await.parse::<u32>().unwrap() <= 3);
+    }
+    let mut waiter = site.connect("alice").await;
+    waiter.send(Flight::new().query("SELECT 'served'").bytes()).await.unwrap();
+    let label = "state=\"waiting\"";
+    site.metric_reaches("poolwright_client_connections", label, |n| n >= 1.0).await;
+    assert_eq!(admin.cell(&count).await, "3");
+    holders[1].run("COMMIT").await;
+    let told = transcript(&waiter.until_ready().await.unwrap());
+    assert!(told.contains(&"Row(served)".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_limit_of_a_user_that_comes_later_holds_too() {
+    let mut site = Site::pooled(&[("pool.size", "4"), ("pool.waitTimeout", "3s")]).await;
+    site.expect_complaint("wait");
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = site.connect("alice").await;
+        client.run("BEGIN").await;
+        clients.push(client);
+    }
+    let settings = site.settings.clone().with("maxUserConnections", "2");
+    site.pooler().write_settings(&settings).unwrap();
+    site.pooler().signal("HUP");
+    for client in &mut clients {
+        client.run("COMMIT").await;
+    }
+    let count = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = 'alice' AND datname = '{}'",
+        site.database
+    );
+    site.eventually(&count, "2").await;
+    for client in &mut clients[..2] {
+        client.run("BEGIN").await;
+    }
+    clients[2].send(Flight::new().query("SELECT 1").bytes()).await.unwrap();
+    let told = clients[2].until_closed().await.unwrap();
+    let error = told.last().unwrap().fields();
+    assert!(error.message.contains("maxUserConnections"), "{error}");
+}
+
+/// The client reads what to raise.
+#[tokio::test]
+async fn who_waits_in_vain_reads_which_limit_it_hit() {
+    for (limits, named) in [
+        ([("pool.size", "1"), ("databases.0.maxConnections", "9")], "pool.size"),
+        ([("pool.size", "9"), ("databases.0.maxConnections", "1")], "databases[].maxConnections"),
+        ([("pool.size", "9"), ("servers.0.maxConnections", "1")], "servers[].maxConnections"),
+        ([("pool.size", "9"), ("maxUserConnections", "1")], "maxUserConnections"),
+    ] {
+        let mut changes = limits.to_vec();
+        changes.push(("pool.waitTimeout", "2s"));
+        let mut site = Site::pooled(&changes).await;
+        site.expect_complaint("wait");
+        let mut holder = site.connect("alice").await;
+        let mut waiter = site.connect("alice").await;
+        holder.run("BEGIN").await;
+        waiter.send(Flight::new().query("SELECT 1").bytes()).await.unwrap();
+        let told = waiter.until_closed().await.unwrap();
+        let error = told.last().unwrap().fields();
+        assert_eq!(error.code, "08P01");
+        let both = error.message.starts_with("query_wait_timeout") && error.message.contains(named);
+        assert!(both, "expected {named}: {error}");
     }
 }

@@ -13,6 +13,7 @@ pub struct Bank {
     /// By number.
     servers: Vec<Ledger>,
     databases: Vec<Ledger>,
+    users: Vec<Ledger>,
 }
 
 /// This worker's statement has changed: it must be given `Event::News`. Until it has read the
@@ -46,7 +47,7 @@ struct Account {
 impl Bank {
     /// For so many workers, numbered from 0. A cap that was never set is 0.
     pub fn new(workers: usize) -> Bank {
-        Bank { workers, servers: Vec::new(), databases: Vec::new() }
+        Bank { workers, servers: Vec::new(), databases: Vec::new(), users: Vec::new() }
     }
 
     /// Changes a cap. When it is lowered, free slots go first; what is lent beyond it is owed by
@@ -72,6 +73,7 @@ impl Bank {
         let (all, index) = match cap {
             Cap::Server(id) => (&self.servers, id.0),
             Cap::Database(id) => (&self.databases, id.0),
+            Cap::User(id) => (&self.users, id.0),
         };
         all.get(index as usize).map_or((0, 0), |ledger| (ledger.max, ledger.lent()))
     }
@@ -80,6 +82,7 @@ impl Bank {
         let (all, index) = match cap {
             Cap::Server(id) => (&mut self.servers, id.0 as usize),
             Cap::Database(id) => (&mut self.databases, id.0 as usize),
+            Cap::User(id) => (&mut self.users, id.0 as usize),
         };
         if all.len() <= index {
             all.resize_with(index + 1, Ledger::default);
@@ -89,7 +92,7 @@ impl Bank {
 
     /// Panics if the accounts contradict themselves.
     pub fn check(&self) {
-        for ledger in self.servers.iter().chain(&self.databases) {
+        for ledger in self.servers.iter().chain(&self.databases).chain(&self.users) {
             ledger.check();
         }
     }
@@ -102,6 +105,7 @@ impl Ledger {
         let account = &mut self.accounts[worker];
         match word {
             Word::Read => {}
+            Word::Hold(count) => account.lent = account.lent.max(count),
             Word::Borrow => account.lent += u32::from(free),
             Word::Lack(want) => account.want = Some(want),
             Word::Content => account.want = None,
@@ -297,6 +301,16 @@ mod tests {
         assert_eq!(owed(&mut bank), [1, 1]);
         bank.set_max(CAP, 5, &mut Vec::new());
         assert_eq!((owed(&mut bank), borrow(&mut bank, 2, 1)), ([0, 0], 0));
+    }
+
+    #[test]
+    fn what_a_worker_has_under_a_new_cap_is_lent_and_what_is_too_much_is_owed() {
+        let mut bank = bank(3);
+        borrow(&mut bank, 0, 1);
+        let (held, _) = say(&mut bank, 1, Word::Hold(4));
+        assert_eq!((held.lent, held.owed), (4, 2));
+        assert_eq!(say(&mut bank, 1, Word::Hold(2)).0.lent, 4, "it has no fewer");
+        assert_eq!(borrow(&mut bank, 2, 1), 0);
     }
 
     #[test]

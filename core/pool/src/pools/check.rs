@@ -8,8 +8,9 @@ use super::Pools;
 use super::evict::Claimant;
 use crate::conn::{Heir, State, Tally};
 use crate::deadlines::Subject;
-use crate::ids::{DatabaseId, PoolId, ServerId};
+use crate::ids::{DatabaseId, PoolId, ServerId, UserId};
 use crate::lending::Cap;
+use crate::pool::Pool;
 
 /// Limits were changed and the timer that acts on it is due.
 const CHANGED: Option<Duration> = Some(Duration::ZERO);
@@ -38,6 +39,7 @@ impl Pools {
         }
         let mut databases = vec![(Tally::default(), 0); self.databases.len()];
         let mut servers = vec![(Tally::default(), 0); self.servers.len()];
+        let mut users = vec![(Tally::default(), 0); self.users.len()];
         for (index, pool) in self.pools.iter().enumerate() {
             let id = PoolId(index as u32);
             let counted = pools.get(&id).copied().unwrap_or_default();
@@ -46,9 +48,17 @@ impl Pools {
             let server = self.server_of(pool.database).0 as usize;
             add(&mut databases[pool.database.0 as usize], counted);
             add(&mut servers[server], counted);
+            if let Some(user) = pool.cap {
+                add(&mut users[user.0 as usize], counted);
+                assert!(self.user(user).pools.contains(&id), "{id:?} is not its user's");
+            }
         }
         for (database, counted) in self.databases.iter().zip(databases) {
             assert_eq!((database.tally, database.holders), counted, "a database counts wrong");
+        }
+        for (user, counted) in self.users.iter().zip(users) {
+            assert_eq!((user.tally, user.holders), counted, "a user counts wrong");
+            assert_eq!(user.listed_full, user.full(), "a user's pools are listed wrong");
         }
         for (server, counted) in self.servers.iter().zip(servers) {
             assert_eq!((server.tally, server.holders), counted, "a server counts wrong");
@@ -90,7 +100,9 @@ impl Pools {
             let coming = pool.tally.opening + pool.promised > 0;
             let paused = pool.barred() && pool.armed.is_some();
             let own = coming || paused || !pool.has_room() || pool.armed == CHANGED;
-            assert!(own || self.capped(pool.database), "{id:?} lost a wake-up");
+            let user = pool.cap.map(|user| self.user(user));
+            let by_user = user.is_some_and(|user| user.full() || user.armed == CHANGED);
+            assert!(own || by_user || self.capped(pool.database), "{id:?} lost a wake-up");
         }
     }
 
@@ -125,16 +137,21 @@ impl Pools {
         }
         for cap in self.caps().filter(|cap| self.is_full(*cap)) {
             let Some(hunger) = self.hungriest(cap) else { continue };
-            let server = self.server(self.server_of_cap(cap));
-            let resting = server.resting.iter();
+            let resting = self.resting_under(cap).iter();
             let ripe = resting.filter_map(|id| self.ripeness(*id, cap, self.claimant(cap, hunger)));
             let Some((ripe, ..)) = ripe.min() else { continue };
             let heir = hunger.2;
+            if matches!(cap, Cap::User(_)) {
+                // Until then another cap may make it vain.
+                assert!(self.armed(cap).is_some(), "{heir:?} is forgotten: {cap:?}");
+                continue;
+            }
             let timely = self.armed(cap).is_some_and(|armed| armed <= ripe);
             assert!(timely, "{heir:?} could take an idle connection: {cap:?}");
             let barren = match cap {
-                Cap::Server(_) => &server.barren,
+                Cap::Server(id) => &self.server(id).barren,
                 Cap::Database(id) => &self.database(id).barren,
+                Cap::User(id) => &self.user(id).barren,
             };
             let until = if hunger.0 == 0 { barren.for_none } else { barren.for_some };
             assert!(until <= ripe, "{heir:?} would look too late: {cap:?}");
@@ -153,6 +170,7 @@ impl Pools {
             let open = match cap {
                 Cap::Server(id) => self.server(id).tally.open(),
                 Cap::Database(id) => self.database(id).tally.open(),
+                Cap::User(id) => self.user(id).tally.open(),
             };
             assert!(open <= loan.statement.lent, "{cap:?} has a connection without a slot");
             assert_eq!(self.yielding(cap), loan.statement.yielding, "{cap:?} yields wrong");
@@ -162,7 +180,7 @@ impl Pools {
             assert!(!lacking || loan.lack.is_some(), "{cap:?} lacks a slot in silence");
             assert!(loan.lack.is_none() || loan.armed.is_some(), "{cap:?} complains for ever");
             let Some(want) = loan.statement.neighbour else { continue };
-            let resting = self.server(self.server_of_cap(cap)).resting.iter();
+            let resting = self.resting_under(cap).iter();
             let ripe = resting
                 .filter_map(|id| Some(self.ripeness(*id, cap, Claimant::next_door(want))?.0));
             let Some(ripe) = ripe.min() else { continue };
@@ -174,13 +192,15 @@ impl Pools {
     fn caps(&self) -> impl Iterator<Item = Cap> + use<> {
         let databases = (0..self.databases.len() as u32).map(|id| Cap::Database(DatabaseId(id)));
         let servers = (0..self.servers.len() as u32).map(|id| Cap::Server(ServerId(id)));
-        databases.chain(servers)
+        let users = (0..self.users.len() as u32).map(|id| Cap::User(UserId(id)));
+        databases.chain(servers).chain(users)
     }
 
     fn armed(&self, cap: Cap) -> Option<Duration> {
         match cap {
             Cap::Server(id) => self.server(id).armed,
             Cap::Database(id) => self.database(id).armed,
+            Cap::User(id) => self.user(id).armed,
         }
     }
 
@@ -195,12 +215,20 @@ impl Pools {
         for (index, pool) in self.pools.iter().enumerate() {
             let id = PoolId(index as u32);
             assert_eq!(pool.hunger, pool.hunger(id), "{id:?} is hungry unseen");
-            if let Some(hunger) = pool.hunger {
+            assert_eq!(pool.listed, pool.hunger.filter(|_| !self.user_is_full(id)));
+            if let Some(listed) = pool.listed {
                 let ranking = &self.database(pool.database).hungry;
-                assert_eq!(ranking.iter().nth(pool.rank as usize), Some(&hunger));
+                assert_eq!(ranking.iter().nth(pool.rank as usize), Some(&listed));
+            }
+            if let (Some(hunger), Some(user)) = (pool.hunger, pool.cap) {
+                let ranking = &self.user(user).hungry;
+                assert_eq!(ranking.iter().nth(pool.user_rank as usize), Some(&hunger));
             }
         }
-        let hungry = self.pools.iter().filter(|pool| pool.hunger.is_some()).count();
+        let capped = |pool: &&Pool| pool.hunger.is_some() && pool.cap.is_some();
+        let hungry = self.pools.iter().filter(capped).count();
+        assert_eq!(self.users.iter().map(|one| one.hungry.iter().count()).sum::<usize>(), hungry);
+        let hungry = self.pools.iter().filter(|pool| pool.listed.is_some()).count();
         assert_eq!(
             self.databases.iter().map(|one| one.hungry.iter().count()).sum::<usize>(),
             hungry
@@ -225,6 +253,7 @@ impl Pools {
             let subject = match cap {
                 Cap::Server(id) => Subject::Server(id),
                 Cap::Database(id) => Subject::Database(id),
+                Cap::User(id) => Subject::User(id),
             };
             (self.armed(cap), subject)
         });

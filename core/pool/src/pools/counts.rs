@@ -61,7 +61,7 @@ impl Pools {
     /// one under the pool's caps.
     pub fn is_crowded(&self, pool: PoolId) -> bool {
         let next_door = |cap| self.loan(cap).statement.neighbour.is_some();
-        self.waiting() > 0 || self.caps_of(self.at(pool).database).into_iter().any(next_door)
+        self.waiting() > 0 || self.caps_over(pool).any(next_door)
     }
 
     /// Every pool with its database and user, in the order in which they were made.

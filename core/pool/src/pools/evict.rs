@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Pools, Turn};
 use crate::conn::{Heir, State};
 use crate::event::{CloseReason, Effect};
-use crate::ids::{ConnId, DatabaseId, PoolId};
+use crate::ids::{ConnId, PoolId};
 use crate::lending::{Cap, Want};
 use crate::pool::Barren;
 use crate::ranking::Hunger;
@@ -24,6 +24,8 @@ pub(super) struct Claimant {
     has: u32,
     /// Since when its longest waiter waits.
     since: Duration,
+    /// Unless it is next door.
+    pool: Option<PoolId>,
     /// It is a pool of this worker, and there is not even one connection for each pool that holds
     /// any beside it.
     crowded: bool,
@@ -101,6 +103,7 @@ impl Pools {
         match cap {
             Cap::Server(server) => &mut self.server_mut(server).barren,
             Cap::Database(database) => &mut self.database_mut(database).barren,
+            Cap::User(user) => &mut self.user_mut(user).barren,
         }
     }
 
@@ -108,22 +111,22 @@ impl Pools {
         match cap {
             Cap::Server(server) => self.server(server).hungry.first(),
             Cap::Database(database) => self.database(database).hungry.first(),
+            Cap::User(user) => self.user(user).hungry.first(),
         }
     }
 
-    pub(super) fn claimant(&self, cap: Cap, (has, since, _): Hunger) -> Claimant {
-        Claimant { has, since, crowded: self.crowded(cap) }
+    pub(super) fn claimant(&self, cap: Cap, (has, since, pool): Hunger) -> Claimant {
+        Claimant { has, since, pool: Some(pool), crowded: self.crowded(cap) }
     }
 
     /// The longest idle connection of the pool that holds most.
     fn victim(&mut self, now: Duration, cap: Cap, claimant: Claimant) -> Victim {
-        let server = self.server_of_cap(cap);
-        self.steps += self.server(server).resting.len() as u64;
         let mut best = None;
         let mut until = Duration::MAX;
         let mut place = 0;
-        while let Some(id) = self.server(server).resting.get(place).copied() {
-            if self.at(id).idle.is_empty() {
+        while let Some(id) = self.resting_under(cap).get(place).copied() {
+            self.steps += 1;
+            if self.at(id).idle.is_empty() && !matches!(cap, Cap::User(_)) {
                 self.get_up(id);
                 continue;
             }
@@ -131,6 +134,9 @@ impl Pools {
             let Some((ripe, idle_since, conn)) = self.ripeness(id, cap, claimant) else {
                 continue;
             };
+            // Another cap may keep the heir waiting as well, and have room in a while.
+            let ripe =
+                if self.is_in_vain(id, cap, claimant) { now + self.tuning.cost } else { ripe };
             if ripe <= now {
                 let rank = (self.at(id).tally.live(), std::cmp::Reverse(idle_since), conn);
                 best = best.max(Some(rank));
@@ -141,6 +147,34 @@ impl Pools {
         match best {
             Some((_, _, conn)) => Victim::Now(conn),
             None => Victim::None { until },
+        }
+    }
+
+    /// Closing a connection of this pool would not let the claimant open one, nor would it bring it
+    /// closer to that: another cap keeps it waiting too, under which nothing rests.
+    fn is_in_vain(&self, id: PoolId, cap: Cap, claimant: Claimant) -> bool {
+        let (Cap::User(_), Some(heir)) = (cap, claimant.pool) else { return false };
+        let mut others = self.caps_over(heir).filter(|cap| self.binds(*cap));
+        others.any(|other| {
+            let freed = self.caps_over(id).any(|cap| cap == other);
+            !freed && !self.has_idle(other)
+        })
+    }
+
+    fn has_idle(&self, cap: Cap) -> bool {
+        match cap {
+            Cap::Server(server) => self.server(server).tally.idle > 0,
+            Cap::Database(database) => self.database(database).tally.idle > 0,
+            Cap::User(user) => self.user(user).tally.idle > 0,
+        }
+    }
+
+    /// All pools with idle connections under this cap are among these.
+    pub(super) fn resting_under(&self, cap: Cap) -> &[PoolId] {
+        match cap {
+            Cap::Server(server) => &self.server(server).resting,
+            Cap::Database(database) => &self.server(self.server_of(database)).resting,
+            Cap::User(user) => &self.user(user).pools,
         }
     }
 
@@ -177,6 +211,7 @@ impl Pools {
             Cap::Database(database) => {
                 (self.database(database).tally, self.database(database).holders)
             }
+            Cap::User(user) => (self.user(user).tally, self.user(user).holders),
         };
         tally.open() <= holders
     }
@@ -201,8 +236,9 @@ impl Pools {
 
     fn rival_here(&self, now: Duration, own: PoolId) -> Option<Hunger> {
         let pool = self.at(own);
-        let binding = self.caps_of(pool.database).into_iter().filter(|cap| self.binds(*cap));
+        let binding = self.caps_over(own).filter(|cap| self.binds(*cap));
         let hungry = binding.filter_map(|cap| Some((cap, self.hungriest(cap)?)));
+        let hungry = hungry.filter(|(_, hunger)| self.frees(own, hunger.2));
         // The database's own first, if it is the same pool.
         let (cap, hunger) =
             hungry.min_by_key(|(cap, hunger)| (*hunger, std::cmp::Reverse(*cap)))?;
@@ -231,20 +267,16 @@ impl Pools {
             0 => holds > 1 || now >= want.since + cost,
             has => holds >= has + 2 && want.waited(cost) && !pool.waiters.is_empty(),
         };
-        self.next_door(pool.database, best).filter(|(_, want)| gains(want))
+        self.next_door(own, best).filter(|(_, want)| gains(want))
     }
 
-    /// The hungriest neighbour under the database's caps, if it is hungrier than this.
-    fn next_door(
-        &self,
-        database: DatabaseId,
-        best: Option<(u32, Duration)>,
-    ) -> Option<(Cap, Want)> {
+    /// The hungriest neighbour under the pool's caps, if it is hungrier than this.
+    fn next_door(&self, pool: PoolId, best: Option<(u32, Duration)>) -> Option<(Cap, Want)> {
         if !self.borrows {
             return None;
         }
-        let caps = self.caps_of(database).into_iter();
-        let wants = caps.filter_map(|cap| Some((cap, self.loan(cap).statement.neighbour?)));
+        let wants =
+            self.caps_over(pool).filter_map(|cap| Some((cap, self.loan(cap).statement.neighbour?)));
         let hungriest = wants.min_by_key(|(_, want)| want.rank())?;
         best.is_none_or(|best| hungriest.1.rank() < best).then_some(hungriest)
     }
@@ -275,17 +307,17 @@ impl Pools {
 
     /// Who is hungry for the slot that this connection will free.
     fn heir(&mut self, turn: &mut Turn, conn: ConnId) -> Option<Heir> {
-        let database = self.at(self.conns.get(conn)?.pool).database;
-        let caps = self.caps_of(database);
-        for cap in caps.into_iter().rev() {
+        let pool = self.conns.get(conn)?.pool;
+        for cap in self.caps_over(pool).rev() {
             if self.seek(turn, cap) {
                 self.arm_cap(cap, Duration::ZERO);
             }
         }
-        let binding = caps.into_iter().filter(|cap| self.is_full(*cap));
-        let here = binding.filter_map(|cap| self.hungriest(cap)).min();
+        let binding = self.caps_over(pool).filter(|cap| self.is_full(*cap));
+        let hungry = binding.filter_map(|cap| self.hungriest(cap));
+        let here = hungry.filter(|(_, _, heir)| self.frees(pool, *heir)).min();
         let best = here.map(|(has, since, _)| (has, since));
-        if let Some((cap, want)) = self.next_door(database, best)
+        if let Some((cap, want)) = self.next_door(pool, best)
             && self.promise(turn, cap, want)
         {
             return Some(Heir::Neighbour(cap));
@@ -296,6 +328,6 @@ impl Pools {
 
 impl Claimant {
     pub(super) fn next_door(want: Want) -> Claimant {
-        Claimant { has: want.has, since: want.since, crowded: false }
+        Claimant { has: want.has, since: want.since, pool: None, crowded: false }
     }
 }

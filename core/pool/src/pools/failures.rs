@@ -26,8 +26,7 @@ impl Pools {
             }
         }
         self.renew(turn, pool);
-        let database = self.at(pool).database;
-        self.feed(turn, database);
+        self.feed_pool(turn, pool);
         self.top_up(turn, pool);
     }
 
@@ -41,9 +40,8 @@ impl Pools {
             let reason: Arc<str> = reason.into();
             self.refuse_all(turn, pool, || Refusal::LoginRefused { reason: reason.clone() });
         }
-        let database = self.at(pool).database;
-        self.feed(turn, database);
-        self.settle(turn, database);
+        self.feed_pool(turn, pool);
+        self.settle(turn, pool);
     }
 
     fn opening_pool(&self, id: ConnId) -> Option<PoolId> {

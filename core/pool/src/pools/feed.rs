@@ -3,8 +3,15 @@
 
 use super::{Pools, Turn};
 use crate::event::Effect;
-use crate::ids::{DatabaseId, PoolId};
+use crate::ids::{DatabaseId, PoolId, UserId};
 use crate::lending::Cap;
+
+/// Who got connections.
+#[derive(Default)]
+struct Grown {
+    databases: Vec<DatabaseId>,
+    users: Vec<UserId>,
+}
 
 impl Pools {
     /// Called after every event that freed something or made somebody hungry
@@ -13,11 +20,12 @@ impl Pools {
         if self.at_ease(database) {
             return;
         }
-        let mut grown = Vec::new();
+        let mut grown = Grown::default();
         self.feed_one(turn, database, &mut grown);
-        while let Some(database) = grown.pop() {
+        while let Some(database) = grown.databases.pop() {
             self.feed_one(turn, database, &mut grown);
         }
+        grown.users.into_iter().for_each(|user| self.feed_user(turn, user));
     }
 
     /// Nobody lacks a connection, here or, as far as is known, in another worker.
@@ -28,9 +36,9 @@ impl Pools {
         !hungry && database.loan.at_ease() && server.loan.at_ease()
     }
 
-    /// Databases other than this one that got a connection are added to `grown`:
+    /// Databases other than this one that got a connection are added to `grown`, and all users:
     /// one that is full by now must look for room in itself.
-    fn feed_one(&mut self, turn: &mut Turn, database: DatabaseId, grown: &mut Vec<DatabaseId>) {
+    fn feed_one(&mut self, turn: &mut Turn, database: DatabaseId, grown: &mut Grown) {
         let caps = self.caps_of(database);
         loop {
             self.steps += 1;
@@ -38,11 +46,15 @@ impl Pools {
             self.seek(turn, caps[0]);
             if let Some(pool) = self.next_to_open(caps[0]) {
                 self.open(turn, pool);
+                if let Some(user) = self.at(pool).cap {
+                    self.seek(turn, Cap::User(user));
+                    grown.users.push(user);
+                }
                 let other = self.at(pool).database;
                 if other != database {
                     // It may have more pools that come before this database's.
                     self.seek(turn, Cap::Database(other));
-                    grown.push(other);
+                    grown.databases.push(other);
                 }
                 continue;
             }
@@ -59,7 +71,8 @@ impl Pools {
 
     /// The hungriest pool below the server's cap, if that has room.
     fn next_to_open(&self, server: Cap) -> Option<PoolId> {
-        let state = self.server(self.server_of_cap(server));
+        let Cap::Server(server) = server else { return None };
+        let state = self.server(server);
         let (_, _, pool) = state.hungry.first()?;
         (!state.full() && state.may_log_in()).then_some(pool)
     }
@@ -89,9 +102,9 @@ impl Pools {
         let pool = self.at(id);
         let database = self.database(pool.database);
         let server = self.server(database.limits.server);
-        let uncontested = database.hungry.is_empty() && server.hungry.is_empty();
+        let user = pool.cap.is_none_or(|user| self.user(user).hungry.is_empty());
+        let uncontested = database.hungry.is_empty() && server.hungry.is_empty() && user;
         let able = pool.has_room() && !pool.barred() && server.may_log_in();
-        let database = pool.database;
-        able && uncontested && self.has_room(turn, database)
+        able && uncontested && self.has_room(turn, id)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Pools, Turn};
 use crate::deadlines::Subject;
-use crate::ids::DatabaseId;
+use crate::ids::PoolId;
 use crate::lending::{Cap, Want, Word};
 use crate::pool::Loan;
 use crate::ranking::Hunger;
@@ -15,6 +15,7 @@ impl Pools {
         match cap {
             Cap::Server(server) => &self.server(server).loan,
             Cap::Database(database) => &self.database(database).loan,
+            Cap::User(user) => &self.user(user).loan,
         }
     }
 
@@ -22,6 +23,7 @@ impl Pools {
         match cap {
             Cap::Server(server) => &mut self.server_mut(server).loan,
             Cap::Database(database) => &mut self.database_mut(database).loan,
+            Cap::User(user) => &mut self.user_mut(user).loan,
         }
     }
 
@@ -30,6 +32,7 @@ impl Pools {
         let open = match cap {
             Cap::Server(server) => self.server(server).tally.open(),
             Cap::Database(database) => self.database(database).tally.open(),
+            Cap::User(user) => self.user(user).tally.open(),
         };
         self.loan(cap).statement.lent.saturating_sub(open)
     }
@@ -38,6 +41,7 @@ impl Pools {
         match cap {
             Cap::Server(server) => self.arm_server(server, at),
             Cap::Database(database) => self.arm_database(database, at),
+            Cap::User(user) => self.arm_user(user, at),
         }
     }
 
@@ -45,6 +49,7 @@ impl Pools {
         let loan = match cap {
             Cap::Server(server) => &mut self.servers[server.0 as usize].loan,
             Cap::Database(database) => &mut self.databases[database.0 as usize].loan,
+            Cap::User(user) => &mut self.users[user.0 as usize].loan,
         };
         self.deadlines.arm(&mut loan.armed, at, Subject::Loan(cap));
     }
@@ -76,8 +81,10 @@ impl Pools {
         if more || word != Word::Read && (claimed || new.owed > old.owed) {
             self.arm_cap(cap, Duration::ZERO);
         }
-        if let Cap::Database(database) = cap {
-            self.relist(database);
+        match cap {
+            Cap::Server(_) => {}
+            Cap::Database(database) => self.relist(database),
+            Cap::User(user) => self.relist_user(user),
         }
     }
 
@@ -89,15 +96,14 @@ impl Pools {
 
     /// Does what a cap's slots and its time ask for.
     pub(super) fn tend(&mut self, turn: &mut Turn, cap: Cap) {
-        let server = self.server_of_cap(cap);
         self.shed_over(turn, cap);
-        let database = match cap {
-            Cap::Database(database) => Some(database),
-            Cap::Server(_) => self.hungriest(cap).map(|(_, _, pool)| self.at(pool).database),
-        };
-        match database {
-            Some(database) => self.feed(turn, database),
-            None => while self.make_room(turn, Cap::Server(server)) {},
+        let hungriest = self.hungriest(cap).map(|(_, _, pool)| self.at(pool).database);
+        match (cap, hungriest) {
+            (Cap::User(user), _) => self.feed_user(turn, user),
+            (Cap::Database(database), _) | (Cap::Server(_), Some(database)) => {
+                self.feed(turn, database);
+            }
+            (Cap::Server(_), None) => while self.make_room(turn, cap) {},
         }
         self.settle_cap(turn, cap);
     }
@@ -159,9 +165,10 @@ impl Pools {
     }
 
     /// After slots became free: what nobody here lacks goes back.
-    pub(super) fn settle(&mut self, turn: &mut Turn, database: DatabaseId) {
-        self.settle_cap(turn, Cap::Database(database));
-        self.settle_cap(turn, Cap::Server(self.server_of(database)));
+    pub(super) fn settle(&mut self, turn: &mut Turn, pool: PoolId) {
+        for cap in self.caps_over(pool).rev() {
+            self.settle_cap(turn, cap);
+        }
     }
 
     pub(super) fn settle_cap(&mut self, turn: &mut Turn, cap: Cap) {
@@ -179,13 +186,12 @@ impl Pools {
         }
     }
 
-    /// Slots under both caps for a connection that nobody waits for.
-    pub(super) fn has_room(&mut self, turn: &mut Turn, database: DatabaseId) -> bool {
-        let server = Cap::Server(self.server_of(database));
-        let room = self.finds_room(turn, server);
-        if room && !self.finds_room(turn, Cap::Database(database)) {
-            self.settle_cap(turn, server);
-            return false;
+    /// Slots under all caps for a connection that nobody waits for.
+    pub(super) fn has_room(&mut self, turn: &mut Turn, pool: PoolId) -> bool {
+        let room = self.caps_over(pool).all(|cap| self.finds_room(turn, cap));
+        if !room {
+            // What was borrowed under the others goes back.
+            self.settle(turn, pool);
         }
         room
     }
@@ -220,9 +226,14 @@ impl Pools {
         let live = match cap {
             Cap::Server(server) => self.server(server).tally.live(),
             Cap::Database(database) => self.database(database).tally.live(),
+            Cap::User(user) => self.user(user).tally.live(),
         };
         if live > self.loan(cap).may_hold() {
-            self.shed(turn, self.server_of_cap(cap));
+            match cap {
+                Cap::Server(server) => self.shed(turn, server),
+                Cap::Database(database) => self.shed(turn, self.server_of(database)),
+                Cap::User(user) => self.shed_all(turn, self.user(user).pools.clone()),
+            }
         }
     }
 }

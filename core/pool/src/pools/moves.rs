@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Pools;
 use crate::conn::{Conn, Heir, State, Tally};
 use crate::deadlines::Subject;
-use crate::ids::{ConnId, DatabaseId, PoolId, ServerId};
+use crate::ids::{ConnId, DatabaseId, PoolId, ServerId, UserId};
 use crate::pool::Pool;
 
 impl Pools {
@@ -29,10 +29,10 @@ impl Pools {
         conn.state = to;
         self.leave(pool, id, from);
         self.enter(pool, id, to);
-        for tally in self.tallies(pool) {
+        self.tally(pool, |tally| {
             *tally.slot(&from) -= 1;
             *tally.slot(&to) += 1;
-        }
+        });
         // Hunger does not tell an idle connection from a busy one.
         if !(from.is_open() && to.is_open()) {
             self.touch(pool);
@@ -110,52 +110,87 @@ impl Pools {
         }
     }
 
-    /// What the pool's connections count in.
-    fn tallies(&mut self, pool: PoolId) -> [&mut Tally; 3] {
-        let Pool { database, tally, .. } = &mut self.pools[pool.0 as usize];
+    /// Changes all that the pool's connections count in.
+    fn tally(&mut self, pool: PoolId, change: impl Fn(&mut Tally)) {
+        let Pool { database, tally, cap, .. } = &mut self.pools[pool.0 as usize];
         let database = &mut self.databases[database.0 as usize];
         let server = &mut self.servers[database.limits.server.0 as usize];
-        [tally, &mut database.tally, &mut server.tally]
+        [tally, &mut database.tally, &mut server.tally].into_iter().for_each(&change);
+        if let Some(user) = cap {
+            change(&mut self.users[user.0 as usize].tally);
+        }
     }
 
     /// One connection more or one fewer.
     fn count(&mut self, pool: PoolId, change: impl Fn(&mut Tally)) {
         let held_before = self.at(pool).tally.open() > 0;
-        self.tallies(pool).into_iter().for_each(change);
+        self.tally(pool, change);
+        let user = self.at(pool).cap;
         let database = self.at(pool).database;
         let server = self.server_of(database);
         match (held_before, self.at(pool).tally.open() > 0) {
             (false, true) => {
                 self.database_mut(database).holders += 1;
                 self.server_mut(server).holders += 1;
+                if let Some(user) = user {
+                    self.user_mut(user).holders += 1;
+                }
             }
             (true, false) => {
                 self.database_mut(database).holders -= 1;
                 self.server_mut(server).holders -= 1;
+                if let Some(user) = user {
+                    self.user_mut(user).holders -= 1;
+                }
                 self.get_up(pool);
             }
             _ => {}
         }
-        self.shorten_barren(database, Duration::ZERO, Duration::ZERO);
+        self.shorten_barren(pool, Duration::ZERO, Duration::ZERO);
         self.relist(database);
+        if let Some(user) = user {
+            self.relist_user(user);
+        }
     }
 
     /// Brings the pool's place among the hungry up to date. Called after every
     /// change of what [`crate::pool::Pool::hunger`] looks at.
     pub(super) fn touch(&mut self, id: PoolId) {
         let pool = self.at(id);
-        let (old, new, database) = (pool.hunger, pool.hunger(id), pool.database);
+        let (old, new) = (pool.hunger, pool.hunger(id));
+        if old == new {
+            return;
+        }
+        let (rank, user) = (old.map(|_| pool.user_rank), pool.cap);
+        self.at_mut(id).hunger = new;
+        if let Some(user) = user {
+            let Pools { pools, users, .. } = self;
+            users[user.0 as usize].hungry.change(rank, new, |pool, rank| {
+                pools[pool.0 as usize].user_rank = rank;
+            });
+        }
+        if let Some((0, since, _)) = new {
+            self.shorten_barren(id, since + self.tuning.cost, Duration::MAX);
+        }
+        self.list(id);
+    }
+
+    /// Brings the pool's place in its database's list up to date.
+    pub(super) fn list(&mut self, id: PoolId) {
+        let pool = self.at(id);
+        let new = if self.user_is_full(id) { None } else { pool.hunger };
+        let (old, database) = (pool.listed, pool.database);
         if old == new {
             return;
         }
         let rank = old.map(|_| pool.rank);
-        self.at_mut(id).hunger = new;
+        self.at_mut(id).listed = new;
         let Pools { pools, databases, .. } = self;
         databases[database.0 as usize].hungry.change(rank, new, |pool, rank| {
             pools[pool.0 as usize].rank = rank;
         });
         if let Some((0, since, _)) = new {
-            self.shorten_barren(database, since + self.tuning.cost, Duration::MAX);
+            self.shorten_barren(id, since + self.tuning.cost, Duration::MAX);
         }
         self.relist(database);
     }
@@ -167,17 +202,15 @@ impl Pools {
         };
         let spare = self.at(pool).tally.live() > 1;
         let settled = if spare { since + self.tuning.settled } else { Duration::MAX };
-        let database = self.at(pool).database;
-        self.shorten_barren(database, opened + self.tuning.cost, settled);
+        self.shorten_barren(pool, opened + self.tuning.cost, settled);
     }
 
-    /// A search under the database's cap or its server's may succeed from these times on.
-    pub(super) fn shorten_barren(
-        &mut self,
-        database: DatabaseId,
-        for_none: Duration,
-        for_some: Duration,
-    ) {
+    /// A search under a cap of the pool may succeed from these times on.
+    pub(super) fn shorten_barren(&mut self, pool: PoolId, for_none: Duration, for_some: Duration) {
+        if let Some(user) = self.at(pool).cap {
+            self.user_mut(user).shorten_barren(for_none, for_some);
+        }
+        let database = self.at(pool).database;
         let server = self.server_of(database);
         self.database_mut(database).shorten_barren(for_none, for_some);
         self.server_mut(server).shorten_barren(for_none, for_some);
@@ -211,6 +244,11 @@ impl Pools {
     pub(super) fn arm_database(&mut self, id: DatabaseId, at: Duration) {
         let armed = &mut self.databases[id.0 as usize].armed;
         self.deadlines.arm(armed, at, Subject::Database(id));
+    }
+
+    pub(super) fn arm_user(&mut self, id: UserId, at: Duration) {
+        let armed = &mut self.users[id.0 as usize].armed;
+        self.deadlines.arm(armed, at, Subject::User(id));
     }
 
     pub(super) fn arm_server(&mut self, id: ServerId, at: Duration) {

@@ -43,6 +43,10 @@ impl Pools {
         pool.tally.live() > pool.ceiling()
             || database.tally.live() > database.loan.may_hold()
             || server.tally.live() > server.loan.may_hold()
+            || pool.cap.is_some_and(|user| {
+                let user = self.user(user);
+                user.tally.live() > user.loan.may_hold()
+            })
     }
 
     /// Closes expired idle connections, a few at once, those in recent use only
@@ -91,8 +95,7 @@ impl Pools {
         let resting = state.resting.clone();
         self.empty(turn, &resting, CloseReason::Reconnect);
         for pool in &resting {
-            let database = self.at(*pool).database;
-            self.feed(turn, database);
+            self.feed_pool(turn, *pool);
         }
     }
 
@@ -113,8 +116,7 @@ impl Pools {
         pool.failing = None;
         pool.idle.shrink_to_fit();
         self.touch(id);
-        let database = self.at(id).database;
-        self.feed(turn, database);
+        self.feed_pool(turn, id);
     }
 
     pub(super) fn shut_down(&mut self, turn: &mut Turn) {
@@ -128,8 +130,12 @@ impl Pools {
 
     /// Closes idle connections until the caps hold, from the pool that holds most.
     pub(super) fn shed(&mut self, turn: &mut Turn, server: ServerId) {
-        let over: Vec<PoolId> = self.server(server).resting.clone();
-        let mut over: Vec<PoolId> = over.into_iter().filter(|id| self.over_cap(*id)).collect();
+        self.shed_all(turn, self.server(server).resting.clone());
+    }
+
+    /// The same among these pools.
+    pub(super) fn shed_all(&mut self, turn: &mut Turn, mut over: Vec<PoolId>) {
+        over.retain(|id| !self.at(*id).idle.is_empty() && self.over_cap(*id));
         while let Some(most) = over.iter().copied().max_by_key(|id| self.at(*id).tally.live()) {
             if let Some(conn) = self.at(most).idle.front().copied() {
                 self.close(turn, conn, CloseReason::Excess);

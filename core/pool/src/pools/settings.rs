@@ -76,8 +76,7 @@ impl Pools {
         }
         pool.limits = limits;
         pool.forgotten = false;
-        let database = pool.database;
-        self.shorten_barren(database, Duration::ZERO, Duration::ZERO);
+        self.shorten_barren(id, Duration::ZERO, Duration::ZERO);
         self.touch(id);
         self.arm_pool(id, Duration::ZERO);
     }

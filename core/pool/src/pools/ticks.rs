@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Pools, Turn};
 use crate::deadlines::Subject;
-use crate::event::{CloseReason, Effect, Refusal};
-use crate::ids::{ConnId, PoolId};
+use crate::event::{CloseReason, Effect, Limit, Refusal};
+use crate::ids::{ConnId, DatabaseId, PoolId};
 use crate::lending::Cap;
 
 impl Pools {
@@ -25,6 +25,11 @@ impl Pools {
                         self.feed_server(turn, id);
                     }
                     self.tend(turn, Cap::Server(id));
+                }
+                Subject::User(id) => {
+                    self.user_mut(id).armed = None;
+                    self.hold(turn, id);
+                    self.tend(turn, Cap::User(id));
                 }
                 Subject::Loan(cap) => {
                     self.loan_mut(cap).armed = None;
@@ -47,8 +52,7 @@ impl Pools {
             self.shed(turn, self.server_of(self.at(id).database));
         }
         self.renew(turn, id);
-        let database = self.at(id).database;
-        self.feed(turn, database);
+        self.feed_pool(turn, id);
         self.top_up(turn, id);
         if let Some(at) = self.pool_deadline(turn.now, id) {
             self.arm_pool(id, at);
@@ -63,10 +67,31 @@ impl Pools {
                 Some(failing) => {
                     Refusal::BackendDown { reason: failing.reason.clone(), since: failing.since }
                 }
-                None => Refusal::WaitTimeout,
+                None => Refusal::WaitTimeout(self.limit(id)),
             };
             turn.effects.push(Effect::Refuse { client, why });
         }
+    }
+
+    /// What keeps the pool's clients waiting, the closest first.
+    fn limit(&self, id: PoolId) -> Limit {
+        let pool = self.at(id);
+        if !pool.has_room() {
+            return Limit::Pool(pool.capacity());
+        }
+        match self.caps_over(id).rev().find(|cap| self.binds(*cap)) {
+            Some(Cap::User(_)) => Limit::User,
+            Some(Cap::Database(id)) if self.is_as_large_as_its_server(id) => Limit::Server,
+            Some(Cap::Database(_)) => Limit::Database,
+            Some(Cap::Server(_)) => Limit::Server,
+            None => Limit::Logins,
+        }
+    }
+
+    /// To raise the database's limit alone would not help.
+    fn is_as_large_as_its_server(&self, id: DatabaseId) -> bool {
+        let limits = &self.database(id).limits;
+        limits.max >= self.server(limits.server).limits.max
     }
 
     /// Opens the reserve for a queue whose head has waited long enough.

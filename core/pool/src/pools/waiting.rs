@@ -25,8 +25,7 @@ impl Pools {
         self.enqueue(turn.now, client, pool);
         // Behind others that wait in vain there is nothing new to be found.
         if self.at(pool).hunger != before {
-            let database = self.at(pool).database;
-            self.feed(turn, database);
+            self.feed_pool(turn, pool);
         }
         self.top_up(turn, pool);
     }
@@ -94,8 +93,7 @@ impl Pools {
         self.places.remove(&mut self.pools[pool.0 as usize].waiters, client);
         self.relax(pool);
         turn.moved = true;
-        let database = self.at(pool).database;
-        self.feed(turn, database);
+        self.feed_pool(turn, pool);
     }
 
     /// One waiter fewer: the reserve closes with the last one.
@@ -135,7 +133,6 @@ impl Pools {
         if !fit {
             return;
         }
-        let database = self.at(pool).database;
         if !reuse {
             self.leave_slot(turn, id);
         } else if let Some(why) = self.end_of(turn, id, pool) {
@@ -148,7 +145,7 @@ impl Pools {
         } else if self.conns.get(id).is_some_and(|conn| conn.expires <= turn.now) {
             self.renew(turn, pool);
         }
-        self.feed(turn, database);
+        self.feed_pool(turn, pool);
     }
 
     pub(super) fn closed(&mut self, turn: &mut Turn, id: ConnId) {
@@ -163,21 +160,23 @@ impl Pools {
         let (pool, state) = (conn.pool, conn.state);
         self.remove(id);
         turn.moved = true;
-        let database = self.at(pool).database;
-        let heirs = match state {
-            State::Closing { promised: Some(Heir::Pool(heir)) } => self.at(heir).database,
+        let heir = match state {
+            State::Closing { promised: Some(Heir::Pool(heir)) } => heir,
             State::Closing { promised: Some(Heir::Neighbour(cap)) } => {
                 self.tell(turn, cap, Word::Return { count: 1, yielded: 1 });
-                database
+                pool
             }
-            _ => database,
+            _ => pool,
         };
-        self.seek(turn, Cap::Database(heirs));
-        self.feed(turn, database);
-        if heirs != database {
-            self.feed(turn, heirs);
+        if let Some(user) = self.at(heir).cap {
+            self.seek(turn, Cap::User(user));
+        }
+        self.seek(turn, Cap::Database(self.at(heir).database));
+        self.feed_pool(turn, pool);
+        if heir != pool {
+            self.feed_pool(turn, heir);
         }
         self.top_up(turn, pool);
-        self.settle(turn, database);
+        self.settle(turn, pool);
     }
 }

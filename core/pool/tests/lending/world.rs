@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use poolwright_pool::{
     Cap, CloseReason, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
-    ServerId, ServerLimits, Tuning,
+    ServerId, ServerLimits, Tuning, UserId,
 };
 use proptest::prelude::*;
 
@@ -14,6 +14,7 @@ use crate::worker::Worker;
 
 pub const POOLS: u32 = 7;
 pub const DATABASES: u32 = 3;
+pub const USERS: u32 = 2;
 const SERVER: Cap = Cap::Server(ServerId(0));
 
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub enum Op {
     Wait(u64),
     ServerMax(u32),
     DatabaseMax(u32, u32),
+    UserMax(u32, u32),
     PoolSize(usize, u32, u32),
     Reconnect(usize),
     Forget(usize, u32),
@@ -49,6 +51,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         8 => prop_oneof![1u64..50, 400u64..700, 1000u64..30_000].prop_map(Op::Wait),
         1 => (0u32..9).prop_map(Op::ServerMax),
         1 => (0..DATABASES, 0u32..6).prop_map(|(database, max)| Op::DatabaseMax(database, max)),
+        1 => (0..USERS, 0u32..6).prop_map(|(user, max)| Op::UserMax(user, max)),
         1 => (i(), 0..POOLS, 0u32..4).prop_map(|(worker, pool, size)| Op::PoolSize(worker, pool, size)),
         1 => i().prop_map(Op::Reconnect),
         1 => (i(), 0..POOLS).prop_map(|(worker, pool)| Op::Forget(worker, pool)),
@@ -61,6 +64,8 @@ pub struct World {
     pub now: Duration,
     /// For each cap, the most that may be open: the cap, or what was lent before it was lowered.
     ceilings: Vec<(Cap, u32)>,
+    /// Pools count under their users' caps.
+    capped: bool,
 }
 
 fn limits(size: u32) -> PoolLimits {
@@ -79,6 +84,11 @@ fn database_of(pool: PoolId) -> DatabaseId {
     DatabaseId(pool.0 % DATABASES)
 }
 
+/// A user has pools in all databases; one pool counts under nobody's cap.
+fn user_of(pool: PoolId) -> Option<UserId> {
+    (pool.0 + 1 < POOLS).then_some(UserId(pool.0 / DATABASES))
+}
+
 fn pick<T: Copy>(all: impl Iterator<Item = T>, index: usize) -> Option<T> {
     let all: Vec<T> = all.collect();
     (!all.is_empty()).then(|| all[index % all.len()])
@@ -87,19 +97,26 @@ fn pick<T: Copy>(all: impl Iterator<Item = T>, index: usize) -> Option<T> {
 impl World {
     pub fn new(workers: usize, seed: u64) -> World {
         let pools = |index| Pools::borrowing(seed + index as u64, Tuning::default());
-        World::with((0..workers).map(|index| Worker::new(pools(index), false)).collect())
+        World::with((0..workers).map(|index| Worker::new(pools(index), false)).collect(), true)
     }
 
-    /// One worker that has all caps itself.
+    /// One worker, without users' caps.
+    pub fn lent(seed: u64) -> World {
+        let pools = Pools::borrowing(seed, Tuning::default());
+        World::with(vec![Worker::new(pools, false)], false)
+    }
+
+    /// The same, and it has all caps itself.
     pub fn alone(seed: u64) -> World {
-        World::with(vec![Worker::new(Pools::new(seed), true)])
+        World::with(vec![Worker::new(Pools::new(seed), true)], false)
     }
 
-    fn with(workers: Vec<Worker>) -> World {
+    fn with(workers: Vec<Worker>, capped: bool) -> World {
         let databases = (0..DATABASES).map(|id| (Cap::Database(DatabaseId(id)), 0));
-        let ceilings = databases.chain([(SERVER, 0)]).collect();
+        let users = (0..USERS).filter(|_| capped).map(|id| (Cap::User(UserId(id)), 0));
+        let ceilings = databases.chain([(SERVER, 0)]).chain(users).collect();
         let office = Office::new(workers.len());
-        let mut world = World { workers, office, now: Duration::ZERO, ceilings };
+        let mut world = World { workers, office, now: Duration::ZERO, ceilings, capped };
         world.set_limits();
         world
     }
@@ -107,6 +124,7 @@ impl World {
     fn set_limits(&mut self) {
         self.set_server(6);
         (0..DATABASES).for_each(|database| self.set_database(database, 4));
+        (0..USERS).for_each(|user| self.set_user(user, 4));
         for worker in 0..self.workers.len() {
             (0..POOLS).for_each(|pool| self.set_pool(worker, pool, 3));
         }
@@ -129,11 +147,22 @@ impl World {
         }
     }
 
+    fn set_user(&mut self, user: u32, max: u32) {
+        self.office.set_max(Cap::User(UserId(user)), max);
+        self.check_caps();
+        for worker in &mut self.workers {
+            worker.pools.set_user(UserId(user), max);
+        }
+    }
+
     fn set_pool(&mut self, worker: usize, pool: u32, size: u32) {
         let database = database_of(PoolId(pool));
         let pools = &mut self.workers[worker].pools;
         let id = pools.pool(database, &format!("user{pool}"), limits(size));
         assert_eq!(id, PoolId(pool));
+        if let Some(user) = user_of(id).filter(|_| self.capped) {
+            pools.bind(id, user);
+        }
     }
 
     /// Connections of all workers under a cap.
@@ -145,6 +174,7 @@ impl World {
         let counts = |pool: &&PoolId| match cap {
             Cap::Server(_) => true,
             Cap::Database(database) => database_of(**pool) == database,
+            Cap::User(user) => user_of(**pool) == Some(user),
         };
         worker.home.values().filter(counts).count() as u32
     }
@@ -181,6 +211,10 @@ impl World {
             }
             Op::DatabaseMax(database, max) => {
                 self.set_database(database, max);
+                Vec::new()
+            }
+            Op::UserMax(user, max) => {
+                self.set_user(user, max);
                 Vec::new()
             }
             Op::Request(worker, _)
@@ -311,7 +345,10 @@ impl World {
         if let Op::Wait(millis) = op {
             return self.wait_in_step(other, Duration::from_millis(millis));
         }
-        let limits = matches!(op, Op::ServerMax(_) | Op::DatabaseMax(..) | Op::PoolSize(..));
+        let limits = matches!(
+            op,
+            Op::ServerMax(_) | Op::DatabaseMax(..) | Op::PoolSize(..) | Op::UserMax(..)
+        );
         let mut mine = self.apply(op.clone());
         mine.extend(self.deliver_all());
         let mut theirs = other.apply(op);
@@ -395,8 +432,14 @@ impl World {
     }
 }
 
+/// Without the limit that a refusal names: whether a cap is full, a worker with a bank knows only when
+/// it has asked.
 fn sorted(effects: Vec<Effect>) -> Vec<String> {
-    let mut all: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
+    let text = |effect: &Effect| match effect {
+        Effect::Refuse { client, why } => format!("Refuse {client:?} {}", why.label()),
+        effect => format!("{effect:?}"),
+    };
+    let mut all: Vec<String> = effects.iter().map(text).collect();
     all.sort();
     all
 }

@@ -55,8 +55,18 @@ fn one(user: raw::User, path: &str, limits: &Limits, report: &mut Report) -> Use
         min_within_size(&pool, &raw::Pool::default(), &format!("{path}.pool"), report);
     }
     let server_password = user.server_password.or(own);
+    let max_connections = limit(user.max_user_connections, limits.user_connections);
     let max_clients = limit(user.max_user_client_connections, limits.user_clients);
-    User { name, proof, server_password, previous_password, previous_verifier, max_clients, pool }
+    User {
+        name,
+        proof,
+        server_password,
+        previous_password,
+        previous_verifier,
+        max_connections,
+        max_clients,
+        pool,
+    }
 }
 
 /// A password in one of the forms in which PostgreSQL keeps it is taken for that, as PostgreSQL and

@@ -2,6 +2,7 @@
 
 mod changes;
 mod hints;
+mod pgbouncer;
 mod problems;
 mod properties;
 mod reference;

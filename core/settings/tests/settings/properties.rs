@@ -206,6 +206,7 @@ fn users() -> impl Strategy<Value = BTreeMap<String, User>> {
                 server_password,
                 previous_password,
                 previous_verifier,
+                max_connections: size,
                 max_clients: size,
                 pool,
             };
@@ -241,6 +242,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             workers: numbers.4,
             max_clients: numbers.0,
             limits: Limits {
+                user_connections: numbers.4,
                 user_clients: numbers.4,
                 database_clients: numbers.4,
                 login_timeout: numbers.2,

@@ -100,6 +100,21 @@ databases: [{name: d, dbname: real}, {name: '*', pool: {size: 2}}]";
 }
 
 #[test]
+fn a_limit_of_a_user_goes_before_the_one_for_all() {
+    let file = "
+maxUserConnections: 7
+servers: [{name: m, host: h, maxConnections: 9}]
+databases: [{name: d}]
+users:
+- {name: a, password: p}
+- {name: b, password: p, maxUserConnections: 2}
+- {name: c, password: p, maxUserConnections: 0}";
+    let settings = parse(file, None).expect(file);
+    let found = ["a", "b", "c", "nobody"].map(|user| settings.user_connections(user));
+    assert_eq!(found, [Some(7), Some(2), None, Some(7)]);
+}
+
+#[test]
 fn debug_output_of_settings_shows_no_secret() {
     let text = format!("{:?}", settings());
     assert!(text.contains("cloud_01"));
