@@ -38,8 +38,8 @@ const POOLS: &[Entry] = &[
         "track_extra_parameters",
         "IntervalStyle",
         "",
-        "nothing to list: what a server reports is kept for the client; docs/compatibility.md says \
-         what becomes of the rest",
+        "nothing to list: the server is asked what a transaction has set, whether it reports it or \
+         not (docs/compatibility.md)",
     ),
     (
         "ignore_startup_parameters",
@@ -60,8 +60,8 @@ const SERVERS: &[Entry] = &[
     (
         "server_reset_query_always",
         "0",
-        "",
-        "a connection is reset whenever session state may have changed, in every mode",
+        "pool.isolation",
+        "`strict` runs `DISCARD ALL` at each change of client; else where state may be left",
     ),
     ("server_check_delay", "30", "serverCheckDelay", "0 there: each time; here: 1ms"),
     ("server_check_query", "", "serverCheckQuery", ""),
@@ -149,14 +149,22 @@ const USERS: &[Entry] = &[
 const DOOR: &[Entry] = &[
     ("listen_addr", "not listening", "listen.address", ""),
     ("listen_port", "6432", "listen.port", ""),
-    ("auth_type", "md5", "listen.auth", "docs/settings.md lists the methods"),
-    ("auth_file", "", "usersFile", "YAML; docs/settings.md says what else users come from"),
+    ("auth_type", "md5", "listen.auth", ""),
+    ("auth_hba_file", "", "listen.rules[].method", "`listen.rules`, first match wins"),
+    ("auth_ident_file", "", "listen.maps[].name", "`listen.maps`"),
+    ("auth_file", "", "usersFile", "YAML"),
+    ("auth_user", "", "authQuery.user", ""),
+    ("auth_query", "from pg_authid", "authQuery.query", ""),
+    ("auth_dbname", "the client's", "authQuery.dbname", ""),
+    ("auth_ldap_options, scram_iterations", "", "", "no LDAP; verifiers bring their iterations"),
     ("client_tls_sslmode", "disable", "listen.tls.mode", ""),
     ("client_tls_cert_file", "", "listen.tls.certFile", ""),
     ("client_tls_key_file", "", "listen.tls.keyFile", ""),
     ("client_tls_ca_file", "", "listen.tls.caFile", ""),
     ("server_tls_sslmode", "prefer", "servers[].tls.mode", ""),
     ("server_tls_ca_file", "", "servers[].tls.caFile", ""),
+    ("server_tls_cert_file", "", "servers[].tls.certFile", ""),
+    ("server_tls_key_file", "", "servers[].tls.keyFile", ""),
     (
         "client_tls_protocols, server_tls_protocols, …_ciphers, client_tls_ecdhcurve, \
          client_tls_dheparams",
