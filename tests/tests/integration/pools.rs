@@ -238,7 +238,7 @@ async fn a_user_never_holds_more_than_its_limit_in_all_databases() {
     let of = |user: &str| -> u64 {
         let ends = format!("/{user}");
         let pools = peaks.by_pool.iter().filter(|(pool, _)| pool.ends_with(&ends));
-        pools.map(|(_, count)| u64::from(*count)).sum()
+        pools.map(|(_, count)| *count).sum()
     };
     // Peaks of two databases need not be of one moment.
     assert!(of("alice") <= 6 && of("bob") > 3, "{peaks:?}");
