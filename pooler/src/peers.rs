@@ -3,10 +3,11 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use poolwright_settings::Peer;
-use poolwright_wire::{CancelKey, write};
+use poolwright_settings::{Network, Peer};
+use poolwright_wire::{CancelKey, proxy, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -79,7 +80,7 @@ impl Post {
         }
         self.under_way.set(self.under_way.get() + 1);
         let _letter = Letter(self);
-        match timeout(PATIENCE, deliver(peer, key)).await {
+        match timeout(PATIENCE, deliver(peer, key, &config.listen.proxies)).await {
             Ok(Ok(())) => debug!(id, "cancel request forwarded"),
             Ok(Err(error)) => info!(id, host = peer.host, %error, "cancel request not forwarded"),
             Err(_) => info!(id, host = peer.host, "cancel request not confirmed by its peer"),
@@ -88,9 +89,9 @@ impl Post {
 }
 
 /// Ends when the peer has closed the connection.
-async fn deliver(peer: &Peer, key: &worker::CancelKey) -> io::Result<()> {
+async fn deliver(peer: &Peer, key: &worker::CancelKey, proxies: &[Network]) -> io::Result<()> {
     let mut stream = TcpStream::connect((peer.host.as_str(), peer.port)).await?;
-    let mut request = Vec::new();
+    let mut request = opening(stream.local_addr()?.ip(), proxies);
     let key = CancelKey { process_id: key.process_id, secret: &key.secret };
     write::forwarded_cancel(&mut request, &key);
     stream.write_all(&request).await?;
@@ -100,9 +101,26 @@ async fn deliver(peer: &Peer, key: &worker::CancelKey) -> io::Result<()> {
     }
 }
 
+/// Where pods are among the addresses of load balancers, a peer expects of this one what it expects of
+/// those.
+fn opening(own: IpAddr, proxies: &[Network]) -> Vec<u8> {
+    let is_one = proxies.iter().any(|network| network.contains(own));
+    if is_one { proxy::LOCAL.to_vec() } else { Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_among_balancers_begins_as_they_do() {
+        let proxies = [Network::parse("10.0.0.0/8").unwrap()];
+        for (own, expect) in [("10.1.2.3", true), ("192.0.2.1", false)] {
+            let opening = opening(own.parse().unwrap(), &proxies);
+            let header = proxy::header(&opening).unwrap();
+            assert_eq!(header, expect.then_some((proxy::Source::Local, 16)), "{own}");
+        }
+    }
 
     #[test]
     fn a_key_tells_who_gave_it_out() {

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What every header begins with; nothing else that is spoken to a database does.
 pub const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// A whole header, of a connection of the sender's own.
+pub const LOCAL: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 /// Signature, version and command, family, length.
 const HEAD: usize = 16;
 /// The most bytes behind that: some balancers add certificates.
