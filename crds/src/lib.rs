@@ -24,7 +24,7 @@ pub mod yaml;
 pub use access::{AccessMethod, AccessRule, AuthQuery, ProxyProtocol};
 pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
-pub use pool::{Limits, Timeouts, UserOverrides};
+pub use pool::{Isolation, Limits, Pinning, Sequences, Sessions, Timeouts, UserOverrides};
 pub use selector::{LabelSelector, Namespaces, Operator, Requirement, TenantSelector};
 pub use spec::{
     Auth, Budget, CaSecretRef, ConfigMapKeyRef, Control, ControlCertificates, Database, Drain,

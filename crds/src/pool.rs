@@ -2,6 +2,7 @@
 //! or a user. Every limit is one pod's.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::PoolMode;
@@ -34,6 +35,54 @@ pub struct Timeouts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = r"^[0-9]{1,6}(ms|s|m|h)$"))]
     pub client_idle_timeout: Option<String>,
+}
+
+/// In the modes transaction and statement: what becomes of what a client's session holds.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sessions {
+    /// Advisory locks, LISTEN, temporary tables, cursors WITH HOLD and PREPARE, which cannot follow a
+    /// client: `pin` keeps its server connection for it, `error` refuses them, `off` loses all session
+    /// state at the end of the transaction.
+    #[serde(default)]
+    pub pinning: Pinning,
+    /// How long a pinned client may be idle in a pool of one connection; 0s: for ever. Default: 1m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = r"^[0-9]{1,6}(ms|s|m|h)$"))]
+    pub pin_timeout: Option<String>,
+    /// `refuse`: currval and lastval work in the transaction of their nextval only; `pin`: who may
+    /// have called nextval keeps its server connection.
+    #[serde(default)]
+    pub sequences: Sequences,
+    /// `tracked`: what a client is known to have left is undone before the next; `strict`: DISCARD ALL
+    /// as well.
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pinning {
+    #[default]
+    Pin,
+    Error,
+    Off,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sequences {
+    #[default]
+    Refuse,
+    Pin,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    #[default]
+    Tracked,
+    Strict,
 }
 
 /// How many there may be in each pod; 0: no such limit.

@@ -10,7 +10,7 @@ use crate::{
     defaults,
     network::NetworkPolicy,
     pods::{Pods, Service},
-    pool::{Limits, Timeouts, UserOverrides},
+    pool::{Limits, Sessions, Timeouts, UserOverrides},
     rules,
     selector::TenantSelector,
     status::PoolerClusterStatus,
@@ -73,6 +73,10 @@ pub struct PoolerClusterSpec {
     /// How long clients may take and wait.
     #[serde(default)]
     pub timeouts: Timeouts,
+
+    /// What becomes of session state in the modes transaction and statement.
+    #[serde(default)]
+    pub sessions: Sessions,
 
     /// How many clients there may be, and server connections of one user.
     #[serde(default)]

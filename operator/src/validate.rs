@@ -50,8 +50,8 @@ pub struct Validated {
     pub ratio: Ratio,
     pub bounds: Bounds,
     pub pool: Pool,
-    /// How long clients may take, where the spec says it.
-    pub timeouts: raw::Pool,
+    /// What holds for all pools beside their sizes.
+    pub common: raw::Pool,
     pub limits: Limits,
     pub databases: Vec<Database>,
     pub users: Vec<User>,
@@ -154,7 +154,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         ratio: ratio(spec, found),
         bounds: bounds(spec, found),
         pool: pool(spec, found),
-        timeouts: pool::timeouts("spec.timeouts", &spec.timeouts, found),
+        common: pool::common(spec, found),
         limits: spec.limits.clone(),
         pods: spec.pods.clone(),
         service: spec.service.clone(),

@@ -217,7 +217,7 @@ fn pool(checked: &Validated) -> Pool {
         min: Some(checked.pool.min),
         reserve: Some(checked.pool.reserve),
         reserve_timeout: Some(Span(checked.pool.reserve_timeout)),
-        ..checked.timeouts.clone()
+        ..checked.common.clone()
     }
 }
 

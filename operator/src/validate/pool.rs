@@ -1,7 +1,9 @@
 //! How long clients may take and how many there may be: from the spec to the pooler's own terms,
 //! field by field; what the spec leaves out stays left out.
 
-use poolwright_crds::{PoolMode, PoolerClusterSpec, Timeouts, UserOverrides};
+use poolwright_crds::{
+    Isolation, Pinning, PoolMode, PoolerClusterSpec, Sequences, Timeouts, UserOverrides,
+};
 use poolwright_settings::{Problem, Span, raw};
 
 use super::{User, duration, whole};
@@ -32,6 +34,31 @@ pub fn timeouts(path: &str, timeouts: &Timeouts, found: &mut Vec<Problem>) -> ra
         transaction_timeout: span("transactionTimeout", &timeouts.transaction_timeout),
         client_idle_timeout: span("clientIdleTimeout", &timeouts.client_idle_timeout),
         ..raw::Pool::default()
+    }
+}
+
+/// What holds for all pools: `spec.timeouts` and `spec.sessions`.
+pub fn common(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> raw::Pool {
+    use poolwright_settings as settings;
+    let sessions = &spec.sessions;
+    let pin_timeout = sessions.pin_timeout.as_ref();
+    raw::Pool {
+        pinning: Some(match sessions.pinning {
+            Pinning::Pin => settings::Pinning::Pin,
+            Pinning::Error => settings::Pinning::Error,
+            Pinning::Off => settings::Pinning::Off,
+        }),
+        pin_timeout: pin_timeout
+            .map(|text| Span(duration("spec.sessions.pinTimeout", text, found))),
+        sequences: Some(match sessions.sequences {
+            Sequences::Refuse => settings::Sequences::Refuse,
+            Sequences::Pin => settings::Sequences::Pin,
+        }),
+        isolation: Some(match sessions.isolation {
+            Isolation::Tracked => settings::Isolation::Tracked,
+            Isolation::Strict => settings::Isolation::Strict,
+        }),
+        ..timeouts("spec.timeouts", &spec.timeouts, found)
     }
 }
 
@@ -84,6 +111,7 @@ mod tests {
         let read = with(json!({
             "poolMode": "statement",
             "timeouts": {"queryTimeout": "30s", "waitTimeout": "10s"},
+            "sessions": {"pinning": "error", "pinTimeout": "1m", "isolation": "strict"},
             "limits": {"maxClients": 500, "maxDbClientConnections": 100, "maxUserConnections": 7},
             "databases": [
                 {"name": "cloud_01", "tenants": tenants},
@@ -109,6 +137,11 @@ mod tests {
         assert_eq!(pool("cloud_02", "ws_002"), (Session, 5, None, None));
         assert_eq!(pool("cloud_01", "ws_001"), (Transaction, 2, Some(30), Some(3600)));
         assert_eq!(settings.max_clients, 500);
+        let of_all = settings.pool(&settings.databases["cloud_01"], "ws_002");
+        assert_eq!(of_all.pinning, poolwright_settings::Pinning::Error);
+        assert_eq!(of_all.isolation, poolwright_settings::Isolation::Strict);
+        assert_eq!(of_all.sequences, poolwright_settings::Sequences::Refuse);
+        assert_eq!(of_all.pin_timeout.map(|it| it.as_secs()), Some(60));
         let clients = ["cloud_01", "cloud_02"].map(|name| settings.databases[name].max_clients);
         assert_eq!(clients, [Some(100), None]);
         let connections = ["ws_001", "ws_002"].map(|user| settings.user_connections(user));
