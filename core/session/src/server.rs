@@ -386,6 +386,13 @@ impl Server {
         self.left_block
     }
 
+    /// A request before this one is not over: the transaction may have failed by its end.
+    pub(crate) fn is_behind_another(&self) -> bool {
+        let ends =
+            |it: &Reply| matches!(it, Reply::Query { .. } | Reply::Function | Reply::Sync { .. });
+        self.replies.iter().any(ends)
+    }
+
     /// The next request must wait: one was sent whole, and it is not over. A COPY's data belongs to
     /// the request that asks for it.
     pub(crate) fn holds_requests(&self) -> bool {

@@ -51,7 +51,7 @@ impl Session {
         if body.len() < head.length as usize {
             return Ok(Verdict::Fetch(head.length));
         }
-        Ok(self.parse_named(server, name, body, out))
+        self.parse_named(server, name, body, out)
     }
 
     fn parse_named(
@@ -60,15 +60,15 @@ impl Session {
         name: Box<[u8]>,
         body: &[u8],
         out: &mut Output,
-    ) -> Verdict {
+    ) -> Result<Verdict, Pause> {
         let message = match read::parse(body) {
             Ok(message) => message,
-            Err(error) => return self.refuse(server, error.into(), out),
+            Err(error) => return Ok(self.refuse(server, error.into(), out)),
         };
         if self.names_weight + body.len() > STATEMENTS_LIMIT {
             let limit = STATEMENTS_LIMIT as u32;
             let refusal = Refusal::too_long("all prepared statements of a client together", limit);
-            return self.refuse(server, refusal, out);
+            return Ok(self.refuse(server, refusal, out));
         }
         let reading = server.reading();
         let look = || match message.query.len() as u32 {
@@ -76,9 +76,6 @@ impl Session {
             _ => Look::UNDECIDABLE,
         };
         let rest = &body[name.len() + 1..];
-        if server.may_know(&name) {
-            try_name(server, &name, rest, &mut out.to_server);
-        }
         self.scope.settings = self.wanted.meaning().into();
         if mutation::is(Mutation::StatementsKeyedByText) {
             self.scope.settings = Box::default();
@@ -91,6 +88,12 @@ impl Session {
         }
         let statement = statements.intern(&self.scope, rest, look);
         drop(statements);
+        if server.held.touch(&statement) && server.is_behind_another() {
+            return Err(Pause::Hold);
+        }
+        if server.may_know(&name) {
+            try_name(server, &name, rest, &mut out.to_server);
+        }
         self.insert_name(name.clone(), Named::new(&statement));
         server.flight_edits = true;
         if server.status() == TransactionStatus::Failed {
@@ -102,7 +105,7 @@ impl Session {
         } else {
             make_known(server, &statement, For::Client(name), &mut out.to_server);
         }
-        Verdict::Skip
+        Ok(Verdict::Skip)
     }
 
     fn parse_unnamed(

@@ -54,9 +54,8 @@ enum After {
 /// Where the pooler's answer may differ from a server's own; tests leave out what leads here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deviation {
-    /// A Parse of a named statement fails for another reason than its name, or with two reasons:
-    /// the pooler answers for a text that the server holds, and looks at the name first.
-    ParseInFailedTransaction,
+    /// A Parse of a named statement fails for two reasons: the pooler looks at the name first.
+    ParseWrongTwice,
     /// A Describe of a named statement without rows works in a failed transaction; the pooler may
     /// have to prepare it first, which does not.
     DescribeInFailedTransaction,

@@ -41,9 +41,8 @@ impl FakePostgres {
         let taken = self.statements.contains_key(message.name);
         let named = !message.name.is_empty();
         self.note(named && self.deallocated, Deviation::NamesAfterDeallocate);
-        let command = self.analyse(message.query).inspect_err(|error| {
-            let failed = error.sqlstate == "25P02";
-            self.note(named && (failed || taken), Deviation::ParseInFailedTransaction);
+        let command = self.analyse(message.query).inspect_err(|_| {
+            self.note(named && taken, Deviation::ParseWrongTwice);
         })?;
         if !named {
             self.unnamed = Some(command);
