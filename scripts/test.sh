@@ -39,11 +39,14 @@ lints() {
 }
 
 drifts() { part drift scripts/generate.sh --check; }
+# What of it no test compares.
+copies() { part copies scripts/sync-chart.sh --check; }
 docs() { RUSTDOCFLAGS='-D warnings' part docs cargo doc --locked --workspace --no-deps; }
 units() { part unit cargo_test 900 --workspace --exclude poolwright-tests; }
 integration() {
   part build-pooler cargo build --locked -p poolwright-pooler
-  part integration cargo_test 900 -p poolwright-tests
+  # They wait more than they compute.
+  part integration cargo_test 900 -p poolwright-tests -- --test-threads 4
 }
 
 # A slice of what `make differential`, `make simulate` and `make bites` do; that of `make fuzz` is
@@ -85,9 +88,9 @@ instructions() {
 all() {
   scripts/setup.sh
   lints
-  drifts
   docs
   units
+  copies
   shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
   instructions
   integration
@@ -115,7 +118,7 @@ quick() {
   rust_lints
   shell_lints
   units
-  drifts
+  copies
 }
 
 summary() {

@@ -16,6 +16,12 @@ fn the_file_is_the_one_that_the_types_make() {
 }
 
 #[test]
+fn the_reference_page_is_the_one_that_the_types_make() {
+    let page = include_str!("../../docs/poolercluster.md");
+    assert_eq!(page, poolwright_crds::reference::markdown(), "run: make generate");
+}
+
+#[test]
 fn the_definition_stays_small() {
     let size = yaml::poolerclusters().len();
     assert!(size < LIMIT, "{size} bytes");

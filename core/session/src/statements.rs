@@ -149,7 +149,7 @@ impl Statements {
 /// What the statements of one server connection may weigh together, in bytes of their messages.
 const HELD_LIMIT: usize = 16 * 1024 * 1024;
 
-/// The statements that one server connection holds, at most `max` and [`HELD_LIMIT`] bytes, the
+/// The statements that one server connection holds, at most `max` and 16 MiB, the
 /// least recently used evicted. As long as one holds a statement, clients who prepare its text anew
 /// get the same.
 #[derive(Debug)]

@@ -289,7 +289,7 @@ fn a_wait_ends_when_its_time_is_over() {
         let _held = world.acquire(1).await;
         let before = Instant::now();
         let refusal = world.shell.acquire(POOL, ClientId(2)).await.err();
-        assert_eq!(refusal, Some(Refusal::WaitTimeout(poolwright_pool::Limit::Pool(1))));
+        assert_eq!(refusal, Some(Refusal::WaitTimeout(poolwright_pool::Limit::Server)));
         let waited = before.elapsed();
         assert!(waited >= Duration::from_secs(10), "{waited:?}");
         assert!(waited < Duration::from_millis(10_010), "{waited:?}");

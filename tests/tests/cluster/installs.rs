@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use poolwright_tests::kube::audit::{Mark, Write};
 use poolwright_tests::kube::command::{run, text};
+use poolwright_tests::kube::length;
 use poolwright_tests::kube::operator::{Operator, image};
 use poolwright_tests::kube::stage::{Stage, condition};
 use poolwright_tests::kube::wait::{eventually, seconds};
@@ -51,6 +52,9 @@ async fn play(stage: &Stage) -> Result<()> {
     let mark = Mark::now()?;
     changed_by(stage, 12, THIRD).await?;
     only_conditions(stage, &mark.since()?, &Operator::user())?;
+    if length::of("installs that take over", 2, 1) == 1 {
+        return Ok(());
+    }
 
     uninstall(THIRD).await?;
     eventually("nobody is in conflict", seconds(300), async || {
