@@ -91,7 +91,10 @@ fn bad_values() -> Vec<(Value, &'static [&'static str])> {
             json!({"networkPolicy": {"metrics": [{"ipBlock": {"cidr": "10.0.0.0"}}]}}),
             &["spec.networkPolicy.metrics[0].ipBlock.cidr", "10.0.0.0"],
         ),
-        (json!({"poolMode": "statement"}), &["spec.poolMode", "\"transaction\", \"session\""]),
+        (
+            json!({"poolMode": "server"}),
+            &["spec.poolMode", "\"transaction\", \"session\", \"statement\""],
+        ),
         (json!({"replicas": -1}), &["spec.replicas", "greater than or equal to 0"]),
         (
             json!({"sizing": {"connectionPerTenant": "2.5"}}),

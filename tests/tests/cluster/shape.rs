@@ -145,7 +145,10 @@ async fn network_policy(stage: &Stage) -> Result<()> {
     let ports = policy["spec"]["ingress"].as_array().context("it lets nobody in")?;
     let from = |port: i64| ports.iter().find(|it| number(it, "/ports/0/port") == port);
     let from = |port| from(port).with_context(|| format!("no rule for port {port}: {policy}"));
-    ensure!(from(6432)?["from"] == clients, "clients: {policy}");
+    // The pods too, which send cancels on to each other.
+    let pods = json!({"podSelector": policy["spec"]["podSelector"]});
+    let allowed = [clients.as_array().context("a list")?.as_slice(), &[pods]].concat();
+    ensure!(from(6432)?["from"] == json!(allowed), "clients: {policy}");
     ensure!(from(9187)?.get("from").is_none(), "metrics: {policy}");
 
     let operator = &from(9188)?["from"][0];
