@@ -99,7 +99,7 @@ impl Server {
             tag::READY_FOR_QUERY => self.ready(body, session),
             tag::ERROR_RESPONSE => self.error(body, session, sink),
             tag::PARAMETER_STATUS => self.parameter(body, session, sink.own()),
-            tag::NOTIFICATION_RESPONSE if self.is_injected() => {
+            tag::NOTIFICATION_RESPONSE if self.is_injected() || session.is_none() => {
                 self.keep_notification(head, body);
                 Ok(false)
             }
@@ -126,7 +126,7 @@ impl Server {
             tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION => {
                 self.asks_itself(head.tag) && head.length <= ANSWER_LIMIT
             }
-            tag::NOTIFICATION_RESPONSE => self.is_injected() && head.length <= LOOK_LIMIT,
+            tag::NOTIFICATION_RESPONSE => head.length <= LOOK_LIMIT,
             _ => false,
         }
     }

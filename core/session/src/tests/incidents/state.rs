@@ -1,5 +1,7 @@
 //! What a server says of its session: settings follow the client, the rest pins it.
 
+use poolwright_wire::{TransactionStatus, write};
+
 use super::super::pair::Pair;
 use super::query;
 use crate::parameters::Wanted;
@@ -70,5 +72,25 @@ fn what_is_no_answer_changes_nothing() {
     for said in [&b""[..], b".,s6", b"oops"] {
         assert!(!pair.server.learn(said, &mut pair.session));
         assert!(pair.server.in_doubt());
+    }
+}
+
+#[test]
+fn a_notification_around_the_pooler_s_own_question_is_kept_for_the_client() {
+    let mut note = vec![b'A', 0, 0, 0, 14, 0, 0, 0, 7];
+    note.extend_from_slice(b"news\0\0");
+    let mut end = Vec::new();
+    write::command_complete(&mut end, b"SELECT 1");
+    write::ready_for_query(&mut end, TransactionStatus::Idle);
+    let before = [&note[..], &end].concat();
+    let behind = [&end[..], &note].concat();
+    for said in [before, behind] {
+        let mut pair = Pair::new(3);
+        let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+        pair.server.inject("SELECT 1", &mut to_server);
+        assert_eq!(pair.server.receive(None, &said, &mut to_client), Ok(said.len()));
+        assert_eq!(to_client, b"");
+        assert_eq!(pair.server.take_notifications(), note);
+        assert!(pair.server.is_free());
     }
 }
