@@ -156,7 +156,8 @@ impl Client {
 
     /// One stay with a server connection: a transaction, or the whole session.
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
-        if self.tenant.rules().strict && lease.last_client != self.slot.process_id {
+        let rules = self.tenant.rules();
+        if rules.strict && lease.last_client != self.slot.process_id {
             lease = Box::pin(self.reset_for_next(lease)).await?;
         }
         let wanted = &self.conn.session.wanted;
@@ -167,8 +168,7 @@ impl Client {
         {
             return Err(self.unprepared(lease, error));
         }
-        lease.model.begin_stay(self.tenant.is_by_statement());
-        let rules = self.tenant.rules();
+        lease.model.begin_stay(rules.by_statement);
         self.conn.session.refuses_pins = rules.keep == Keep::Refused;
         let stay = if rules.keep == Keep::Session { Stay::Always } else { Stay::No };
         let end = self.attend(&mut lease, stay).await;

@@ -147,7 +147,7 @@ impl<'a> Pair<'a> {
         }
         loop {
             let server = self.pump_server(scratch, cx)?;
-            if self.stay != Stay::Always && self.server.is_free() && self.may_part() {
+            if self.may_part() {
                 return Ok(Step::Moved);
             }
             let client = self.pump_client(scratch, cx)?;
@@ -157,8 +157,14 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The connection is free, and the client's stay ends with that.
     fn may_part(&self) -> bool {
-        self.stay == Stay::No || self.server.model.in_doubt()
+        let ends = match self.stay {
+            Stay::No => true,
+            Stay::UntilDoubt => self.server.model.in_doubt(),
+            Stay::Always => false,
+        };
+        ends && self.server.is_free()
     }
 
     /// From the server to the client, unless the client is slow to take what it has.
@@ -185,10 +191,7 @@ impl<'a> Pair<'a> {
         if self.server.model.left_block() {
             return Err(End::Fatal(Fatal::block()));
         }
-        let parts = self.stay != Stay::Always
-            && self.server.model.is_paced()
-            && self.server.is_free()
-            && self.may_part();
+        let parts = self.server.model.is_paced() && self.may_part();
         if !parts && std::mem::take(&mut self.held) {
             self.take_client_bytes(&[], out, cx)?;
         }

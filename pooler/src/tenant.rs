@@ -150,11 +150,6 @@ impl Tenant {
         self.rules.get()
     }
 
-    /// Statement mode: no transaction outlives a request.
-    pub fn is_by_statement(&self) -> bool {
-        self.rules.get().by_statement
-    }
-
     /// Whether a client with a server connection is to be watched.
     pub fn is_hurried(&self) -> bool {
         self.hurried.get()

@@ -52,7 +52,7 @@ impl Pins {
         self.0 & pin.0 != 0
     }
 
-    pub(crate) const fn without(self, other: Pins) -> Pins {
+    pub const fn without(self, other: Pins) -> Pins {
         Pins(self.0 & !other.0)
     }
 

@@ -16,7 +16,7 @@ use tracing::info;
 use super::{Client, Over, farewell};
 use crate::conn::{RunError, ServerConn};
 use crate::relay::{End, Stay};
-use crate::roster::Ending;
+use crate::roster::{Ending, Slot};
 use crate::tenant::{Keep, Rules, Tenant};
 use crate::worker::Lease;
 
@@ -42,11 +42,10 @@ impl Pin {
 
     /// Counts reasons that are new; answers whether there was one.
     fn count(&mut self, reasons: Pins) -> bool {
-        let before: Vec<usize> = self.reasons.places().collect();
-        let fresh: Vec<usize> = reasons.places().filter(|place| !before.contains(place)).collect();
-        fresh.iter().for_each(|place| self.tenant.counts.pins[*place].add(1));
+        let fresh = reasons.without(self.reasons);
+        fresh.places().for_each(|place| self.tenant.counts.pins[place].add(1));
         self.reasons = reasons;
-        !fresh.is_empty()
+        !fresh.is_none()
     }
 }
 
@@ -110,19 +109,11 @@ impl Client {
             backend.cancels_confirmed().await.map_err(RunError::from)?;
             lease.survey(session).await
         };
-        let mut asked = pin!(timeout(SURVEY_TIMEOUT, asked));
-        poll_fn(|cx| {
-            slot.register(cx);
-            match asked.as_mut().poll(cx) {
-                Poll::Ready(Ok(done)) => Poll::Ready(done.map_err(Unsure::Failed)),
-                Poll::Ready(Err(_)) => Poll::Ready(Err(Unsure::TookLong)),
-                Poll::Pending => match slot.ending() {
-                    Some(ending) => Poll::Ready(Err(Unsure::Ended(ending))),
-                    None => Poll::Pending,
-                },
-            }
-        })
-        .await
+        match unless_ended(&slot, timeout(SURVEY_TIMEOUT, asked)).await {
+            Ok(Ok(done)) => done.map_err(Unsure::Failed),
+            Ok(Err(_)) => Err(Unsure::TookLong),
+            Err(ending) => Err(Unsure::Ended(ending)),
+        }
     }
 
     /// What the client's session has become is not known, so it cannot go on.
@@ -152,20 +143,12 @@ impl Client {
         if rules.keep == Keep::Refused && reasons != Pins::SEQUENCE {
             return Err(refused(reasons));
         }
-        let (slot, tenant) = (Rc::clone(&self.slot), Rc::clone(&self.tenant));
-        let mut room = pin!(timeout(PIN_WAIT, tenant.room_for_pin(rules.max_pinned)));
-        poll_fn(|cx| {
-            slot.register(cx);
-            match room.as_mut().poll(cx) {
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(Pin::new(&tenant))),
-                Poll::Ready(Err(_)) => Poll::Ready(Err(too_many(reasons, rules.max_pinned))),
-                Poll::Pending => match slot.ending() {
-                    Some(ending) => Poll::Ready(Err(ending.into())),
-                    None => Poll::Pending,
-                },
-            }
-        })
-        .await
+        let room = timeout(PIN_WAIT, self.tenant.room_for_pin(rules.max_pinned));
+        match unless_ended(&self.slot, room).await {
+            Ok(Ok(())) => Ok(Pin::new(&self.tenant)),
+            Ok(Err(_)) => Err(too_many(reasons, rules.max_pinned)),
+            Err(ending) => Err(ending.into()),
+        }
     }
 
     fn log_pin(&self, reasons: Pins) {
@@ -200,6 +183,19 @@ impl Client {
             }
         }
     }
+}
+
+/// What comes of `work`, unless the client must end before.
+async fn unless_ended<T>(slot: &Slot, work: impl Future<Output = T>) -> Result<T, Ending> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        slot.register(cx);
+        match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => slot.ending().map_or(Poll::Pending, |it| Poll::Ready(Err(it))),
+        }
+    })
+    .await
 }
 
 fn refused(reasons: Pins) -> Over {

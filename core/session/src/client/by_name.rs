@@ -33,8 +33,7 @@ impl Session {
             _ => None,
         };
         let Some(tag) = given_up else { return Err(Pause::NeedServer) };
-        self.counts.queries += 1;
-        self.unnamed.number = 0;
+        self.begin_query();
         self.count_ready(TransactionStatus::Idle);
         write::command_complete(&mut out.to_client, tag);
         write::ready_for_query(&mut out.to_client, TransactionStatus::Idle);
