@@ -211,3 +211,29 @@ fn an_idle_worker_keeps_no_slot_and_says_nothing() {
         }
     });
 }
+
+#[test]
+fn a_users_cap_that_comes_late_closes_no_more_idle_connections_than_it_asks_for() {
+    for workers in [1, 2, 3] {
+        let mut run = Run::new(workers, 1000, 1000);
+        (0..workers).for_each(|worker| run.load(worker, 4, MS));
+        run.run(SECOND);
+        (0..workers).for_each(|worker| run.load(worker, 0, MS));
+        run.run(SECOND);
+        run.cap_user(3 * workers as u32);
+        run.run(SECOND);
+        let open: Vec<usize> = (0..workers).map(|worker| run.open(worker)).collect();
+        assert_eq!((run.closes as usize, open), (workers, vec![3; workers]));
+    }
+}
+
+#[test]
+fn a_transaction_that_ends_before_a_users_new_cap_is_looked_at_closes_nothing_for_it() {
+    let mut run = Run::new(1, 1000, 1000);
+    run.load(0, 4, 7 * MS);
+    run.run(SECOND);
+    run.cap_user(4);
+    run.end_transaction(0);
+    run.run(SECOND);
+    assert_eq!((run.closes, run.open(0)), (0, 4));
+}

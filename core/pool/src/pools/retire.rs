@@ -43,10 +43,7 @@ impl Pools {
         pool.tally.live() > pool.ceiling()
             || database.tally.live() > database.loan.may_hold()
             || server.tally.live() > server.loan.may_hold()
-            || pool.cap.is_some_and(|user| {
-                let user = self.user(user);
-                user.tally.live() > user.loan.may_hold()
-            })
+            || pool.cap.is_some_and(|user| self.user_is_over(user))
     }
 
     /// Closes expired idle connections, a few at once, those in recent use only

@@ -54,6 +54,18 @@ impl Pools {
         }
     }
 
+    /// There are more connections than the user's cap allows. Before the bank was told what was there
+    /// when the cap came, nobody can say.
+    pub(super) fn user_is_over(&self, id: UserId) -> bool {
+        let user = self.user(id);
+        !self.holds_untold(id) && user.tally.live() > user.loan.may_hold()
+    }
+
+    fn holds_untold(&self, id: UserId) -> bool {
+        let user = self.user(id);
+        self.borrows && user.tally.open() > user.loan.statement.lent
+    }
+
     pub(super) fn user_is_full(&self, pool: PoolId) -> bool {
         self.at(pool).cap.is_some_and(|user| self.user(user).full())
     }
@@ -73,9 +85,8 @@ impl Pools {
 
     /// Tells the bank what was there before it knew.
     pub(super) fn hold(&mut self, turn: &mut Turn, id: UserId) {
-        let user = self.user(id);
-        let open = user.tally.open();
-        if self.borrows && open > user.loan.statement.lent {
+        if self.holds_untold(id) {
+            let open = self.user(id).tally.open();
             self.tell(turn, Cap::User(id), Word::Hold(open));
         }
     }

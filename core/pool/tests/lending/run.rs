@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use poolwright_pool::{
     Cap, ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, News, PoolId, PoolLimits,
-    Pools, ServerId, ServerLimits, Tuning,
+    Pools, ServerId, ServerLimits, Tuning, UserId,
 };
 
 use crate::office::Office;
@@ -89,6 +89,26 @@ impl Run {
     pub fn load(&mut self, worker: usize, clients: u32, length: Duration) {
         let before = std::mem::replace(&mut self.loads[worker], Load { clients, length }).clients;
         (before..clients).for_each(|client| self.ask(worker, ClientId(client)));
+    }
+
+    /// The settings come anew: the pools of all workers have other limits, and their user has a cap.
+    pub fn cap_user(&mut self, max: u32) {
+        self.office.set_max(Cap::User(UserId(0)), max);
+        for worker in &mut self.workers {
+            let limits = PoolLimits { size: 90, ..limits() };
+            let pool = worker.pools.pool(DatabaseId(0), "ann", limits);
+            worker.pools.bind(pool, UserId(0));
+        }
+    }
+
+    /// A transaction ends at this moment, before anything else happens.
+    pub fn end_transaction(&mut self, worker: usize) {
+        let mut agenda = self.agenda.iter();
+        let entry = *agenda
+            .find(|(.., who, next)| *who == worker && matches!(next, Next::Returned(_)))
+            .expect("a transaction");
+        self.agenda.remove(&entry);
+        self.happen(worker, entry.3);
     }
 
     /// One worker's connections, closing ones included.
