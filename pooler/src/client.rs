@@ -12,7 +12,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use poolwright_pool::ClientId;
-use poolwright_session::{Output, Session};
+use poolwright_session::server::Failure;
+use poolwright_session::{CANCELED, Output, Session};
+use poolwright_wire::write::ErrorFields;
 use tokio::task::spawn_local;
 use tracing::{debug, info};
 
@@ -162,19 +164,20 @@ impl Client {
         }
         let wanted = &self.conn.session.wanted;
         let ServerConn { model, output, .. } = &mut *lease;
+        model.begin_stay(rules.by_statement);
         if !model.parameters().are(wanted)
             && !model.send_settings(wanted, output)
-            && let Err(error) = Box::pin(lease.apply(wanted)).await
+            && let Err(error) = Box::pin(self.apply(&mut lease)).await
         {
-            return Err(self.unprepared(lease, error));
+            return self.unprepared_for_request(lease, error);
         }
-        lease.model.begin_stay(rules.by_statement);
         self.conn.session.refuses_pins = rules.keep == Keep::Refused;
         let stay = if rules.keep == Keep::Session { Stay::Always } else { Stay::No };
         let end = self.attend(&mut lease, stay).await;
         let asks = rules.tracks() && lease.model.in_doubt();
         let counts = rules.pins_sequences && lease.model.has_advanced();
-        if (asks || counts) && matches!(end, End::Free) && !self.slot.is_stopping() {
+        let set = !lease.model.is_unset();
+        if (asks || counts) && set && matches!(end, End::Free) && !self.slot.is_stopping() {
             return Box::pin(self.settle(lease, rules)).await;
         }
         self.leave(lease, end)
@@ -207,8 +210,7 @@ impl Client {
             }
             End::ServerLost(lost) => {
                 if let Err(failure) = lease.model.injected() {
-                    lease.discard("settings_refused");
-                    return Err(farewell(failure.sqlstate, failure.message));
+                    return self.unset(lease, failure);
                 }
                 self.count_cut(&lease);
                 info!(database = %self.tenant.database, error = %lost, "server connection lost");
@@ -243,6 +245,43 @@ impl Client {
         if !server.model.is_quiet() {
             self.tenant.counts.requests_cut.add(1);
         }
+    }
+
+    /// Makes the settings the client's, in a round trip of their own, which a cancel may hit.
+    async fn apply(&self, lease: &mut Lease) -> Result<(), RunError> {
+        self.slot.stand(Standing::Active(Rc::clone(&lease.backend)));
+        let applied = lease.apply(&self.conn.session.wanted).await;
+        self.slot.stand(Standing::Idle);
+        applied
+    }
+
+    /// As [`Client::unprepared`], but what was canceled is the request, of which nothing was sent.
+    fn unprepared_for_request(&mut self, lease: Lease, error: RunError) -> Result<(), Over> {
+        match error {
+            RunError::Refused(failure) if failure.sqlstate == CANCELED => {
+                self.worker.release(&self.tenant, lease);
+                let mut out = Output::default();
+                let input = &self.conn.input;
+                self.conn.session.refuse_request(input, &canceled(&failure.message), &mut out);
+                self.queue(out);
+                Ok(())
+            }
+            error => Err(self.unprepared(lease, error)),
+        }
+    }
+
+    /// The server has ended its session over the client's settings, and read nothing behind them.
+    fn unset(&mut self, mut lease: Lease, failure: Failure) -> Result<(), Over> {
+        let told = if failure.sqlstate == CANCELED {
+            let mut out = Output::default();
+            self.conn.session.refuse_sent(&mut lease.model, &canceled(&failure.message), &mut out);
+            self.queue(out);
+            Ok(())
+        } else {
+            Err(farewell(failure.sqlstate, failure.message))
+        };
+        lease.discard("settings_refused");
+        told
     }
 
     /// The client's settings did not go through, so nothing of its request may run (I3b).
@@ -323,4 +362,9 @@ impl Client {
     fn queue(&mut self, out: Output) {
         self.conn.output.extend_from_slice(&out.to_client);
     }
+}
+
+/// What PostgreSQL says of a request that it was told to cancel, or that took too long.
+fn canceled(message: &str) -> ErrorFields<'_> {
+    ErrorFields { severity: "ERROR", sqlstate: CANCELED, message, ..ErrorFields::default() }
 }

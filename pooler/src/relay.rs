@@ -162,7 +162,7 @@ impl<'a> Pair<'a> {
         let ends = match self.stay {
             Stay::No => true,
             Stay::UntilDoubt => self.server.model.in_doubt(),
-            Stay::Always => false,
+            Stay::Always => self.server.model.is_unset(),
         };
         ends && self.server.is_free()
     }
@@ -184,6 +184,7 @@ impl<'a> Pair<'a> {
             }
             Poll::Ready(Ok(())) => {}
         }
+        let waits = self.server.model.owes_settings_only();
         self.take_server_bytes(buf.filled(), &mut out.to_client, cx)?;
         if let Some(resent) = self.server.model.take_resent() {
             self.server.output.extend_from_slice(&resent);
@@ -191,7 +192,8 @@ impl<'a> Pair<'a> {
         if self.server.model.left_block() {
             return Err(End::Fatal(Fatal::block()));
         }
-        let parts = self.server.model.is_paced() && self.may_part();
+        let model = &self.server.model;
+        let parts = (model.is_paced() && !waits || model.is_unset()) && self.may_part();
         if !parts && std::mem::take(&mut self.held) {
             self.take_client_bytes(&[], out, cx)?;
         }

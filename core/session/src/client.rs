@@ -171,6 +171,20 @@ impl Session {
         };
     }
 
+    /// Refuses the request whose beginning was sent to a server that is gone and has read none of it:
+    /// the client gets `error`, then, when its request is over, one ReadyForQuery.
+    pub fn refuse_sent(&mut self, server: &mut Server, error: &ErrorFields<'_>, out: &mut Output) {
+        write::error_response(&mut out.to_client, error);
+        server.abandon(self);
+        if let Rest::Forward(left) = self.rest {
+            self.rest = Rest::Skip(left);
+        }
+        match server.open_flight {
+            true => self.refused = Refused::Flight,
+            false => write::ready_for_query(&mut out.to_client, TransactionStatus::Idle),
+        }
+    }
+
     /// This startup parameter is what servers have by themselves: it need not be set.
     pub fn drop_startup(&mut self, name: &str) {
         self.wanted.remove(name);
@@ -208,6 +222,7 @@ impl Session {
         let taken = self.messages(server.as_deref_mut(), input, out);
         if let Some(server) = server {
             server.again.keep(&out.to_server);
+            server.send_owed_sync(&mut out.to_server);
         }
         taken
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 
+use poolwright_wire::write;
+
 use crate::mutation::{self, Mutation};
 
 /// What a client asked for at startup and has changed since, where the server reports it. Copies
@@ -99,7 +101,7 @@ pub(crate) const READING: [&str; 2] = ["client_encoding", "standard_conforming_s
 /// is reset and comes last when it is set.
 pub(crate) const ROLE: &str = "role";
 
-/// The parameter that makes any error the end of the session.
+/// The parameter that makes any error the end of the session; any role may set it.
 const EXIT_ON_ERROR: &str = "exit_on_error";
 
 /// Reported parameters that no SET changes.
@@ -169,6 +171,11 @@ impl Current {
         }
     }
 
+    /// What is set beyond the login's state.
+    pub(crate) fn applied(&self) -> &Wanted {
+        &self.applied
+    }
+
     /// The settings are as `wanted`.
     pub fn are(&self, wanted: &Wanted) -> bool {
         self.applied == *wanted
@@ -180,21 +187,56 @@ impl Current {
         self.write_difference(wanted, &mut sql).then_some(sql)
     }
 
-    /// The same change as one statement list that ends the server's session where one of it is
-    /// refused, so that nothing sent behind it runs in the old state (invariant I3b). `None` if
-    /// the settings are equal, or have to be there before the text behind them is read.
-    pub fn difference_or_end(&self, wanted: &Wanted) -> Option<String> {
+    /// The same change as messages that can go ahead of a client's request, for nothing sent behind
+    /// them runs unless all of them went through (invariant I3b): an error makes the server skip what
+    /// follows, until a Sync, or end the session. False if the settings are equal, or have to be
+    /// there before the text behind them is read.
+    pub fn write_ahead(&self, wanted: &Wanted, to_server: &mut Vec<u8>) -> bool {
         let differs = |name: &&str| self.applied.get(name) != wanted.get(name);
         if self.are(wanted) || READING.iter().any(differs) || wanted.get(EXIT_ON_ERROR).is_some() {
-            return None;
+            return false;
         }
+        if mutation::is(Mutation::SettingsFailOpen) {
+            write::query(to_server, self.difference(wanted).unwrap_or_default().as_bytes());
+            return true;
+        }
+        if self.applied.get(ROLE).is_some() {
+            write::run(to_server, b"RESET role");
+        }
+        write::run(to_server, self.select_difference(wanted).as_bytes());
+        write::query(to_server, b"RESET exit_on_error");
+        true
+    }
+
+    /// All but a role's reset, in one statement. What comes behind it, its commit first, finds
+    /// exit_on_error set.
+    fn select_difference(&self, wanted: &Wanted) -> String {
         let mut sql = String::with_capacity(256);
-        if !mutation::is(Mutation::SettingsFailOpen) {
-            sql.push_str("SET exit_on_error=on;");
+        sql.push_str("SELECT ");
+        for (name, _) in self.gone(wanted) {
+            for part in ["pg_catalog.set_config('", name, "',NULL,false),"] {
+                sql.push_str(part);
+            }
         }
-        self.write_difference(wanted, &mut sql);
-        sql.push_str("RESET exit_on_error");
-        Some(sql)
+        for (name, value) in self.changed(wanted) {
+            write_set(&mut sql, name, value);
+            sql.push(',');
+        }
+        write_set(&mut sql, EXIT_ON_ERROR, "on");
+        sql
+    }
+
+    /// What is to be reset, without the role.
+    fn gone<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.applied.iter().filter(|&(name, _)| name != ROLE && wanted.get(name).is_none())
+    }
+
+    /// What is to be set; a role comes last.
+    fn changed<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let differs =
+            |&(name, value): &(&str, &str)| name != ROLE && self.applied.get(name) != Some(value);
+        let role = wanted.get(ROLE).map(|role| (ROLE, role));
+        wanted.iter().filter(differs).chain(role)
     }
 
     /// Answers whether there was anything to write.
@@ -205,15 +247,11 @@ impl Current {
         if self.applied.get(ROLE).is_some() {
             write_reset(sql, ROLE);
         }
-        let gone = |&(name, _): &(&str, &str)| name != ROLE && wanted.get(name).is_none();
-        for (name, _) in self.applied.iter().filter(gone) {
+        for (name, _) in self.gone(wanted) {
             write_reset(sql, name);
         }
-        let changed =
-            |&(name, value): &(&str, &str)| name != ROLE && self.applied.get(name) != Some(value);
-        let role = wanted.get(ROLE).map(|role| (ROLE, role));
         let mut lead = "SELECT ";
-        for (name, value) in wanted.iter().filter(changed).chain(role) {
+        for (name, value) in self.changed(wanted) {
             sql.push_str(std::mem::replace(&mut lead, ","));
             write_set(sql, name, value);
         }

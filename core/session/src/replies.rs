@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use poolwright_wire::write;
 
+use crate::parameters::Wanted;
 use crate::statements::{Named, Statement, Use};
 
 /// One message's replies.
@@ -55,6 +56,11 @@ pub enum Reply {
     CopyEnd,
     /// The pooler's own query: everything up to ReadyForQuery, for nobody else's eyes.
     Injected,
+    /// The client's settings, ahead of its request: everything up to ReadyForQuery. An error makes the
+    /// server skip the request too. `before`: what was set.
+    Settings {
+        before: Wanted,
+    },
 }
 
 /// A statement whose shape the pooler asked for.
@@ -141,7 +147,8 @@ impl Reply {
             | Reply::Sync { .. }
             | Reply::Answer(..)
             | Reply::CopyEnd
-            | Reply::Injected => false,
+            | Reply::Injected
+            | Reply::Settings { .. } => false,
         }
     }
 

@@ -4,6 +4,7 @@
 mod again;
 mod failure;
 mod receive;
+mod settings;
 mod shape;
 mod state;
 
@@ -11,6 +12,8 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use poolwright_wire::{TargetKind, TransactionStatus, write};
+
+pub use settings::CANCELED;
 
 use crate::Rest;
 use crate::doubts::Doubts;
@@ -61,6 +64,9 @@ pub struct Server {
     pub(crate) sql_names: Vec<Box<[u8]>>,
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
+    ahead: Ahead,
+    /// A Sync is due behind the message that is half sent.
+    owes_sync: bool,
     /// The client's requests are taken one by one, each after the reply to the one before.
     paced: bool,
     /// They are, and none of them may leave a transaction open.
@@ -99,6 +105,17 @@ pub struct Server {
     answer: Option<Vec<u8>>,
 }
 
+/// What has become of the settings that went ahead of the client's first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ahead {
+    /// They hold, or none were sent.
+    Through,
+    /// The server has not said yet.
+    Underway,
+    /// They do not hold, and the client's stay ends.
+    Failed,
+}
+
 /// What the server said to a query of the pooler's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (SQLSTATE {sqlstate})")]
@@ -128,6 +145,8 @@ impl Server {
             held: Held::new(statements),
             sql_names: Vec::new(),
             unnamed: None,
+            ahead: Ahead::Through,
+            owes_sync: false,
             paced: false,
             by_statement: false,
             left_block: false,
@@ -230,15 +249,6 @@ impl Server {
         self.injected().map(|()| answer.unwrap_or_default())
     }
 
-    /// Sends the client's settings ahead of its request, to be written in one go with it; answers
-    /// whether that was possible. The server's session ends if one of them is refused.
-    pub fn send_settings(&mut self, wanted: &Wanted, to_server: &mut Vec<u8>) -> bool {
-        let Some(sql) = self.parameters.difference_or_end(wanted) else { return false };
-        self.inject(&sql, to_server);
-        self.set_applied(wanted);
-        true
-    }
-
     /// The end of an injected query.
     ///
     /// # Errors
@@ -278,6 +288,7 @@ impl Server {
         if torn || self.copy_in {
             return false;
         }
+        to_server.append(&mut self.resent);
         if self.open_flight {
             write::describe(to_server, TargetKind::Statement, NO_STATEMENT);
             self.send_extended(Reply::Refuse(Box::default()));
@@ -361,6 +372,8 @@ impl Server {
     /// A client begins its stay: what sequences gave before was another's. `by_statement`: it ends
     /// with the reply to its first request, a simple query or a pipeline up to its Sync.
     pub fn begin_stay(&mut self, by_statement: bool) {
+        self.ahead = Ahead::Through;
+        self.failure = None;
         self.advanced = false;
         self.again.disarm();
         self.by_statement = by_statement;
@@ -396,8 +409,13 @@ impl Server {
     /// The next request must wait: one was sent whole, and it is not over. A COPY's data belongs to
     /// the request that asks for it.
     pub(crate) fn holds_requests(&self) -> bool {
+        if !self.paced && self.ahead == Ahead::Through {
+            return false;
+        }
         let whole = !self.open_flight && !self.copy_in;
-        self.paced && whole && !matches!(self.replies.back(), None | Some(Reply::Injected))
+        let own =
+            matches!(self.replies.back(), None | Some(Reply::Injected | Reply::Settings { .. }));
+        whole && !own || self.is_unset() && !self.skipping
     }
 
     fn read_settings(&mut self) {

@@ -13,7 +13,7 @@ pub use authentication::{
     sasl_initial_response, sasl_response,
 };
 pub use client::{
-    bind_head, bind_one, close, copy_fail, describe, execute, flush, parse, parse_head, query,
+    bind_head, bind_one, close, copy_fail, describe, execute, flush, parse, parse_head, query, run,
     sync, terminate,
 };
 pub use server::{

@@ -14,7 +14,7 @@ use tokio::io::ReadBuf;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::{Client, Over};
+use super::{Client, Over, canceled};
 use crate::conn::ServerConn;
 use crate::dialer::Dialer;
 use crate::patience::Phase;
@@ -128,12 +128,7 @@ impl Client {
     }
 
     fn cancel_request(&mut self) {
-        let error = ErrorFields {
-            severity: "ERROR",
-            sqlstate: "57014",
-            message: "canceling statement due to user request",
-            ..ErrorFields::default()
-        };
+        let error = canceled("canceling statement due to user request");
         let mut out = Output::default();
         self.conn.session.refuse_request(&self.conn.input, &error, &mut out);
         self.queue(out);

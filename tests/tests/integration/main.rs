@@ -34,6 +34,7 @@ macro_rules! three_ways {
 
 mod access;
 mod admin;
+mod ahead;
 mod cancel;
 mod clients;
 mod conversation;

@@ -69,7 +69,7 @@ impl Session {
             Named::Deallocate(name) | Named::Execute(name, _) | Named::Prepare(name) => name,
             Named::DeallocateAll => return Ok(None),
         };
-        if server.edits_ahead > 0 {
+        if server.edits_ahead > 0 || server.awaits_settings() {
             return Err(Pause::Hold);
         }
         let Some(of_protocol) = self.names.get_mut(name) else {

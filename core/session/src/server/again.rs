@@ -65,7 +65,9 @@ impl Server {
     #[inline]
     pub(crate) fn try_with(&mut self, output: &[u8]) {
         // Answers wait for what the pooler sends ahead, the client's settings.
-        let injected = |reply: &Reply| matches!(reply, Reply::Injected | Reply::Answer(..));
+        let injected = |reply: &Reply| {
+            matches!(reply, Reply::Injected | Reply::Settings { .. } | Reply::Answer(..))
+        };
         if self.status() == TransactionStatus::Idle
             && !self.flight_sent
             && self.replies.iter().all(injected)

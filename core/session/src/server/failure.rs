@@ -41,8 +41,9 @@ impl Server {
     ) -> Result<bool, Confused> {
         self.copy_in = false;
         if self.is_injected() {
-            self.note_failure(body);
-            return Ok(false);
+            let fatal = self.note_failure(body);
+            let ahead = matches!(self.replies.front(), Some(Reply::Settings { .. }));
+            return if ahead && !fatal { self.fail_settings(session, sink) } else { Ok(false) };
         }
         let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
         if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut() {
@@ -64,16 +65,7 @@ impl Server {
         }
         self.again.disarm();
         self.let_go(session.is_some(), sink);
-        let end = match mutation::is(Mutation::NoDiscardToSync) {
-            true => Some(1),
-            false => self.replies.iter().position(|reply| matches!(reply, Reply::Sync { .. })),
-        };
-        let failed: Vec<Reply> = self.replies.drain(..end.unwrap_or(self.replies.len())).collect();
-        if end.is_none() {
-            self.skipping = true;
-            self.open_flight = false;
-            self.early_data = false;
-        }
+        let failed = self.discard_to_sync();
         self.tell_next_query();
         let expected = sqlstate == MISSING;
         let refusal = match failed.first() {
@@ -86,6 +78,20 @@ impl Server {
         let forward = refusal.is_none();
         self.take_back(failed, session);
         Ok(forward)
+    }
+
+    /// What is owed no longer, since the server skips it; with no Sync behind it, what follows too.
+    pub(super) fn discard_to_sync(&mut self) -> Vec<Reply> {
+        let end = match mutation::is(Mutation::NoDiscardToSync) {
+            true => Some(1),
+            false => self.replies.iter().position(|reply| matches!(reply, Reply::Sync { .. })),
+        };
+        if end.is_none() {
+            self.skipping = true;
+            self.open_flight = false;
+            self.early_data = false;
+        }
+        self.replies.drain(..end.unwrap_or(self.replies.len())).collect()
     }
 
     /// Takes note of what is wrong with a statement; answers whether it is hidden from the client.
@@ -145,7 +151,7 @@ impl Server {
     }
 
     /// Undoes what a failed flight was to do, the last first (I4).
-    fn take_back(&mut self, failed: Vec<Reply>, mut session: Option<&mut Session>) {
+    pub(super) fn take_back(&mut self, failed: Vec<Reply>, mut session: Option<&mut Session>) {
         let edits = |reply: &&Reply| match reply {
             Reply::Query { edits, .. } => *edits,
             Reply::Shape(described) => described.awaited,
@@ -176,13 +182,14 @@ impl Server {
         }
     }
 
-    fn note_failure(&mut self, body: &[u8]) {
-        if self.failure.is_some() {
-            return;
-        }
+    /// Answers whether the error ends the server's session.
+    fn note_failure(&mut self, body: &[u8]) -> bool {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let report = read::report(body).unwrap_or_default();
-        self.failure =
-            Some(Failure { sqlstate: text(report.sqlstate), message: text(report.message) });
+        self.failure.get_or_insert_with(|| Failure {
+            sqlstate: text(report.sqlstate),
+            message: text(report.message),
+        });
+        report.severity != b"ERROR"
     }
 }

@@ -96,6 +96,10 @@ pub struct FakePostgres {
     unnamed: Option<Option<Command>>,
     portals: BTreeMap<Vec<u8>, Portal>,
     pub settings: Settings,
+    /// The next statement that sets what a client wants is canceled.
+    pub canceled: bool,
+    /// INSERTs that have run.
+    pub inserted: usize,
     /// Names were deallocated in this flight.
     deallocated: bool,
     pub deviation: Option<Deviation>,
@@ -121,6 +125,8 @@ impl FakePostgres {
             unnamed: None,
             portals: BTreeMap::new(),
             settings,
+            canceled: false,
+            inserted: 0,
             deallocated: false,
             deviation: None,
             lost: false,

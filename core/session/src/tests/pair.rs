@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use poolwright_wire::write::ErrorFields;
 use poolwright_wire::{read, server as tag};
 
 use super::fake::{FakePostgres, Settings};
@@ -43,6 +44,25 @@ impl Pair {
         let settings = Settings::new(&[]);
         self.server = Server::new(settings.at_login(), 10);
         self.fake = FakePostgres::new(settings);
+    }
+
+    /// The server has gone, and read nothing of what was sent last; the client goes on with another.
+    pub fn lose_server(&mut self) -> String {
+        let error = ErrorFields { sqlstate: "57014", severity: "ERROR", ..ErrorFields::default() };
+        let mut out = Output::default();
+        self.session.refuse_sent(&mut self.server, &error, &mut out);
+        self.to_fake.clear();
+        self.server.open_flight = false;
+        self.change_server();
+        summary(&out.to_client)
+    }
+
+    /// The client sends what needs no server; answers what it gets.
+    pub fn send_detached(&mut self, messages: &[Message]) -> String {
+        let mut out = Output::default();
+        let taken = self.session.send(None, &bytes(messages), &mut out);
+        assert_eq!(taken.pause, Pause::More(0));
+        summary(&out.to_client)
     }
 
     /// The server goes on with another client; it must be free.
@@ -96,7 +116,10 @@ impl Pair {
     /// Sends all, also what is held until the server has answered, and answers what the client has
     /// got since the last call.
     pub fn ask(&mut self, messages: &[Message]) -> String {
-        let mut input = bytes(messages);
+        self.ask_bytes(bytes(messages))
+    }
+
+    pub fn ask_bytes(&mut self, mut input: Vec<u8>) -> String {
         for _ in 0..10 {
             let (pause, left) = self.send_bytes(&input);
             assert!(matches!(pause, Pause::More(0) | Pause::Hold), "{pause:?}");

@@ -32,6 +32,14 @@ pub fn bind_head(out: &mut Vec<u8>, portal: &[u8], statement: &[u8], rest: u32) 
     head(out, client::BIND, &[portal, statement], rest);
 }
 
+/// Runs a text through the unnamed statement and portal: Parse, Bind, Execute.
+pub fn run(out: &mut Vec<u8>, text: &[u8]) {
+    parse(out, b"", text, &[]);
+    // Both names, no formats, no parameters.
+    frame(out, client::BIND, |out| out.extend_from_slice(&[0; 8]));
+    execute(out, b"", 0);
+}
+
 /// A Bind of the unnamed portal and statement with one parameter, all in text.
 pub fn bind_one(out: &mut Vec<u8>, parameter: &[u8]) {
     frame(out, client::BIND, |out| {

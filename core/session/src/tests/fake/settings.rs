@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 type Values = BTreeMap<&'static str, String>;
 
 /// Canonical names; the first two are reported, in this order.
-const NAMES: [&str; 3] = ["application_name", "TimeZone", "search_path"];
+const NAMES: [&str; 4] = ["application_name", "TimeZone", "search_path", "exit_on_error"];
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -23,7 +23,12 @@ pub fn canonical(name: &str) -> Option<&'static str> {
 impl Settings {
     /// As after a login with these startup parameters.
     pub fn new(startup: &[(&str, &str)]) -> Settings {
-        let defaults = [("application_name", "app"), ("TimeZone", "UTC"), ("search_path", "a")];
+        let defaults = [
+            ("application_name", "app"),
+            ("TimeZone", "UTC"),
+            ("search_path", "a"),
+            ("exit_on_error", "off"),
+        ];
         let base: Values = defaults
             .iter()
             .chain(startup)

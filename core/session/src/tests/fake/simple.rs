@@ -120,12 +120,29 @@ impl FakePostgres {
             Command::Three => ["a", "b", "c"].map(str::to_owned).into(),
             Command::Changing(version) => vec![version.to_string()],
             Command::Show(name) => vec![self.settings.get(name).to_owned()],
-            Command::SetConfig { name, value } => {
-                self.settings.set(name, value, false);
-                vec![value.clone()]
+            Command::SetConfigs(settings) => {
+                self.set(settings)?;
+                vec![String::new()]
             }
             _ => return Err(error("22012", "division by zero")),
         })
+    }
+
+    fn set(&mut self, settings: &[(&'static str, Option<String>)]) -> Result<(), Error> {
+        for (name, value) in settings {
+            match value {
+                Some(value) if value == "Nowhere/Land" => {
+                    let message = format!("invalid value for parameter \"{name}\"");
+                    return Err(error("22023", message));
+                }
+                Some(value) => self.settings.set(name, value, false),
+                None => self.settings.reset(name),
+            }
+        }
+        match std::mem::take(&mut self.canceled) {
+            true => Err(error("57014", "canceling statement due to user request")),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn row_tag(&self, command: &Command, count: usize) -> String {
@@ -138,7 +155,10 @@ impl FakePostgres {
     /// A command without rows.
     pub(super) fn run(&mut self, command: &Command) -> Result<Ran, Error> {
         let tag = match command {
-            Command::Insert => "INSERT 0 1",
+            Command::Insert => {
+                self.inserted += 1;
+                "INSERT 0 1"
+            }
             Command::Begin => self.begin(),
             Command::Commit | Command::Rollback => {
                 return Ok(Ran::Completed(self.end(*command == Command::Commit).to_owned()));

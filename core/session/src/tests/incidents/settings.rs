@@ -1,7 +1,8 @@
 //! Run-time parameters: none crosses from client to client.
 
 use super::super::pair::Pair;
-use super::super::script::Message::Sync;
+use super::super::script::Message::{self, Sync};
+use super::super::script::bytes;
 use super::{parse, query, run};
 use crate::parameters::Wanted;
 
@@ -79,17 +80,170 @@ fn settings_that_are_not_reported_count_as_gone_after_discard_all() {
     assert_eq!(sql, "SELECT pg_catalog.set_config('search_path',E'b',false);");
 }
 
+fn ahead(pair: &mut Pair) -> String {
+    let mut sent = Vec::new();
+    assert!(pair.server.send_settings(&pair.session.wanted, &mut sent));
+    let told = String::from_utf8_lossy(&sent).replace('\0', " ");
+    pair.to_fake.append(&mut sent);
+    told
+}
+
 #[test]
-fn settings_go_ahead_of_a_request_and_end_the_session_where_one_is_refused() {
+fn settings_go_ahead_of_a_request_and_what_follows_hangs_on_them() {
     let mut pair = Pair::new(3);
-    pair.change_client(&[("search_path", "it's"), ("application_name", "till")]);
-    let sql = pair.server.parameters().difference_or_end(&pair.session.wanted);
-    let expected = "SET exit_on_error=on;SELECT pg_catalog.set_config('application_name',E'till',false),\
-                    pg_catalog.set_config('search_path',E'\\x69\\x74\\x27\\x73',false);RESET exit_on_error";
-    assert_eq!(sql.as_deref(), Some(expected));
+    pair.change_client(&[("search_path", "it's"), ("application_name", "till"), ("role", "b")]);
+    let sent = ahead(&mut pair);
+    let expected = "SELECT pg_catalog.set_config('application_name',E'till',false),\
+                    pg_catalog.set_config('search_path',E'\\x69\\x74\\x27\\x73',false),\
+                    pg_catalog.set_config('role',E'b',false),\
+                    pg_catalog.set_config('exit_on_error',E'on',false)";
+    assert!(sent.contains(expected) && sent.ends_with("RESET exit_on_error "), "{sent}");
+    assert!(!sent.contains("RESET role"), "{sent}");
     for apart in ["client_encoding", "standard_conforming_strings", "exit_on_error"] {
-        let wanted = Wanted::new([(apart, "on"), ("application_name", "till")]).expect("names");
-        assert_eq!(pair.server.parameters().difference_or_end(&wanted), None, "{apart}");
-        assert!(pair.server.parameters().difference(&wanted).is_some(), "{apart}");
+        let mut pair = Pair::new(3);
+        pair.change_client(&[(apart, "on"), ("application_name", "till")]);
+        let mut sent = Vec::new();
+        assert!(!pair.server.send_settings(&pair.session.wanted, &mut sent), "{apart}");
+        assert!(pair.server.parameters().difference(&pair.session.wanted).is_some(), "{apart}");
+    }
+}
+
+#[test]
+fn what_another_client_had_set_is_reset_ahead_its_role_first() {
+    let mut pair = Pair::new(3);
+    let other = Wanted::new([("role", "b"), ("timezone", "Asia/Tokyo")]).expect("names");
+    pair.server.set_applied(&other);
+    let sent = ahead(&mut pair);
+    let (role, rest) = sent.split_once("RESET role").expect("the role is reset");
+    assert!(!role.contains("set_config"), "{sent}");
+    assert!(rest.contains("set_config('timezone',NULL,false)"), "{sent}");
+}
+
+/// A request behind settings that are canceled; `sent`: what of it the server has, `later`: what
+/// comes when the client has been told. What it sees, with the answer to a question behind it.
+#[track_caller]
+fn canceled(sent: &[Message], later: &[Message], expected: &str) {
+    let mut pair = Pair::new(3);
+    pair.ask(&[parse("s", "SELECT 'held'"), Sync]);
+    pair.change_client(&[("timezone", "Asia/Tokyo")]);
+    ahead(&mut pair);
+    let (_, left) = pair.send(sent);
+    let sent = bytes(sent);
+    let mut held = sent[sent.len() - left..].to_vec();
+    pair.fake.canceled = true;
+    pair.serve();
+    pair.serve();
+    held.extend(bytes(later));
+    let (_, left) = pair.send_bytes(&held);
+    let held = held[held.len() - left..].to_vec();
+    pair.serve();
+    assert!(pair.server.is_unset() && pair.server.is_free(), "{expected}");
+    assert_eq!(pair.server.parameters().get("TimeZone"), Some("UTC"));
+    assert!(pair.fake.is_at_rest(), "{expected}");
+    assert_eq!(pair.fake.inserted, 0, "{expected}: something ran in the old state");
+    assert_eq!(pair.seen(), expected);
+    pair.server.begin_stay(false);
+    ahead(&mut pair);
+    let rest = pair.ask_bytes(held);
+    assert!(!rest.contains("E:"), "{expected}: {rest}");
+    assert_eq!(pair.ask(&[query("SHOW TimeZone")]), "T D:Asia/Tokyo C:SHOW Z:I");
+}
+
+#[test]
+fn a_cancel_that_meets_settings_sent_ahead_cancels_the_request() {
+    let insert = || query("INSERT INTO sink VALUES ('a')");
+    let flight = || Vec::from(run(""));
+    let told = "E:57014 Z:I";
+    canceled(&[insert()], &[], told);
+    canceled(&[insert(), insert()], &[], told);
+    canceled(&[insert()], &[query("BEGIN"), query("COMMIT")], told);
+    let whole = [vec![parse("", "INSERT INTO sink VALUES ('a')")], flight()].concat();
+    canceled(&whole, &[], told);
+    canceled(&[whole.clone(), whole.clone()].concat(), &[insert()], told);
+    canceled(&whole[..2], &whole[2..], told);
+    canceled(&whole[..2], &[insert(), Sync], told);
+    canceled(&[parse("t", "SELECT 'held'")], &[Sync], told);
+    canceled(&[query("COPY sink FROM STDIN")], &[], told);
+}
+
+#[test]
+fn what_a_canceled_flight_would_have_named_is_not_named() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("timezone", "Asia/Tokyo")]);
+    ahead(&mut pair);
+    pair.send(&[parse("s", "SELECT 'a'"), Sync]);
+    pair.fake.canceled = true;
+    pair.serve();
+    assert_eq!(pair.seen(), "E:57014 Z:I");
+    assert_eq!(pair.held(), (0, 0));
+    pair.server.begin_stay(false);
+    ahead(&mut pair);
+    assert_eq!(pair.ask(&[parse("s", "SELECT 'a'"), Sync]), "1 Z:I");
+}
+
+#[test]
+fn a_message_of_which_half_is_sent_is_sent_whole_before_its_end() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("timezone", "Asia/Tokyo")]);
+    ahead(&mut pair);
+    let long = bytes(&[query(&format!("SELECT '{}'", "x".repeat(40_000)))]);
+    let (first, rest) = long.split_at(30_000);
+    pair.send_bytes(first);
+    pair.fake.canceled = true;
+    pair.serve();
+    assert_eq!(pair.seen(), "E:57014");
+    pair.serve();
+    pair.send_bytes(rest);
+    pair.serve();
+    assert_eq!(pair.seen(), "Z:I");
+    assert!(pair.server.is_unset() && pair.server.is_free() && pair.fake.is_at_rest());
+}
+
+#[test]
+fn settings_that_are_refused_let_nothing_run() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("timezone", "Nowhere/Land")]);
+    ahead(&mut pair);
+    pair.send(&[query("INSERT INTO sink VALUES ('a')")]);
+    pair.fake.take(&std::mem::take(&mut pair.to_fake));
+    let replies = std::mem::take(&mut pair.fake.visible);
+    let mut told = Vec::new();
+    assert!(pair.server.receive(Some(&mut pair.session), &replies, &mut told).is_err());
+    assert_eq!(pair.server.injected().map_err(|it| it.sqlstate), Err("22023".to_owned()));
+    assert!(told.is_empty() && pair.fake.inserted == 0);
+}
+
+#[test]
+fn a_client_that_is_gone_leaves_canceled_settings_to_be_ended() {
+    for request in [vec![query("SELECT 'a'")], vec![parse("", "SELECT 'a'")], run("").into()] {
+        let mut pair = Pair::new(3);
+        pair.change_client(&[("timezone", "Asia/Tokyo")]);
+        ahead(&mut pair);
+        pair.send(&request);
+        pair.fake.canceled = true;
+        pair.serve_nobody();
+        if pair.server.awaits_sync() {
+            assert!(pair.server.finish_flight(&mut pair.to_fake));
+        }
+        pair.serve_nobody();
+        assert!(pair.server.is_free() && pair.fake.is_at_rest(), "{request:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_before_it_read_the_request_leaves_the_client_where_it_was() {
+    let whole = [vec![parse("s", "SELECT 'a'")], run("s").into()].concat();
+    for (sent, later, first) in [
+        (vec![query("SELECT 'a'")], vec![], "E:57014 Z:I"),
+        (whole.clone(), vec![], "E:57014 Z:I"),
+        (whole[..2].to_vec(), whole[2..].to_vec(), "E:57014"),
+    ] {
+        let mut pair = Pair::new(3);
+        pair.change_client(&[("timezone", "Asia/Tokyo")]);
+        ahead(&mut pair);
+        pair.send(&sent);
+        assert_eq!(pair.lose_server(), first);
+        assert_eq!(pair.send_detached(&later), if later.is_empty() { "" } else { "Z:I" });
+        assert_eq!(pair.ask(&whole), "1 2 D:a C:SELECT 1 Z:I", "{sent:?}");
     }
 }
