@@ -176,6 +176,8 @@ fn ask_settings<'a>(sql: &mut String, customs: impl Iterator<Item = &'a str> + C
 pub(crate) struct Found {
     /// Set for the session: name in lower case, value.
     pub settings: Vec<(String, String)>,
+    /// Names of others that are set, whose values cannot be replayed.
+    pub unsaid: Vec<String>,
     /// `none`, or a name; `None`: not asked.
     pub role: Option<String>,
     pub pins: Pins,
@@ -230,14 +232,20 @@ impl Found {
         }))
     }
 
-    /// Settings that cannot be replayed pin.
+    /// Settings that cannot be replayed pin; the longest are those that do not fit.
     fn weigh(&mut self) {
-        let weight: usize =
-            self.settings.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if weight > SETTINGS_LIMIT || self.settings.iter().any(|(name, _)| !is_name(name)) {
+        let weight = |(name, value): &(String, String)| name.len() + value.len();
+        self.settings.sort_by_key(weight);
+        let mut sum = 0;
+        let mut fits = |setting: &mut (String, String)| {
+            sum += weight(setting);
+            sum <= SETTINGS_LIMIT && is_name(&setting.0)
+        };
+        let unfit: Vec<_> = self.settings.extract_if(.., |setting| !fits(setting)).collect();
+        if !unfit.is_empty() {
             self.pins = self.pins.and(Pins::SETTING);
-            self.settings.retain(|(name, _)| weight <= SETTINGS_LIMIT && is_name(name));
         }
+        self.unsaid = unfit.into_iter().map(|(name, _)| name).collect();
     }
 }
 
@@ -272,7 +280,8 @@ mod tests {
         let found = answer(&[entry('s', "TimeZone", b"UTC"), role, "!l".into(), "!t".into()]);
         let settings = vec![setting("timezone", "UTC")];
         let pins = Pins(1).and(Pins(16));
-        assert_eq!(found, Some(Found { settings, role: Some("carol".into()), pins }));
+        let role = Some("carol".into());
+        assert_eq!(found, Some(Found { settings, role, pins, ..Found::default() }));
         assert_eq!(read(b"."), Some(Found::default()));
     }
 
@@ -298,6 +307,14 @@ mod tests {
         ] {
             assert_eq!(answer(&[entry]).map(|found| found.pins), Some(Pins::SETTING));
         }
+    }
+
+    #[test]
+    fn of_too_many_settings_the_longest_are_not_kept() {
+        let long = entry('s', "a.b", &vec![b'x'; SETTINGS_LIMIT]);
+        let found = answer(&[long, entry('s', "work_mem", b"5MB")]).unwrap();
+        assert_eq!(found.settings, [setting("work_mem", "5MB")]);
+        assert_eq!((found.unsaid, found.pins), (vec!["a.b".to_owned()], Pins::SETTING));
     }
 
     #[test]

@@ -206,6 +206,39 @@ async fn a_client_keeps_its_connection_until_the_server_says_that_nothing_is_lef
 }
 
 #[tokio::test]
+async fn what_pins_is_not_lost_with_something_else_that_ends() {
+    let site = Site::direct().await.with_users("chief", 1).await;
+    site.superuser().await.run("ALTER ROLE chief0 SUPERUSER").await;
+    let site = site.behind_a_pooler(&[("pool.size", "1")]).await;
+    let target = site.target("chief0").parameter("options", "-c work_mem=3MB -c my.var=first");
+    for (begins, asked, seen) in [
+        ("SET SESSION AUTHORIZATION carol", "SELECT session_user", "carol"),
+        (
+            "SELECT set_config('my.var', repeat('x', 40000), false)",
+            "SELECT length(current_setting('my.var'))",
+            "40000",
+        ),
+        (
+            "SELECT set_config('its.var', repeat('x', 40000), false)",
+            "SELECT COALESCE(length(current_setting('its.var', true)), 0)",
+            "40000",
+        ),
+    ] {
+        let (mut one, mut two) =
+            (site.connect_to(target.clone()).await, site.connect_to(target.clone()).await);
+        let clean = two.cell(asked).await;
+        one.run(begins).await;
+        one.run("SET work_mem = '5MB'").await;
+        one.run("CLOSE ALL").await;
+        assert_eq!(one.cell(asked).await, seen, "{begins}: itself");
+        assert_eq!(one.cell("SHOW work_mem").await, "5MB", "{begins}: itself");
+        one.terminate().await.unwrap();
+        assert_eq!(two.cell(asked).await, clean, "{begins}: another client");
+        two.terminate().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_ends_with_its_transaction_pins_nobody() {
     let site = Site::pooled(&[("pool.size", "1")]).await;
     let mut one = site.connect("alice").await;

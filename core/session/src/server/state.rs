@@ -72,8 +72,15 @@ impl Server {
         names.append(&mut wanted(session.startup()));
         names.sort();
         names.dedup();
-        let settings = survey::asks_settings(self.doubts);
+        let settings = self.asks_settings();
         survey::question(settings, names.iter().map(|name| &**name), self.asked_pins())
+    }
+
+    /// Settings may have changed, or what of them pins may have ended.
+    fn asks_settings(&self) -> bool {
+        let pins = Pins::AUTHORIZATION.and(Pins::SETTING);
+        survey::asks_settings(self.doubts)
+            || self.doubts.is_any(Doubts::ENDS) && self.pins.has(pins)
     }
 
     /// What may have begun, and of what there is, what may have ended.
@@ -87,7 +94,7 @@ impl Server {
         let Some(found) = survey::read(answer) else { return false };
         let asked = self.asked_pins().without(Pins::SEQUENCE);
         let mut pins = self.pins.without(asked).and(found.pins);
-        if survey::asks_settings(self.doubts) {
+        if self.asks_settings() {
             pins = pins.without(Pins::AUTHORIZATION.and(Pins::SETTING)).and(found.pins);
             if self.parameters.is_impersonated() {
                 pins = pins.and(Pins::AUTHORIZATION);
@@ -100,6 +107,8 @@ impl Server {
         }
         self.unseen |= self.doubts.is_any(Doubts::ANYTHING);
         self.forget_doubts();
+        // Nobody else knows that they are to be asked for.
+        self.customs = found.unsaid.iter().map(|name| name.as_str().into()).collect();
         true
     }
 
@@ -123,7 +132,7 @@ impl Server {
         self.parameters.set_applied(&set);
         let startup = session.startup().clone();
         for (name, value) in startup.iter() {
-            if set.get(name).is_none() {
+            if set.get(name).is_none() && !found.unsaid.iter().any(|unsaid| unsaid == name) {
                 set.set(name, value);
             }
         }

@@ -66,6 +66,26 @@ fn a_pin_ends_when_the_server_says_so_and_what_only_ends_asks_nobody_else() {
 }
 
 #[test]
+fn settings_too_long_to_replay_pin_until_the_server_says_that_they_are_gone() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("my.var", "first"), ("search_path", "a")]);
+    pair.server.set_applied(&pair.session.wanted);
+    let long = "x".repeat(40_000);
+    let said =
+        answer(&[('s', "search_path", "b"), ('c', "my.var", &long), ('c', "its.var", &long)]);
+    pair.ask(&[query("SELECT set_config('my.var', 'long', false), f()")]);
+    assert!(pair.server.learn(&said, &mut pair.session));
+    assert_eq!(pair.server.pins(), Pins::SETTING);
+    assert_eq!(pair.session.wanted, wanted(&[("search_path", "b")]));
+    assert!(pair.server.parameters().are(&pair.session.wanted), "it would be set anew");
+    pair.ask(&[query("CLOSE ALL")]);
+    let question = pair.server.question(&pair.session);
+    assert!(question.contains("'{its.var,my.var}'"), "it ends unasked: {question}");
+    assert!(pair.server.learn(&said, &mut pair.session));
+    assert_eq!(pair.server.pins(), Pins::SETTING);
+}
+
+#[test]
 fn what_is_no_answer_changes_nothing() {
     let mut pair = Pair::new(3);
     pair.ask(&[query("SET search_path = b")]);
