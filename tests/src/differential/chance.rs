@@ -1,15 +1,21 @@
 //! Random scripts. The same seed makes the same script; nothing else goes in.
 
+mod named;
+pub mod state;
+
 use std::collections::BTreeSet;
 
 use super::script::{Actor, Mode, Profile, Script, Step, Unit, mark, sends};
 use crate::pg::Flight;
 use crate::random::Random;
+use state::Theme;
 
 /// Names of statements without and with a parameter.
 const PLAIN: [&str; 3] = ["a", "b", "c"];
 const TAKING: [&str; 2] = ["p", "q"];
 const PORTALS: [&str; 3] = ["", "", "k"];
+/// Users of a worker: two like any other, and one that is a superuser.
+const USERS: [usize; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2];
 
 /// The script of a seed.
 pub fn script(seed: u64) -> Script {
@@ -45,15 +51,21 @@ fn with_turns(actors: Vec<Actor>, mode: Mode, statements: usize, random: &mut Ra
 }
 
 fn actor(client: usize, dated: bool, random: &mut Random) -> Actor {
-    let profile = match random.below(5) {
+    let profile = match random.below(8) {
         0 => Profile::Tokyo,
         1 => Profile::Named,
+        2 => Profile::Tuned,
         _ => Profile::Plain,
     };
-    let user = usize::from(random.one_in(8));
-    let mut author = Author { mark: mark(client), profile, dated, sets: client == 0, random };
+    let user = random.pick(&USERS);
+    let themes = [random.pick(&Theme::ALL), random.pick(&Theme::ALL)];
+    let reshapes = random.one_in(12);
+    let mut author = Author { mark: mark(client), client, profile, dated, themes, random };
     let count = 2 + author.random.below(5);
     let mut units: Vec<Unit> = (0..count).map(|_| author.unit()).collect();
+    if reshapes {
+        author.reshape(&mut units);
+    }
     if author.random.one_in(10) {
         units.push(author.vanishing());
     } else {
@@ -64,11 +76,7 @@ fn actor(client: usize, dated: bool, random: &mut Random) -> Actor {
 
 /// What every script ends with: whose settings are these, and a session as new.
 pub fn ending(mark: &str) -> Vec<Unit> {
-    let shown = format!(
-        "SELECT '{mark}', current_user, current_setting('TimeZone'), \
-         current_setting('application_name')"
-    );
-    let texts = ["ROLLBACK".to_owned(), shown, "DISCARD ALL".to_owned()];
+    let texts = ["ROLLBACK".to_owned(), state::shows_all(mark), "DISCARD ALL".to_owned()];
     texts.iter().map(|text| unit([Flight::new().query(text)], true)).collect()
 }
 
@@ -81,29 +89,39 @@ fn unit(flights: impl IntoIterator<Item = Flight>, waits: bool) -> Unit {
 /// Writes what one client does.
 struct Author<'a> {
     mark: String,
+    /// Its number.
+    client: usize,
     profile: Profile,
     /// It prepares literals that its time zone decides, and so keeps that.
     dated: bool,
-    /// It changes a setting that the server does not report; only the others look at it.
-    sets: bool,
+    /// What of its session's state it changes.
+    themes: [Theme; 2],
     random: &'a mut Random,
 }
 
 impl Author<'_> {
     fn unit(&mut self) -> Unit {
-        let mut unit = match self.random.below(20) {
-            0..=4 => self.query(),
-            5..=10 => self.usual(),
-            11..=14 => self.flights(),
-            15..=16 => self.copy_in(),
-            17 => self.call(),
-            18 => self.cancelled(),
+        let mut unit = match self.random.below(24) {
+            0..=6 => self.query(),
+            7..=12 => self.usual(),
+            13..=16 => self.flights(),
+            17..=18 => self.copy_in(),
+            19 => self.call(),
+            20 => self.cancelled(),
+            21 | 22 if self.counts() => self.sequence(),
+            21 | 22 => self.by_name(),
             _ => self.large(),
         };
         if self.random.one_in(6) {
             unit.steps = self.torn(unit.steps);
         }
         unit
+    }
+
+    /// It reads what sequences gave it before, and so is never pinned: a connection that it keeps may
+    /// answer with what another client's nextval gave, behind an INSERT that calls none.
+    fn counts(&self) -> bool {
+        self.themes.contains(&Theme::Sequences) && !self.themes.iter().any(|it| it.pins())
     }
 
     fn fence(&mut self) -> Step {
@@ -122,7 +140,9 @@ impl Author<'_> {
     /// A text without parameters.
     fn text(&mut self, alone: bool) -> String {
         let mark = &self.mark;
-        match self.random.below(24) {
+        match self.random.below(36) {
+            24..=32 => self.random.pick(&self.themes).text(mark, self.client, self.random),
+            33..=35 => state::shows(mark, self.random),
             0..=3 => format!("SELECT '{mark}' AS mark"),
             4 => format!("SELECT '{mark}', t FROM three"),
             5 => format!("SELECT '{mark}', g FROM generate_series(1, 4) g"),
@@ -134,8 +154,7 @@ impl Author<'_> {
             12 => format!("SELECT '{mark}', count(*) FROM sink WHERE mark = '{mark}'"),
             13 => format!("COPY (SELECT '{mark}', t FROM three) TO STDOUT"),
             14 => self.setting(alone),
-            17 if self.sets => "SET work_mem = '5MB'".to_owned(),
-            17 => format!("SELECT '{mark}', current_setting('work_mem')"),
+            17 => state::reads(mark, self.client, self.random),
             15 => "SHOW TimeZone".to_owned(),
             16 => format!("DO $$ BEGIN RAISE NOTICE '{mark}'; END $$"),
             _ => self.transaction().to_owned(),
@@ -160,7 +179,7 @@ impl Author<'_> {
     /// startup parameters reset.
     fn setting(&mut self, alone: bool) -> String {
         let plain = self.profile == Profile::Plain;
-        let resets: &[&str] = &["RESET TimeZone", "DISCARD ALL", "DEALLOCATE ALL"];
+        let resets: &[&str] = &["RESET TimeZone", "DISCARD ALL", "DEALLOCATE ALL", "RESET ALL"];
         if plain && alone && self.random.one_in(3) {
             return self.random.pick(resets).to_owned();
         }

@@ -1,6 +1,7 @@
 //! A script's client alone, on a server of its own: what it must see through the pooler, and which
 //! units make sense. It reads all that is owed after each unit.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -42,6 +43,16 @@ pub struct Planned {
 pub struct Plan {
     pub expected: Vec<Expect>,
     pub steps: Vec<Planned>,
+    /// Places of what is expected where the pooler may refuse to read a sequence, each with its
+    /// ReadyForQuery as the last.
+    pub refusable: Vec<Range<usize>>,
+}
+
+impl Plan {
+    /// How much of what is expected has come once the message due at this place was refused.
+    pub fn refused(&self, at: usize) -> Option<usize> {
+        self.refusable.iter().find(|places| places.contains(&at)).map(|places| places.end - 1)
+    }
 }
 
 /// Runs a client's units; texts carry the mark of the run.
@@ -52,7 +63,8 @@ pub async fn run(script: &Script, client: usize, line: &mut Line, run: &Run) -> 
     let mut direct = Direct { plan: Plan::default(), line, run, status: b'I', clean: true };
     for (index, unit) in script.kept(client) {
         let sound = direct.status != b'E' || !unit.needs_sound;
-        if !sound || unit.needs_unnamed && !direct.clean {
+        let idle = direct.status == b'I' || !unit.needs_idle;
+        if !sound || !idle || unit.needs_unnamed && !direct.clean {
             continue;
         }
         let start = direct.plan.expected.len();
@@ -60,6 +72,10 @@ pub async fn run(script: &Script, client: usize, line: &mut Line, run: &Run) -> 
         let goes_on = goes_on.with_context(|| format!("client {client}, unit {index}, direct"))?;
         let failed = direct.plan.expected[start..].iter().any(is_error);
         direct.clean = !failed && (direct.clean || unit.sets_unnamed);
+        if unit.reads_sequence {
+            direct.plan.refusable.push(start..direct.plan.expected.len());
+            direct.clean = false;
+        }
         if !goes_on {
             break;
         }
@@ -93,8 +109,8 @@ impl Run {
         let own = super::script::mark(client).into_bytes();
         let foreign = marks(&body).find(|found| *found != &own[..]);
         match foreign {
-            Some(foreign) if matches!(message.tag, b'D' | b'd' | b'V') => {
-                Err(format!("a row with the mark {}", foreign.escape_ascii()))
+            Some(foreign) if matches!(message.tag, b'D' | b'd' | b'V' | b'A') => {
+                Err(format!("a row or notification with the mark {}", foreign.escape_ascii()))
             }
             _ => Ok(Message { tag: message.tag, body }),
         }

@@ -9,7 +9,7 @@ use super::direct::{CANCEL_EVERY, Expect, Plan, Run};
 use super::line::{Closed, Line};
 use super::script::{Script, Step};
 use super::stage::Worker;
-use super::words::{agree, word};
+use super::words::{agree, refuses_sequence, word};
 
 /// What was wrong, and for whom.
 #[derive(Clone, Debug)]
@@ -232,6 +232,14 @@ impl<'a> Player<'a> {
         if self.cut {
             return Ok(());
         }
+        if let Some(at) = self.plan.refused(self.at).filter(|_| refuses_sequence(seen)) {
+            self.at = at;
+            return Ok(());
+        }
+        let fails = seen.starts_with("E ") && self.expects(1, |word| agree(word, seen));
+        if fails && self.expects(0, |word| word.starts_with("t ")) {
+            self.at += 1;
+        }
         match self.plan.expected.get(self.at) {
             Some(Expect::Word(expected)) if agree(expected, seen) => self.at += 1,
             Some(Expect::Cancelled) if seen.starts_with("E ") => {
@@ -250,6 +258,12 @@ impl<'a> Player<'a> {
             None => return Err(self.difference(format!("came {seen}, which nobody is owed"))),
         }
         Ok(())
+    }
+
+    /// Whether this is said of the word that is expected behind so many others.
+    fn expects(&self, behind: usize, is: impl Fn(&str) -> bool) -> bool {
+        let expected = self.plan.expected.get(self.at + behind);
+        matches!(expected, Some(Expect::Word(word)) if is(word))
     }
 
     fn compare_end(&mut self) -> Result<(), Difference> {

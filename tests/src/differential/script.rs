@@ -42,6 +42,12 @@ pub struct Unit {
     pub needs_unnamed: bool,
     /// It sets the unnamed statement, or drops it.
     pub sets_unnamed: bool,
+    /// No transaction is open.
+    pub needs_idle: bool,
+    /// It reads what a sequence gave before, and nothing else: the pooler may refuse that.
+    pub reads_sequence: bool,
+    /// Others rely on it: no script is made smaller by leaving it out.
+    pub stays: bool,
 }
 
 impl Unit {
@@ -58,16 +64,19 @@ pub enum Profile {
     Tokyo,
     /// `application_name` at startup.
     Named,
+    /// Settings that the server does not report, in `options` at startup.
+    Tuned,
 }
 
 impl Profile {
-    pub const ALL: [Profile; 3] = [Profile::Plain, Profile::Tokyo, Profile::Named];
+    pub const ALL: [Profile; 4] = [Profile::Plain, Profile::Tokyo, Profile::Named, Profile::Tuned];
 
     pub fn parameters(self) -> Option<(&'static str, &'static str)> {
         match self {
             Profile::Plain => None,
             Profile::Tokyo => Some(("TimeZone", "Asia/Tokyo")),
             Profile::Named => Some(("application_name", "a client")),
+            Profile::Tuned => Some(("options", "-c work_mem=3MB -c search_path=other,public")),
         }
     }
 }
@@ -75,7 +84,7 @@ impl Profile {
 #[derive(Clone, Debug)]
 pub struct Actor {
     pub profile: Profile,
-    /// Which of the worker's two users.
+    /// Which of the worker's users.
     pub user: usize,
     pub units: Vec<Unit>,
 }

@@ -25,6 +25,9 @@ pub async fn shrink(
                 if Instant::now() > until {
                     return smallest;
                 }
+                if smallest.0.actors[client].units[index].stays {
+                    continue;
+                }
                 let mut candidate = smallest.0.clone();
                 if !candidate.dropped.insert((client, index)) {
                     continue;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::sync::{Mutex, Notify};
 
+use super::chance::state::SEQUENCE_STEP;
 use super::direct::{self, Plan, Run};
 use super::line::Line;
 use super::pooled::{self, Difference};
@@ -30,8 +31,14 @@ CREATE TABLE sink (mark text); CREATE INDEX ON sink (mark);
 CREATE TABLE number (i int);
 CREATE TABLE late (mark text UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE SCHEMA other; CREATE TABLE other.three (t text); INSERT INTO other.three VALUES ('z');
+CREATE FUNCTION sets(size text) RETURNS text LANGUAGE plpgsql AS
+    'BEGIN RETURN set_config(''work_mem'', size, false); END';
 GRANT ALL ON SCHEMA public, other TO PUBLIC;
-GRANT ALL ON ALL TABLES IN SCHEMA public, other TO PUBLIC";
+GRANT ALL ON ALL TABLES IN SCHEMA public, other TO PUBLIC;
+CREATE TABLE hidden (hidden text)";
+
+/// As many clients a script may have.
+const CLIENTS: usize = 4;
 
 /// The parts, up for all seeds.
 pub struct Stage {
@@ -46,14 +53,20 @@ impl Stage {
     /// A part does not start.
     pub async fn start(workers: usize) -> Result<Stage> {
         let settings = vec!["max_prepared_transactions = 0".to_owned()];
-        let options = Options { max_connections: 300, settings, ..Options::default() };
+        let options = Options { max_connections: 500, settings, ..Options::default() };
         let postgres = Postgres::start(options).await?;
         let mut admin = postgres.superuser(SUPERUSER).await?;
-        for user in (0..workers).flat_map(users) {
-            admin.run(&format!("CREATE ROLE {user} LOGIN")).await;
-        }
+        admin.run("CREATE ROLE shared; CREATE ROLE secret").await;
         admin.run("CREATE DATABASE direct").await;
-        postgres.superuser("direct").await?.run(TABLES).await;
+        let mut direct = postgres.superuser("direct").await?;
+        direct.run(TABLES).await;
+        for number in 0..CLIENTS {
+            direct.run(&sequence(number)).await;
+        }
+        for user in (0..workers).flat_map(users) {
+            direct.run(&belongings(&user)).await;
+        }
+        drop(direct);
         // Equal to the object ids, which RowDescription tells.
         let mut copied = admin.query("CREATE DATABASE pooled TEMPLATE direct").await?;
         for _ in 0..100 {
@@ -88,14 +101,40 @@ impl Stage {
     }
 }
 
-fn users(worker: usize) -> [String; 2] {
-    [format!("w{worker}a"), format!("w{worker}b")]
+/// A worker's users; the last one is a superuser.
+fn users(worker: usize) -> [String; 3] {
+    ["a", "b", "s"].map(|user| format!("w{worker}{user}"))
+}
+
+/// A user and what only it has, a table of its own for each client among it.
+fn belongings(user: &str) -> String {
+    let rights = if user.ends_with('s') { "SUPERUSER" } else { "" };
+    let mut sql = format!(
+        "CREATE ROLE {user} LOGIN {rights} IN ROLE shared; GRANT SELECT ON hidden TO {user};
+         CREATE SCHEMA {user} AUTHORIZATION {user}; SET ROLE {user};"
+    );
+    for number in 0..CLIENTS {
+        let table = format!("{user}.shape{number}");
+        sql += &format!("CREATE TABLE {table} (v int); INSERT INTO {table} VALUES (0);");
+    }
+    sql + "RESET ROLE"
+}
+
+/// What a client counts with: its numbers are no other's.
+fn sequence(client: usize) -> String {
+    let first = SEQUENCE_STEP * (1 + client as i64);
+    format!(
+        "CREATE SEQUENCE number_{client} START {first}; GRANT ALL ON number_{client} TO PUBLIC;
+         CREATE TABLE counted_{client} (id bigint DEFAULT nextval('number_{client}'), mark text);
+         GRANT ALL ON counted_{client} TO PUBLIC"
+    )
 }
 
 fn settings_for(postgres: &Postgres, statements: usize, workers: usize) -> Settings {
     let mut settings = Settings::new(postgres.port(), "unused", &[])
         .with("listen.auth", "trust")
         .with("servers.0.maxConnections", "200")
+        .with("pool.queryWaitNotify", "0s")
         .with("preparedStatements.max", &statements.to_string());
     for worker in 0..workers {
         for user in users(worker) {

@@ -10,6 +10,8 @@
 //! | the text of an error 08P01, and how many such errors a session ends with | the pooler says what it expected; the server may say nothing more |
 //! | `application_name` of a client that names none | the pooler's own; clients without the pooler name it |
 //! | how a session goes on whose cancel met the pooler's own SET | `docs/compatibility.md`, Errors |
+//! | `currval` and `lastval` outside the transaction of their `nextval` | `docs/compatibility.md`, Session state: they may be refused, with this text |
+//! | the parameters that a Describe tells before it fails, since a table was changed or is gone | `docs/compatibility.md`, Prepared statements |
 //! | what comes in a cancelled unit before its error | a request that waits for a server is cancelled where it waits, before anything ran |
 
 use crate::pg::Message;
@@ -51,6 +53,13 @@ fn nameless(text: &str) -> String {
     let Some((before, after)) = text.split_once(LEAD) else { return text.to_owned() };
     let after = after.split_once('"').map_or("", |(_, after)| after);
     format!("{before}{LEAD}…\"{after}")
+}
+
+/// Whether it is the pooler's refusal to read what a sequence gave in another transaction.
+pub fn refuses_sequence(seen: &str) -> bool {
+    seen.starts_with(
+        "E ERROR 55000: currval and lastval are defined only in the transaction of their nextval /",
+    )
 }
 
 /// Whether both say the same.
