@@ -21,7 +21,9 @@ pub mod spec;
 pub mod status;
 pub mod yaml;
 
-pub use access::{AccessMethod, AccessRule, AuthQuery, ProxyProtocol};
+pub use access::{
+    AccessMethod, AccessRule, AccessType, AuthQuery, CertificateMap, ClientTls, ProxyProtocol,
+};
 pub use network::NetworkPolicy;
 pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, TrafficPolicy};
 pub use pool::{Isolation, Limits, Pinning, Sequences, Sessions, Timeouts, UserOverrides};

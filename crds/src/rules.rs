@@ -104,6 +104,54 @@ pub fn verification_needs_a_ca() -> Rule {
     )
 }
 
+pub fn clients_need_an_authority() -> Rule {
+    text(
+        "!(self.mode in ['verify-ca', 'verify-full']) || has(self.clientCaSecretRef)",
+        "'mode ' + self.mode + ' without clientCaSecretRef'",
+        "the Secret with the certificate authority that signs certificates of clients: add \
+         clientCaSecretRef",
+    )
+}
+
+/// A rule that no connection without TLS could ever fit.
+pub fn rules_with_tls_need_it() -> Rule {
+    numbers(
+        "has(self.clientTls) && self.clientTls.mode != 'disable' || !has(self.auth.rules) || \
+         self.auth.rules.all(rule, rule.type != 'hostssl' && \
+         (rule.method != 'password' || rule.type == 'hostnossl'))",
+        "expected rules of type hostssl, and method password with other types than hostnossl, only \
+         with TLS towards clients: add clientTls",
+    )
+    .field_path(".auth.rules")
+}
+
+pub fn certificates_need_an_authority() -> Rule {
+    numbers(
+        "!has(self.clientTls) || self.clientTls.mode == 'disable' || \
+         has(self.clientTls.clientCaSecretRef) || !has(self.auth.rules) || \
+         self.auth.rules.all(rule, rule.method != 'cert')",
+        "expected method cert only where certificates of clients can be checked: add \
+         clientTls.clientCaSecretRef",
+    )
+    .field_path(".auth.rules")
+}
+
+pub fn certificates_need_hostssl() -> Rule {
+    text(
+        "self.method != 'cert' || self.type == 'hostssl'",
+        "'method cert in a rule of type ' + self.type",
+        "hostssl, since only TLS has certificates: write type: hostssl",
+    )
+}
+
+pub fn maps_need_certificates() -> Rule {
+    text(
+        "!has(self.map) || self.method == 'cert'",
+        "'a map beside method ' + self.method",
+        "method cert: remove the map",
+    )
+}
+
 pub fn source_ranges_need_a_load_balancer() -> Rule {
     numbers(
         "!has(self.sourceRanges) || size(self.sourceRanges) == 0 || self.type == 'LoadBalancer'",

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{AccessRule, AuthQuery},
+    access::{AccessRule, AuthQuery, CertificateMap, ClientTls},
     defaults,
     network::NetworkPolicy,
     pods::{Pods, Service},
@@ -47,6 +47,8 @@ use crate::{
     validation = rules::name()
 )]
 #[x_kube(validation = rules::connections_per_pod())]
+#[x_kube(validation = rules::rules_with_tls_need_it())]
+#[x_kube(validation = rules::certificates_need_an_authority())]
 #[serde(rename_all = "camelCase")]
 pub struct PoolerClusterSpec {
     /// Pods that run. More than maxReplicas are not started; a condition says so.
@@ -112,6 +114,10 @@ pub struct PoolerClusterSpec {
 
     /// Who may log in.
     pub auth: Auth,
+
+    /// Encryption between clients and pooler. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_tls: Option<ClientTls>,
 
     /// How a pod ends.
     #[serde(default)]
@@ -366,6 +372,11 @@ pub struct Auth {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub rules: Vec<AccessRule>,
+    /// Whom a client's certificate stands for; lines of one name are one map.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub maps: Vec<CertificateMap>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_query: Option<AuthQuery>,
 }

@@ -198,6 +198,70 @@ fn verification_without_an_authority_is_refused() {
     accepted(&with(path, json!({"mode": "verify-ca", "caSecretRef": {"name": "ca"}})), None);
 }
 
+fn rules(rules: Value, client_tls: Option<Value>) -> Value {
+    let mut object = with("/spec/auth/rules", rules);
+    if let Some(tls) = client_tls {
+        object["spec"]["clientTls"] = tls;
+    }
+    object
+}
+
+#[test]
+fn clients_are_verified_by_an_authority_only() {
+    let secret = json!({"name": "tls"});
+    for mode in ["verify-ca", "verify-full"] {
+        let mut tls = json!({"mode": mode, "secretRef": secret});
+        let said = format!("found mode {mode} without clientCaSecretRef");
+        refused(&with("/spec/clientTls", tls.clone()), None, &said);
+        tls["clientCaSecretRef"] = json!({"name": "clients-ca"});
+        accepted(&with("/spec/clientTls", tls), None);
+    }
+    accepted(&with("/spec/clientTls", json!({"mode": "require", "secretRef": secret})), None);
+}
+
+#[test]
+fn what_needs_tls_towards_clients_is_refused_without() {
+    let (secret, ca) = (json!({"name": "tls"}), json!({"name": "clients-ca"}));
+    let off = json!({"mode": "disable", "secretRef": secret, "clientCaSecretRef": ca});
+    let on = json!({"mode": "allow", "secretRef": secret});
+    let asking = json!({"mode": "allow", "secretRef": secret, "clientCaSecretRef": ca});
+    let cert = json!([{"type": "hostssl", "method": "cert"}]);
+    for rule in [
+        cert.clone(),
+        json!([{"type": "hostssl", "method": "trust"}]),
+        json!([{"type": "host", "method": "password"}]),
+    ] {
+        for tls in [None, Some(off.clone())] {
+            refused(
+                &rules(rule.clone(), tls),
+                None,
+                "only with TLS towards clients: add clientTls",
+            );
+        }
+        accepted(&rules(rule, Some(asking.clone())), None);
+    }
+    refused(&rules(cert, Some(on)), None, "add clientTls.clientCaSecretRef");
+    for rule in [
+        json!([{"type": "hostnossl", "method": "password"}]),
+        json!([{"type": "host", "method": "reject"}]),
+    ] {
+        accepted(&rules(rule, None), None);
+    }
+}
+
+#[test]
+fn certificates_come_by_tls_and_maps_with_them() {
+    let tls = json!({"mode": "allow", "secretRef": {"name": "tls"},
+                     "clientCaSecretRef": {"name": "clients-ca"}});
+    let refuses =
+        |rule: Value, reason| refused(&rules(json!([rule]), Some(tls.clone())), None, reason);
+    refuses(json!({"type": "host", "method": "cert"}), "method cert in a rule of type host");
+    let mapped = json!({"type": "hostssl", "method": "md5", "map": "staff"});
+    refuses(mapped, "found a map beside method md5");
+    let mapped = json!({"type": "hostssl", "method": "cert", "map": "staff"});
+    accepted(&rules(json!([mapped]), Some(tls)), None);
+}
+
 #[test]
 fn a_name_that_makes_no_service_is_refused() {
     let long = "a".repeat(53);

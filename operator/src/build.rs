@@ -4,6 +4,7 @@
 mod accounts;
 mod budgets;
 mod credentials;
+mod listen;
 pub mod metadata;
 mod policies;
 mod services;
@@ -160,6 +161,12 @@ mod tests {
         assert_eq!(found, expect, "see {}; UPDATE=1 writes it anew", path.display());
     }
 
+    fn client_tls() -> crate::validate::ClientTls {
+        let [certificate, key, authorities] = ["CERTIFICATE", "KEY", "AUTHORITY"].map(String::from);
+        let identity = crate::certificate::Identity { certificate, key, authorities };
+        crate::validate::ClientTls { mode: poolwright_crds::TlsMode::VerifyCa, identity }
+    }
+
     #[test]
     fn the_example_builds_these_objects() {
         check("example.yaml", &testing::validated(), 2);
@@ -171,6 +178,7 @@ mod tests {
             mode: poolwright_crds::PoolMode::Session,
             tls: poolwright_crds::TlsMode::VerifyFull,
             ca: Some(b"-----BEGIN CERTIFICATE-----\n".to_vec()),
+            client_tls: Some(client_tls()),
             restarted_at: Some("2026-01-01T00:00:00Z".into()),
             network_policy: Some(testing::network_policy()),
             ..testing::validated()
@@ -233,23 +241,68 @@ mod tests {
     }
 
     #[test]
+    fn a_renewed_certificate_is_told_to_pods_as_settings_of_their_own_generation() {
+        let checked = Validated { client_tls: Some(client_tls()), ..testing::validated() };
+        let first = built(&checked, 2);
+        let files = first.push().files;
+        let named = |end: &str| files.iter().find(|(name, _)| name.ends_with(end)).unwrap().1;
+        let all = ["client-tls.crt", "client-tls.key", "client-ca.crt"].map(named);
+        assert_eq!(all, ["CERTIFICATE", "KEY", "AUTHORITY"]);
+        let live = Live {
+            settings: Some(first.settings.clone()),
+            credentials: Some(first.credentials.clone()),
+            ..Live::default()
+        };
+        assert_eq!(made(&checked, &live, 0, 2).push(), first.push());
+        let mut renewed = checked.clone();
+        renewed.client_tls.as_mut().unwrap().identity.certificate = "RENEWED".into();
+        let second = made(&renewed, &live, 0, 2).push();
+        assert!(second.settings.contains("generation: 2"), "{}", second.settings);
+        assert!(second.files.values().any(|text| text == "RENEWED"));
+        assert_eq!(made_by_us(&renewed).hash, made_by_us(&testing::validated()).hash);
+        let without = Validated { client_tls: None, ..renewed };
+        assert!(made(&without, &live, 0, 2).credentials.data.unwrap().len() == 1);
+    }
+
+    #[test]
     fn access_is_written_for_the_pooler_and_its_problems_are_those_of_the_spec() {
         let plan = |checked: &_| size(checked, &Live::default(), 0).unwrap();
         let mut checked = testing::validated();
         let spec = serde_json::json!({
-            "rules": [{"users": ["ws_001"], "addresses": ["10.0.0.0/8"], "method": "md5"}],
+            "rules": [
+                {"users": ["ws_001"], "addresses": ["10.0.0.0/8"], "method": "md5"},
+                {"type": "hostssl", "method": "cert", "map": "staff"},
+            ],
+            "maps": [{"name": "staff", "certificate": "*@example", "user": "ws_001"}],
             "authQuery": {"user": "ws_001", "dbname": "postgres"},
             "users": [],
         });
         let auth: poolwright_crds::Auth = serde_json::from_value(spec).unwrap();
         (checked.rules, checked.auth_query) = (auth.rules, auth.auth_query);
+        (checked.maps, checked.client_tls) = (auth.maps, Some(client_tls()));
         let from = vec!["192.0.2.0/24".to_owned()];
         checked.service.proxy_protocol = Some(poolwright_crds::ProxyProtocol { from });
         let files =
             settings::next(&checked, &plan(&checked), &Live::default(), 0, LANGUAGE).unwrap();
-        for line in ["method: md5", "- 10.0.0.0/8", "user: ws_001", "- 192.0.2.0/24"] {
+        let lines = [
+            "method: md5",
+            "- 10.0.0.0/8",
+            "user: ws_001",
+            "- 192.0.2.0/24",
+            "- type: hostssl\n    method: cert\n    map: staff",
+            "certificate: '*@example'",
+            "mode: verify-ca",
+        ];
+        for line in lines {
             assert!(files.settings.contains(line), "{line}: {}", files.settings);
         }
+        checked.maps.clear();
+        let unknown = settings::next(&checked, &plan(&checked), &Live::default(), 0, LANGUAGE);
+        let unknown = unknown.err().unwrap().spec[0].to_string();
+        let expect =
+            "spec.auth.rules[1].map: found \"staff\", expected the name of a map in listen.maps";
+        assert!(unknown.starts_with(expect), "{unknown}");
+        checked.rules.truncate(1);
         checked.rules[0].addresses = vec!["10.0.0.0/40".to_owned()];
         let problems = settings::next(&checked, &plan(&checked), &Live::default(), 0, LANGUAGE);
         let problems = problems.err().unwrap();

@@ -68,20 +68,28 @@ impl Identity {
     /// # Errors
     /// The first flaw.
     pub fn check(&self, end: End<'_>, now: Timestamp) -> Result<(), Flaw> {
-        let chain = self.chain()?;
-        self.private_key()?;
-        let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err(Flaw::of(CERTIFICATE, "no certificate"));
-        };
-        if !belong_together(&self.certificate, &self.key) {
-            return Err(Flaw::of(KEY, "a key that is not that of tls.crt"));
-        }
+        let (leaf, intermediates) = self.pair()?;
+        let (leaf, intermediates) = (&leaf, intermediates.as_slice());
         let roots = Arc::new(self.roots()?);
         let accepted = match end {
             End::Pods(name) => as_server(roots, leaf, intermediates, name, unix(now)),
             End::Operator => as_client(roots, leaf, intermediates, unix(now)),
         };
         accepted.map_err(|error| Flaw::of(CERTIFICATE, &in_words(&error, end)))
+    }
+
+    /// The leaf, whose key this has, and what leads from it to an authority.
+    ///
+    /// # Errors
+    /// There is no certificate, or no key, or it is another's.
+    pub fn pair(&self) -> Result<(CertificateDer<'static>, Vec<CertificateDer<'static>>), Flaw> {
+        let mut chain = self.chain()?.into_iter();
+        self.private_key()?;
+        let leaf = chain.next().ok_or_else(|| Flaw::of(CERTIFICATE, "no certificate"))?;
+        if !belong_together(&self.certificate, &self.key) {
+            return Err(Flaw::of(KEY, "a key that is not that of tls.crt"));
+        }
+        Ok((leaf, chain.collect()))
     }
 
     /// # Errors

@@ -54,7 +54,11 @@ pub fn names_of(spec: &PoolerClusterSpec, kind: Kind) -> Vec<&str> {
             let ca = spec.server.tls.ca_secret_ref.iter().map(|ca| ca.name.as_str());
             let own = spec.control.certificates.iter();
             let own = own.flat_map(|it| [&it.pods_secret_ref, &it.operator_secret_ref]);
-            users.chain(ca).chain(own.map(|it| it.name.as_str())).collect()
+            let clients = spec.client_tls.iter().flat_map(|it| {
+                let authority = it.client_ca_secret_ref.as_ref().map(|ca| ca.name.as_str());
+                [Some(it.secret_ref.name.as_str()), authority].into_iter().flatten()
+            });
+            users.chain(ca).chain(clients).chain(own.map(|it| it.name.as_str())).collect()
         }
     }
 }
@@ -96,5 +100,10 @@ mod tests {
         check(Kind::Secret, "apps", "ws-users", &["workspaces"]);
         check(Kind::Secret, "apps", "tenants", &[]);
         check(Kind::ConfigMap, "elsewhere", "tenants", &[]);
+        let mut cluster = testing::cluster();
+        cluster.spec.client_tls = Some(testing::client_tls());
+        for name in ["app-tls", "clients-ca"] {
+            assert!(names_of(&cluster.spec, Kind::Secret).contains(&name), "{name}");
+        }
     }
 }

@@ -101,6 +101,16 @@ pub fn secret(users: &[(&str, &[u8])]) -> Secret {
     Secret { data: Some(users.iter().map(pair).collect()), ..Secret::default() }
 }
 
+/// TLS towards clients by the Secrets `app-tls` and `clients-ca`.
+pub fn client_tls() -> poolwright_crds::ClientTls {
+    let tls = json!({
+        "mode": "prefer",
+        "secretRef": {"name": "app-tls"},
+        "clientCaSecretRef": {"name": "clients-ca"},
+    });
+    serde_json::from_value(tls).unwrap()
+}
+
 pub fn home() -> Home {
     let labels = "app.kubernetes.io/name=poolwright,app.kubernetes.io/component=operator";
     let (namespace, install) = ("poolwright".into(), "poolwright".into());

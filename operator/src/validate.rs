@@ -1,6 +1,7 @@
 //! Second step: from what was read to what may be used. Every problem is reported together,
 //! with its field, what was found, what was expected and what to do. No cluster is asked.
 
+mod client_tls;
 mod control;
 pub mod pool;
 mod selectors;
@@ -13,12 +14,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
 use poolwright_crds::{
-    AccessRule, AuthQuery, Limits, NetworkPolicy, Pods, PoolMode, PoolerCluster, PoolerClusterSpec,
-    Service, TlsMode, Upgrade,
+    AccessRule, AuthQuery, CertificateMap, Limits, NetworkPolicy, Pods, PoolMode, PoolerCluster,
+    PoolerClusterSpec, Service, TlsMode, Upgrade,
 };
 use poolwright_settings::{Problem, Span, raw};
 
-pub use crate::validate::{control::Named, users::User};
+pub use crate::validate::{client_tls::ClientTls, control::Named, users::User};
 use crate::{dereference::Dereferenced, names};
 
 /// A PoolerCluster that can be sized and built.
@@ -56,7 +57,10 @@ pub struct Validated {
     pub databases: Vec<Database>,
     pub users: Vec<User>,
     pub rules: Vec<AccessRule>,
+    pub maps: Vec<CertificateMap>,
     pub auth_query: Option<AuthQuery>,
+    /// None: clients have no TLS.
+    pub client_tls: Option<ClientTls>,
     /// The user's certificates for the control channel; else the operator makes them.
     pub control: Option<Named>,
     pub drain: Duration,
@@ -164,6 +168,8 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         users: users::resolve(read, &mut problems.credentials),
         ca: users::authority(read, &mut problems.credentials),
         rules: spec.auth.rules.clone(),
+        maps: spec.auth.maps.clone(),
+        client_tls: client_tls::resolve(read, &mut problems.credentials),
         auth_query: spec.auth.auth_query.clone(),
         control: control::resolve(read, &mut problems.credentials),
     };

@@ -13,7 +13,8 @@ pub const OLDEST: u32 = 1;
 
 /// Settings that keep somebody out. A pooler that does not know them is told nevertheless: it refuses
 /// the file and goes on with what it has, where leaving them out would open a door.
-const KEPT: [&str; 3] = ["listen.rules[]", "listen.maps[]", "listen.proxyProtocol"];
+const KEPT: [&str; 4] =
+    ["listen.rules[]", "listen.maps[]", "listen.tls.caFile", "listen.proxyProtocol"];
 
 /// [`OLDEST`], for what was noted before anybody told a language.
 pub fn oldest() -> u32 {
@@ -121,9 +122,12 @@ mod tests {
 
     #[test]
     fn what_keeps_somebody_out_is_never_left_out() {
-        let listen: raw::Listen = serde_yaml::from_str("{rules: [{method: reject}]}").unwrap();
+        let listen = "{rules: [{method: reject}], tls: {mode: verify-ca, caFile: clients-ca.crt}}";
+        let listen: raw::Listen = serde_yaml::from_str(listen).unwrap();
         let file = raw::File { listen: Some(listen), ..raw::File::default() };
-        assert!(file.to_yaml_for(OLDEST).contains("method: reject"));
+        for kept in ["method: reject", "caFile: clients-ca.crt"] {
+            assert!(file.to_yaml_for(OLDEST).contains(kept), "{kept}");
+        }
     }
 
     #[test]

@@ -3,17 +3,14 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use poolwright_budget::Plan;
-use poolwright_crds::{AccessMethod, AccessRule, TlsMode};
+use poolwright_crds::TlsMode;
 use poolwright_settings::{
-    ListenAuth, Problem, ServerTlsMode, Span,
+    Problem, ServerTlsMode, Span,
     control::Totals,
-    raw::{
-        AuthQuery, Control, Database, Drain, File, Listen, Peer, Pool, ProxyProtocol, Rule, Server,
-        ServerTls, UsersFile,
-    },
+    raw::{AuthQuery, Control, Database, Drain, File, Peer, Pool, Server, ServerTls, UsersFile},
 };
 
-use super::{credentials, metadata, template};
+use super::{credentials, listen, metadata, template};
 use crate::{
     certificate,
     live::Live,
@@ -93,7 +90,7 @@ fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
         Database { name, max_connections: Some(*per_pod), ..database.own.clone() }
     };
     File {
-        listen: listen(checked),
+        listen: listen::listen(checked),
         auth_query: checked.auth_query.as_ref().map(auth_query),
         max_clients: checked.limits.max_clients.map(number),
         max_db_client_connections: limit(checked.limits.max_db_client_connections),
@@ -111,41 +108,13 @@ fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
     }
 }
 
-/// What is left out holds as the pooler's own default.
-fn listen(checked: &Validated) -> Option<Listen> {
-    let rules = checked.rules.iter().map(rule).collect();
-    let proxies = checked.service.proxy_protocol.as_ref();
-    let listen = Listen {
-        rules: some(rules),
-        proxy_protocol: proxies.map(|it| ProxyProtocol { from: some(it.from.clone()) }),
-        ..Listen::default()
-    };
-    Some(listen).filter(|listen| *listen != Listen::default())
-}
-
-fn rule(rule: &AccessRule) -> Rule {
-    let method = match rule.method {
-        AccessMethod::Trust => ListenAuth::Trust,
-        AccessMethod::Reject => ListenAuth::Reject,
-        AccessMethod::Md5 => ListenAuth::Md5,
-        AccessMethod::ScramSha256 => ListenAuth::ScramSha256,
-    };
-    Rule {
-        databases: some(rule.databases.clone()),
-        users: some(rule.users.clone()),
-        addresses: some(rule.addresses.clone()),
-        method: Some(method),
-        ..Rule::default()
-    }
-}
-
 /// The password is that of the user in the users file.
 fn auth_query(query: &poolwright_crds::AuthQuery) -> AuthQuery {
     let poolwright_crds::AuthQuery { user, dbname, query } = query.clone();
     AuthQuery { user: Some(user), dbname, query, ..AuthQuery::default() }
 }
 
-fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+pub fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
 }
 
@@ -243,6 +212,8 @@ fn by_source(problems: Vec<Problem>, checked: &Validated) -> Problems {
 fn in_spec(path: &str) -> String {
     let places = [
         ("listen.rules", "spec.auth.rules"),
+        ("listen.maps", "spec.auth.maps"),
+        ("listen.tls", "spec.clientTls"),
         ("listen.proxyProtocol", "spec.service.proxyProtocol"),
         ("authQuery", "spec.auth.authQuery"),
     ];

@@ -30,7 +30,12 @@ pub const CONTROL_PORT: i32 = 9188;
 
 pub const SETTINGS_FILE: &str = "settings.yaml";
 pub const USERS_FILE: &str = "users.yaml";
+/// Who signs for the server.
 pub const CA_FILE: &str = "ca.crt";
+/// What clients are shown, its key, and who signs for clients.
+pub const CLIENT_TLS_FILE: &str = "client-tls.crt";
+pub const CLIENT_KEY_FILE: &str = "client-tls.key";
+pub const CLIENT_CA_FILE: &str = "client-ca.crt";
 
 const POOLER: &str = "/usr/local/bin/poolwright-pooler";
 const SETTINGS: &str = "/etc/poolwright/settings";

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::ByteString;
+use poolwright_crds::CaSecretRef;
 use poolwright_settings::{Problem, Secret, raw};
 
 use crate::dereference::Dereferenced;
@@ -91,6 +92,17 @@ pub fn authority(read: &Dereferenced, found: &mut Vec<Problem>) -> Option<Vec<u8
     let from = read.cluster.spec.server.tls.ca_secret_ref.as_ref()?;
     let path = "spec.server.tls.caSecretRef";
     let expected = "the Secret with the server's certificate authority";
+    pem(read, from, path, expected, found)
+}
+
+/// The authorities that a Secret has at a key, in PEM.
+pub fn pem(
+    read: &Dereferenced,
+    from: &CaSecretRef,
+    path: &str,
+    expected: &str,
+    found: &mut Vec<Problem>,
+) -> Option<Vec<u8>> {
     let Some(secret) = read.secrets.get(&from.name).and_then(Option::as_ref) else {
         let missing = format!("no Secret {}", from.name);
         found.push(Problem::new(format!("{path}.name"), missing, expected, "create it"));
