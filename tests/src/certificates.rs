@@ -1,4 +1,4 @@
-//! Certificates for one test run: an authority and a leaf for 127.0.0.1 and localhost.
+//! Certificates for one test run: an authority and a leaf, for 127.0.0.1 and localhost if for no other.
 //! Never kept between runs, and never for anything but tests.
 
 use std::path::{Path, PathBuf};
@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
+
+const LOCAL: [&str; 2] = ["localhost", "127.0.0.1"];
 
 /// Where the three PEM files of an authority and its leaf lie.
 #[derive(Clone, Debug)]
@@ -20,8 +22,12 @@ pub struct Certificates {
 impl Certificates {
     /// Makes an authority and a leaf, and writes them into `folder`.
     pub fn make(folder: &Path) -> Result<Certificates> {
-        let authority = authority()?;
-        Certificates::sign(folder, &authority, None)
+        Certificates::make_named(folder, &LOCAL)
+    }
+
+    /// The same with a leaf for these hosts.
+    pub fn make_named(folder: &Path, hosts: &[&str]) -> Result<Certificates> {
+        Certificates::sign(folder, &authority()?, hosts, None)
     }
 
     /// Makes an authority and a leaf for each of these users, in folders of their names.
@@ -30,7 +36,7 @@ impl Certificates {
         let of = |user: &&str| {
             let own = folder.join(user);
             std::fs::create_dir(&own)?;
-            Certificates::sign(&own, &authority, Some(user))
+            Certificates::sign(&own, &authority, &LOCAL, Some(user))
         };
         users.iter().map(of).collect()
     }
@@ -38,11 +44,12 @@ impl Certificates {
     fn sign(
         folder: &Path,
         authority: &CertifiedIssuer<'_, KeyPair>,
+        hosts: &[&str],
         user: Option<&str>,
     ) -> Result<Certificates> {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names)?;
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts)?;
         if let Some(user) = user {
             params.distinguished_name.push(DnType::CommonName, user);
         }

@@ -15,6 +15,7 @@ macro_rules! on_stage {
     )* };
 }
 
+mod access;
 mod budget;
 mod certificates;
 mod clients;
