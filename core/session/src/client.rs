@@ -20,7 +20,8 @@ use crate::lexer::{Look, look};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
 use crate::server::Server;
-use crate::statements::{Named, Scope, Statements};
+use crate::statements::{ByName, Named, Scope, Statements};
+pub(crate) use refuse::REFUSED;
 use refuse::Refusal;
 pub use state::{Kind, State};
 
@@ -128,6 +129,8 @@ struct Unnamed {
     /// The Parse message's body behind the name; `None` if it was too long to keep.
     body: Option<Vec<u8>>,
     look: Look,
+    /// It names another statement.
+    by_name: Option<Rc<ByName>>,
 }
 
 /// What becomes of one message.
@@ -424,6 +427,11 @@ impl Session {
 
     pub(crate) fn count_ready(&mut self, status: TransactionStatus) {
         self.counts.transactions += u64::from(status == TransactionStatus::Idle);
+    }
+
+    /// The server gave a statement up at the client's word.
+    pub(crate) fn forget_name(&mut self, name: &[u8]) {
+        self.remove_name(name);
     }
 
     /// The server dropped all named statements at the client's word; the unnamed one stays.

@@ -13,7 +13,7 @@ mod token;
 mod word;
 
 pub use assignments::customs;
-pub use named::{Named, named};
+pub use named::{Does, Reference, References, references};
 
 use crate::doubts::Doubts;
 use heads::Odd;

@@ -1,6 +1,7 @@
 //! What a server still owes for the messages it was sent, in order. A queue of values: who sends
 //! and who reads is for others to say.
 
+use std::collections::VecDeque;
 use std::hash::DefaultHasher;
 use std::rc::Rc;
 
@@ -30,10 +31,11 @@ pub enum Reply {
         undo: Undo,
     },
     /// BindComplete. `statement`: its id, 0 for the unnamed one; `first`: the client has not used
-    /// it before.
+    /// it before; `undo`: for one that edits names.
     Bind {
         statement: u64,
         first: bool,
+        undo: Option<Box<Undo>>,
     },
     /// What a statement takes and gives, or a portal gives (`statement`: 0); `first` as with Bind.
     Describe {
@@ -90,7 +92,8 @@ impl Described {
 pub struct Special {
     /// The text was made to fail; this error goes to the client in place of the server's.
     pub refusal: Option<Box<[u8]>>,
-    pub undo: Undo,
+    /// For each DEALLOCATE of a name, in turn, which of the client's goes with it.
+    pub given_up: VecDeque<Option<Box<[u8]>>>,
     /// What was sent ahead of it failed, and the client has been told: only its end is news.
     pub told: bool,
 }
@@ -157,7 +160,7 @@ impl Reply {
             Reply::Parse { undo, .. } | Reply::Close { undo, .. } | Reply::Answer(_, undo) => {
                 Some(undo)
             }
-            Reply::Query { special, .. } => special.map(|special| special.undo),
+            Reply::Bind { undo, .. } => undo.map(|undo| *undo),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use crate::lexer::Look;
+use crate::lexer::{Does, Look};
 
 /// A named statement as servers know it.
 #[derive(Debug)]
@@ -60,12 +60,24 @@ pub struct Named {
     generation: u32,
     /// The client has used it, and so may know what it takes and gives.
     pub told: bool,
+    /// It names another statement.
+    pub by_name: Option<Rc<ByName>>,
+}
+
+/// What a statement does with another, which its text names.
+#[derive(Debug)]
+pub struct ByName {
+    pub does: Does,
+    /// The client's name for the other.
+    pub name: Box<[u8]>,
+    /// What it stood for when this statement was parsed; `None`: nothing of the protocol's.
+    pub statement: Option<Rc<Statement>>,
 }
 
 impl Named {
-    pub fn new(statement: &Rc<Statement>) -> Named {
+    pub fn new(statement: &Rc<Statement>, by_name: Option<Rc<ByName>>) -> Named {
         let generation = statement.generation.get();
-        Named { statement: Rc::clone(statement), generation, told: false }
+        Named { statement: Rc::clone(statement), generation, told: false, by_name }
     }
 
     /// Takes the statement as it is now.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
+use super::by_name::parsed::{self, hold_executed};
 use super::refusal;
 use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
@@ -13,7 +14,7 @@ use crate::lexer::{Look, look};
 use crate::mutation::{self, Mutation};
 use crate::replies::{Answer, Described, Naming, Reply, Undo};
 use crate::server::Server;
-use crate::statements::{Named, Shape, Statement, Use};
+use crate::statements::{ByName, Named, Shape, Statement, Use};
 
 /// Statements up to this length are kept when unnamed, in bytes.
 const UNNAMED_LIMIT: u32 = LOOK_LIMIT;
@@ -35,7 +36,7 @@ impl Session {
             Err(error) => return Ok(self.refuse(server, error.into(), out)),
         };
         if name.name.is_empty() {
-            return Ok(self.parse_unnamed(server, head, body, out));
+            return self.parse_unnamed(server, head, body, out);
         }
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
@@ -75,7 +76,16 @@ impl Session {
             ..LOOK_LIMIT => look(message.query, reading),
             _ => Look::UNDECIDABLE,
         };
-        let rest = &body[name.len() + 1..];
+        let mut rest = &body[name.len() + 1..];
+        let short = message.query.len() < LOOK_LIMIT as usize && parsed::may_name(message.query);
+        let changed = short.then(|| self.change_parsed(server, message.query)).transpose()?;
+        let changed = changed.flatten();
+        let new;
+        if let Some(changed) = &changed {
+            hold_executed(server, &changed.by_name, &mut out.to_server);
+            new = with_text(&changed.text, message.query, rest);
+            rest = &new;
+        }
         self.scope.settings = self.wanted.meaning().into();
         if mutation::is(Mutation::StatementsKeyedByText) {
             self.scope.settings = Box::default();
@@ -94,7 +104,8 @@ impl Session {
         if server.may_know(&name) {
             try_name(server, &name, rest, &mut out.to_server);
         }
-        self.insert_name(name.clone(), Named::new(&statement));
+        let by_name = changed.map(|changed| changed.by_name);
+        self.insert_name(name.clone(), Named::new(&statement, by_name));
         server.flight_edits = true;
         if server.status() == TransactionStatus::Failed {
             make_unknown(server, &statement, &mut out.to_server);
@@ -114,28 +125,47 @@ impl Session {
         head: Header,
         body: &[u8],
         out: &mut Output,
-    ) -> Verdict {
+    ) -> Result<Verdict, Pause> {
         let whole = body.len() == head.length as usize;
         let message = match whole.then(|| read::parse(body)).transpose() {
             Ok(message) => message.filter(|_| head.length <= UNNAMED_LIMIT),
-            Err(error) => return self.refuse(server, error.into(), out),
+            Err(error) => return Ok(self.refuse(server, error.into(), out)),
         };
+        let mut found = Look::UNDECIDABLE;
+        let mut changed = None;
+        if let Some(message) = &message {
+            found = look(message.query, server.reading());
+            if !found.doubts.is_none() {
+                changed = self.change_parsed(server, message.query)?;
+            }
+        }
         self.unnamed.number = self.statements.borrow_mut().next_unnamed();
-        self.unnamed.look = Look::UNDECIDABLE;
-        if let Some(message) = message {
-            self.unnamed.look = look(message.query, server.reading());
+        self.unnamed.look = found;
+        self.unnamed.by_name = None;
+        if message.is_some() {
             let kept = self.unnamed.body.get_or_insert_default();
             kept.clear();
             kept.extend_from_slice(&body[1..]);
         } else {
             self.unnamed.body = None;
         }
+        if let Some((changed, message)) = changed.zip(message) {
+            hold_executed(server, &changed.by_name, &mut out.to_server);
+            let new = with_text(&changed.text, message.query, &body[1..]);
+            write::parse_head(&mut out.to_server, b"", new.len() as u32);
+            out.to_server.extend_from_slice(&new);
+            self.unnamed.body = Some(new);
+            self.unnamed.by_name = Some(changed.by_name);
+        }
         server.unnamed = Some(self.unnamed.number);
         server.flight_edits = true;
         let number = Some(self.unnamed.number);
         let undo = Undo { unnamed: number, held_unnamed: number, ..Undo::default() };
         server.send_extended(Reply::Parse { injected: false, undo });
-        Verdict::Forward
+        Ok(match self.unnamed.by_name {
+            Some(_) => Verdict::Skip,
+            None => Verdict::Forward,
+        })
     }
 
     pub(super) fn bind(
@@ -159,18 +189,22 @@ impl Session {
         if names.statement.is_empty() {
             return self.bind_unnamed(server, out);
         }
-        let (statement, first) = match self.find(server, names.statement, true, out)? {
-            Found::Here(statement, first) => (statement, first),
+        let (statement, first, by_name) = match self.find(server, names.statement, true, out)? {
+            Found::Here(statement, first, by_name) => (statement, first, by_name),
             Found::BySql => {
-                self.note_bind(server, Look::UNDECIDABLE, b"", (0, false));
+                self.note_bind(server, Look::UNDECIDABLE, b"", (0, false), None);
                 return Ok(Verdict::Forward);
             }
             Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
         };
+        let undo = match self.rely_on_any(server, by_name.as_deref(), &mut out.to_server) {
+            Ok(undo) => undo,
+            Err(refusal) => return Ok(self.refuse(server, refusal, out)),
+        };
         server.try_with(&out.to_server);
         let rest = head.length - names.consumed as u32;
         write::bind_head(&mut out.to_server, names.portal, &statement.name, rest);
-        self.note_bind(server, statement.look, &statement.body, (statement.id, first));
+        self.note_bind(server, statement.look, &statement.body, (statement.id, first), undo);
         Ok(Verdict::Rewritten(names.consumed as u32))
     }
 
@@ -181,8 +215,13 @@ impl Session {
         if let Some(refusal) = self.refusal(server, self.unnamed.look) {
             return Ok(self.refuse(server, refusal, out));
         }
+        let by_name = self.unnamed.by_name.clone();
+        let undo = match self.rely_on_any(server, by_name.as_deref(), &mut out.to_server) {
+            Ok(undo) => undo,
+            Err(refusal) => return Ok(self.refuse(server, refusal, out)),
+        };
         let body = self.unnamed.body.as_deref().unwrap_or_default();
-        self.note_bind(server, self.unnamed.look, body, (0, false));
+        self.note_bind(server, self.unnamed.look, body, (0, false), undo);
         Ok(Verdict::Forward)
     }
 
@@ -193,10 +232,11 @@ impl Session {
         look: Look,
         body: &[u8],
         (statement, first): (u64, bool),
+        undo: Option<Box<Undo>>,
     ) {
         self.note_statement(server, look, body);
         server.flight_edits |= !look.doubts.is_none();
-        server.send_extended(Reply::Bind { statement, first });
+        server.send_extended(Reply::Bind { statement, first, undo });
     }
 
     /// A statement that is about to run; `body`: the Parse message's, behind the name.
@@ -225,7 +265,7 @@ impl Session {
                 }
             }
             (TargetKind::Statement, name) => match self.find(server, name, false, out)? {
-                Found::Here(statement, first) => {
+                Found::Here(statement, first, _) => {
                     server.try_with(&out.to_server);
                     write::describe(&mut out.to_server, TargetKind::Statement, &statement.name);
                     server.send_extended(Reply::Describe { statement: statement.id, first });
@@ -319,6 +359,9 @@ impl Session {
         if runs && let Some(refusal) = refusal(refuses_pins, server, named.statement.look) {
             return Ok(Found::Refused(refusal));
         }
+        if let Some(by_name) = &named.by_name {
+            hold_executed(server, by_name, &mut out.to_server);
+        }
         if !server.held.touch(&named.statement) {
             let awaited = matches!(named.statement.shape.get(), Shape::Of(_));
             make_known(server, &named.statement, For::Pooler { awaited }, &mut out.to_server);
@@ -328,7 +371,16 @@ impl Session {
             }
         }
         let first = !std::mem::replace(&mut named.told, true);
-        Ok(Found::Here(Rc::clone(&named.statement), first))
+        Ok(Found::Here(Rc::clone(&named.statement), first, named.by_name.clone()))
+    }
+
+    fn rely_on_any(
+        &mut self,
+        server: &mut Server,
+        by_name: Option<&ByName>,
+        to_server: &mut Vec<u8>,
+    ) -> Result<Option<Box<Undo>>, Refusal> {
+        by_name.map_or(Ok(None), |by_name| self.rely_on_name(server, by_name, to_server))
     }
 
     /// Sends the unnamed statement ahead if the server does not hold it; answers why it cannot.
@@ -345,6 +397,9 @@ impl Session {
         }
         if number == 0 {
             return Ok(Some(Refusal::missing(b"")));
+        }
+        if let Some(by_name) = &self.unnamed.by_name {
+            hold_executed(server, by_name, to_server);
         }
         if held {
             return Ok(None);
@@ -374,11 +429,17 @@ impl Session {
 
 /// What a name of a client's stands for.
 enum Found {
-    /// A statement that the server holds, and whether the client uses it for the first time.
-    Here(Rc<Statement>, bool),
+    /// A statement that the server holds, whether the client uses it for the first time, and what
+    /// other it names.
+    Here(Rc<Statement>, bool, Option<Rc<ByName>>),
     /// Perhaps what SQL prepared under that name.
     BySql,
     Refused(Refusal),
+}
+
+/// A Parse message's body behind the name, with another text.
+fn with_text(new: &[u8], old: &[u8], rest: &[u8]) -> Vec<u8> {
+    [new, &rest[old.len()..]].concat()
 }
 
 /// For whom a statement is prepared on a server.

@@ -11,7 +11,9 @@ use crate::server::Server;
 use crate::statements::NO_STATEMENT;
 
 /// A text that must fail, and says in the server's log why it is there.
-const FAILING: &[u8] = b"EXECUTE \"pw_: refused by the pooler\"";
+pub(super) const FAILING: &[u8] = b"EXECUTE \"pw_: refused by the pooler\"";
+/// What the server's error says of it, in any language.
+pub const REFUSED: &[u8] = b"pw_: refused by the pooler";
 
 /// An error that the pooler raises as the server would.
 pub struct Refusal {
@@ -52,6 +54,29 @@ impl Refusal {
     pub fn too_long(what: &str, limit: u32) -> Refusal {
         let message = format!("{what} is longer than {limit} bytes");
         let hint = "Use an unnamed statement, in one flight with its Bind, or session pooling.";
+        Refusal { sqlstate: "54000", message, hint: Some(hint), routine: None }
+    }
+
+    /// The name stands for another statement than when the statement that names it was parsed.
+    pub fn renamed(name: &[u8]) -> Refusal {
+        let message = format!("prepared statement \"{}\" is another by now", text(name));
+        let hint = "What names it was parsed before. Parse it again.";
+        Refusal { sqlstate: "0A000", message, hint: Some(hint), routine: None }
+    }
+
+    /// What a query executes is not on the server, and nothing can be sent ahead that might fail.
+    pub fn amid_flight(name: &[u8]) -> Refusal {
+        let message = format!("EXECUTE \"{}\" amid a pipeline needs a Sync before it", text(name));
+        let hint = "The server connection does not hold this prepared statement yet.";
+        Refusal { sqlstate: "0A000", message, hint: Some(hint), routine: None }
+    }
+
+    /// A text executes more statements than a server may hold.
+    pub fn too_many(count: usize, max: usize) -> Refusal {
+        let message = format!(
+            "{count} prepared statements are needed at once, and a server connection holds {max}"
+        );
+        let hint = "Raise preparedStatements.max.";
         Refusal { sqlstate: "54000", message, hint: Some(hint), routine: None }
     }
 
@@ -106,7 +131,7 @@ impl Refusal {
         server.send_extended(Reply::Refuse(self.error()));
     }
 
-    fn error(self) -> Box<[u8]> {
+    pub fn error(self) -> Box<[u8]> {
         let mut error = Vec::new();
         let fields = ErrorFields {
             severity: "ERROR",

@@ -1,5 +1,5 @@
-//! Statements that name a prepared statement: EXECUTE, DEALLOCATE, PREPARE. It reads no further
-//! than it must, and answers nothing for a text that it has not understood.
+//! Statements that name a prepared statement: EXECUTE, DEALLOCATE, PREPARE, wherever they stand in a
+//! text. It reads no further than it must, and finds nothing behind what it has not understood.
 
 use std::ops::Range;
 
@@ -9,119 +9,191 @@ use super::token::{Token, Tokens};
 /// Longer names are cut by PostgreSQL, in bytes.
 const NAME_LIMIT: usize = 63;
 
-/// What a text does with a prepared statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
-    /// DEALLOCATE of this one, and nothing else.
-    Deallocate(Box<[u8]>),
-    /// DEALLOCATE ALL, and nothing else.
+/// What a statement does with a prepared statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    Deallocate,
+    /// Its name is empty.
     DeallocateAll,
-    /// EXECUTE or EXPLAIN EXECUTE of this one, named at this place of the text; more may follow.
-    Execute(Box<[u8]>, Range<usize>),
-    /// PREPARE of this one; more may follow.
-    Prepare(Box<[u8]>),
+    /// EXECUTE, also behind EXPLAIN or CREATE TABLE … AS.
+    Execute,
+    Prepare,
 }
 
-/// What `text`, without its final NUL, does with a prepared statement.
-pub fn named(text: &[u8], reading: Reading) -> Option<Named> {
+/// A statement of a text that names a prepared statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    pub does: Does,
+    /// As PostgreSQL reads it.
+    pub name: Box<[u8]>,
+    /// Where the text has the name.
+    pub place: Range<usize>,
+    /// Where the statement begins.
+    pub begins: usize,
+}
+
+/// What a text has of them, in its order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct References {
+    pub found: Vec<Reference>,
+    /// The text is one statement, and all of it was understood.
+    pub alone: bool,
+}
+
+/// What of `text`, without its final NUL, names a prepared statement.
+pub fn references(text: &[u8], reading: Reading) -> References {
+    let mut references = References::default();
     if !reading.ascii_safe && !text.is_ascii() {
-        return None;
+        return references;
     }
-    let mut scan = Scan { text, tokens: Tokens::new(text, reading.conforming) };
-    let head = scan.word()?;
-    match () {
-        () if head.eq_ignore_ascii_case(b"deallocate") => scan.deallocate(),
-        () if head.eq_ignore_ascii_case(b"execute") => scan.execute(),
-        () if head.eq_ignore_ascii_case(b"explain") => scan.explain(),
-        () if head.eq_ignore_ascii_case(b"prepare") => {
-            scan.name().map(|(name, _)| Named::Prepare(name))
+    let mut scan =
+        Scan { text, tokens: Tokens::new(text, reading.conforming), token: Token::Other, start: 0 };
+    let mut statements = 0;
+    loop {
+        scan.step();
+        let begins = scan.start;
+        if scan.token == Token::Semicolon {
+            continue;
         }
-        () => None,
+        statements += u32::from(scan.token != Token::End);
+        let found = scan.statement();
+        let ends = scan.pass_statement();
+        let open = ends == Token::Undecidable;
+        let found = found.filter(|(does, ..)| !open || *does == Does::Execute);
+        let found = found.map(|(does, name, place)| Reference { does, name, place, begins });
+        references.found.extend(found);
+        if ends != Token::Semicolon {
+            references.alone = statements == 1 && !open;
+            return references;
+        }
     }
 }
+
+type Found = (Does, Box<[u8]>, Range<usize>);
 
 struct Scan<'a> {
     text: &'a [u8],
     tokens: Tokens<'a>,
+    /// The token read last, and where it begins.
+    token: Token<'a>,
+    start: usize,
 }
 
 impl<'a> Scan<'a> {
-    fn word(&mut self) -> Option<&'a [u8]> {
-        match self.tokens.next() {
-            Token::Word(word) => Some(word),
-            _ => None,
+    fn step(&mut self) {
+        self.start = self.text.len() - self.tokens.left();
+        self.token = self.tokens.next();
+    }
+
+    /// Whether the token read last is this word.
+    fn is(&self, word: &str) -> bool {
+        matches!(self.token, Token::Word(it) if it.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.token, Token::Semicolon | Token::End | Token::Undecidable)
+    }
+
+    /// Reads on to the end of the statement; answers how it ends.
+    fn pass_statement(&mut self) -> Token<'a> {
+        while !self.has_ended() {
+            self.step();
+        }
+        self.token
+    }
+
+    /// A statement whose first token was read last.
+    fn statement(&mut self) -> Option<Found> {
+        if self.is("deallocate") {
+            self.deallocate()
+        } else if self.is("execute") {
+            self.named(Does::Execute)
+        } else if self.is("prepare") {
+            self.named(Does::Prepare)
+        } else if self.is("explain") {
+            self.explain()
+        } else if self.is("create") {
+            self.create()
+        } else {
+            None
         }
     }
 
-    fn deallocate(mut self) -> Option<Named> {
-        let (mut named, mut bare) = self.name_as_written()?;
-        if bare && *named == *b"prepare" && !self.at_end() {
-            (named, bare) = self.name_as_written()?;
+    /// Nothing may come behind the name.
+    fn deallocate(&mut self) -> Option<Found> {
+        let (mut name, mut place) = self.name()?;
+        self.step();
+        if self.is_bare(&place) && *name == *b"prepare" && !self.has_ended() {
+            (name, place) = self.name_read()?;
+            self.step();
         }
-        self.ends().then_some(match bare && *named == *b"all" {
-            true => Named::DeallocateAll,
-            false => Named::Deallocate(named),
+        if !self.has_ended() {
+            return None;
+        }
+        Some(match self.is_bare(&place) && *name == *b"all" {
+            true => (Does::DeallocateAll, Box::default(), place),
+            false => (Does::Deallocate, name, place),
         })
     }
 
-    fn execute(mut self) -> Option<Named> {
-        let (name, place) = self.name()?;
-        Some(Named::Execute(name, place))
+    fn named(&mut self, does: Does) -> Option<Found> {
+        self.name().map(|(name, place)| (does, name, place))
     }
 
     /// Options may come before what is explained, bare or in parentheses.
-    fn explain(mut self) -> Option<Named> {
+    fn explain(&mut self) -> Option<Found> {
         if self.tokens.at_parenthesis() {
-            loop {
-                match self.tokens.next() {
-                    Token::Close => break,
-                    Token::End | Token::Undecidable => return None,
-                    _ => {}
+            while self.token != Token::Close {
+                self.step();
+                if self.has_ended() {
+                    return None;
                 }
             }
         }
         loop {
-            let word = self.word()?;
-            if word.eq_ignore_ascii_case(b"execute") {
-                return self.execute();
+            self.step();
+            if self.is("execute") {
+                return self.named(Does::Execute);
             }
-            let options: [&[u8]; 3] = [b"analyze", b"analyse", b"verbose"];
-            if !options.iter().any(|option| word.eq_ignore_ascii_case(option)) {
+            if self.is("create") {
+                return self.create();
+            }
+            if !["analyze", "analyse", "verbose"].iter().any(|option| self.is(option)) {
                 return None;
             }
         }
     }
 
+    /// `… AS EXECUTE name`: as an alias of that name would stand at the end of a list, no name can
+    /// come behind it.
+    fn create(&mut self) -> Option<Found> {
+        while !self.has_ended() {
+            let before = self.is("as");
+            self.step();
+            if before && self.is("execute") {
+                return self.named(Does::Execute);
+            }
+        }
+        None
+    }
+
     fn name(&mut self) -> Option<(Box<[u8]>, Range<usize>)> {
-        let start = self.text.len() - self.tokens.left();
-        let (name, length) = match self.tokens.next() {
+        self.step();
+        self.name_read()
+    }
+
+    /// The name that was read last.
+    fn name_read(&self) -> Option<(Box<[u8]>, Range<usize>)> {
+        let (name, length) = match self.token {
             Token::Word(word) => (word.to_ascii_lowercase(), word.len()),
             Token::Quoted(name) => (unquote(name), name.len() + 2),
             _ => return None,
         };
-        (name.len() <= NAME_LIMIT).then(|| (name.into(), start..start + length))
+        (name.len() <= NAME_LIMIT).then(|| (name.into(), self.start..self.start + length))
     }
 
-    /// A name, and whether it stood without quotes.
-    fn name_as_written(&mut self) -> Option<(Box<[u8]>, bool)> {
-        let (name, place) = self.name()?;
-        let bare = self.text[place.start] != b'"';
-        Some((name, bare))
-    }
-
-    fn at_end(&self) -> bool {
-        matches!(self.text[self.text.len() - self.tokens.left()..].first(), None | Some(b';'))
-    }
-
-    /// Whether nothing but semicolons is left.
-    fn ends(mut self) -> bool {
-        loop {
-            match self.tokens.next() {
-                Token::Semicolon => {}
-                Token::End => return true,
-                _ => return false,
-            }
-        }
+    fn is_bare(&self, place: &Range<usize>) -> bool {
+        self.text[place.start] != b'"'
     }
 }
 
@@ -140,45 +212,50 @@ fn unquote(name: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::Does::{Deallocate, DeallocateAll, Execute, Prepare};
     use super::*;
 
+    /// What each statement does, its name, and how the text spells that.
     #[track_caller]
-    fn check(text: &str, expected: Option<Named>) {
-        assert_eq!(named(text.as_bytes(), Reading::default()), expected, "{text}");
-    }
-
-    fn name(text: &str) -> Box<[u8]> {
-        text.as_bytes().into()
+    fn check(text: &str, expected: &[(Does, &str, &str)]) -> References {
+        let references = references(text.as_bytes(), Reading::default());
+        let spelt = |it: &Reference| (it.does, it.name.clone(), &text[it.place.clone()]);
+        let found: Vec<_> = references.found.iter().map(spelt).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(does, name, spelt)| (*does, Box::from(name.as_bytes()), *spelt))
+            .collect();
+        assert_eq!(found, expected, "{text}");
+        references
     }
 
     #[test]
     fn deallocate_is_understood_as_postgres_reads_it() {
-        for (text, given_up) in [
-            ("DEALLOCATE s", "s"),
-            ("deallocate\tprepare /* of (old) */ S1 ; -- gone", "s1"),
-            ("  DEALLOCATE \"S \"\"1\"\"\";;", "S \"1\""),
-            ("DEALLOCATE prepare", "prepare"),
-            ("DEALLOCATE PREPARE;", "prepare"),
-            ("DEALLOCATE \"all\"", "all"),
-            ("DEALLOCATE PREPARE \"prepare\"", "prepare"),
-            ("DEALLOCATE caf\u{e9}", "caf\u{e9}"),
+        for (text, name, spelt) in [
+            ("DEALLOCATE s", "s", "s"),
+            ("deallocate\tprepare /* of (old) */ S1 ; -- gone", "s1", "S1"),
+            ("  DEALLOCATE \"S \"\"1\"\"\";;", "S \"1\"", "\"S \"\"1\"\"\""),
+            ("DEALLOCATE prepare", "prepare", "prepare"),
+            ("DEALLOCATE PREPARE;", "prepare", "PREPARE"),
+            ("DEALLOCATE \"all\"", "all", "\"all\""),
+            ("DEALLOCATE PREPARE \"prepare\"", "prepare", "\"prepare\""),
+            ("DEALLOCATE caf\u{e9}", "caf\u{e9}", "caf\u{e9}"),
         ] {
-            check(text, Some(Named::Deallocate(name(given_up))));
+            assert!(check(text, &[(Deallocate, name, spelt)]).alone, "{text}");
         }
-        for text in ["DEALLOCATE ALL", "DEALLOCATE PREPARE all ;"] {
-            check(text, Some(Named::DeallocateAll));
+        for (text, spelt) in [("DEALLOCATE ALL", "ALL"), ("DEALLOCATE PREPARE all ;", "all")] {
+            assert!(check(text, &[(DeallocateAll, "", spelt)]).alone, "{text}");
         }
     }
 
     #[test]
-    fn text_that_does_more_or_is_no_sql_is_left_alone() {
+    fn text_that_names_none_or_is_no_sql_is_left_alone() {
         for text in [
             "",
             "DEALLOCATE",
             "DEALLOCATE 's'",
             "DEALLOCATE a b",
             "DEALLOCATE a, b",
-            "DEALLOCATE a; DEALLOCATE b",
             "DEALLOCATE a /* open",
             "DEALLOCATE \"open",
             "DEALLOCATE U&\"s\"",
@@ -187,35 +264,39 @@ mod tests {
             "EXPLAIN SELECT 1",
             "EXPLAIN (ANALYZE SELECT",
             "EXECUTE 1",
-            "CREATE TABLE t AS EXECUTE s",
+            "SELECT 'x; EXECUTE s'",
+            "SELECT 1 AS execute FROM s",
+            "CREATE VIEW v AS SELECT 1 AS execute",
         ] {
-            check(text, None);
+            check(text, &[]);
         }
-        check(&format!("DEALLOCATE {}", "x".repeat(64)), None);
+        check(&format!("DEALLOCATE {}", "x".repeat(64)), &[]);
     }
 
     #[test]
     fn the_place_of_an_executed_name_is_found() {
-        for (text, executed, written) in [
+        for (text, executed, spelt) in [
             ("EXECUTE s", "s", "s"),
             ("execute /* it */ \"S 1\"(1, 'a')", "S 1", "\"S 1\""),
-            ("EXECUTE S(1); SELECT 2", "s", "S"),
             ("EXPLAIN EXECUTE s (1)", "s", "s"),
             ("EXPLAIN ANALYZE VERBOSE EXECUTE s", "s", "s"),
-            ("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE s(1)", "s", "s"),
+            ("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE S(1)", "s", "S"),
+            ("CREATE TEMP TABLE t (a) ON COMMIT DROP AS EXECUTE s(1) WITH NO DATA", "s", "s"),
+            ("EXPLAIN CREATE TABLE t AS EXECUTE s", "s", "s"),
         ] {
-            let Some(Named::Execute(found, place)) = named(text.as_bytes(), Reading::default())
-            else {
-                panic!("{text}: not understood");
-            };
-            assert_eq!((&*found, &text[place]), (executed.as_bytes(), written), "{text}");
+            assert!(check(text, &[(Execute, executed, spelt)]).alone, "{text}");
         }
     }
 
     #[test]
-    fn what_is_prepared_is_told() {
-        for text in ["PREPARE S AS SELECT 1", "PREPARE s (int) AS SELECT $1; SELECT 2"] {
-            check(text, Some(Named::Prepare(name("s"))));
-        }
+    fn all_statements_of_a_text_are_looked_at() {
+        let text = "BEGIN;;EXECUTE a(';'); PREPARE b (int) AS SELECT $1; DEALLOCATE a b;\
+                    EXECUTE b(2);DEALLOCATE b;COMMIT";
+        let found = [(Execute, "a", "a"), (Prepare, "b", "b"), (Execute, "b", "b")];
+        let references = check(text, &[&found[..], &[(Deallocate, "b", "b")]].concat());
+        assert!(!references.alone);
+        let begins: Vec<_> = references.found.iter().map(|it| &text[it.begins..][..7]).collect();
+        assert_eq!(begins, ["EXECUTE", "PREPARE", "EXECUTE", "DEALLOC"]);
+        check("EXECUTE a; SELECT 'open", &[(Execute, "a", "a")]);
     }
 }

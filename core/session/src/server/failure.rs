@@ -3,7 +3,7 @@
 use poolwright_wire::read;
 
 use super::{Confused, Failure, Server};
-use crate::client::Session;
+use crate::client::{REFUSED, Session};
 use crate::mutation::{self, Mutation};
 use crate::replies::{Reply, Special, Undo};
 use crate::sink::Sink;
@@ -48,14 +48,14 @@ impl Server {
         let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
         if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut() {
             let special = std::mem::take(&mut **special);
-            return Ok(self.fail_special(special, sqlstate, session, sink.own()));
+            return Ok(fail_special(special, body, session.is_some(), sink.own()));
         }
         if !self.replies.front().is_some_and(Reply::fails_flight) {
             return Ok(true);
         }
         let mut session = session;
         if let Some(
-            Reply::Bind { statement: id @ 1.., first }
+            Reply::Bind { statement: id @ 1.., first, .. }
             | Reply::Describe { statement: id @ 1.., first },
         ) = self.replies.front()
             && let Some(fault) = Fault::of(sqlstate, body)
@@ -123,24 +123,6 @@ impl Server {
         }
     }
 
-    /// A query that was made to fail, or was to do more than its text says; answers whether the
-    /// client gets the server's error.
-    fn fail_special(
-        &mut self,
-        special: Special,
-        sqlstate: &[u8],
-        session: Option<&mut Session>,
-        to_client: &mut Vec<u8>,
-    ) -> bool {
-        let Special { refusal, undo, told } = special;
-        let refusal = refusal.filter(|_| sqlstate == MISSING);
-        if let Some(refusal) = refusal.as_ref().filter(|_| session.is_some()) {
-            to_client.extend_from_slice(refusal);
-        }
-        self.undo(undo, session);
-        !told && refusal.is_none()
-    }
-
     /// The client has been told of an error in what was sent ahead of its query.
     fn tell_next_query(&mut self) {
         if let Some(Reply::Sync { injected: true, .. }) = self.replies.front()
@@ -192,4 +174,17 @@ impl Server {
         });
         report.severity != b"ERROR"
     }
+}
+
+/// A query that was made to fail, or was to do more than its text says; answers whether the client
+/// gets the server's error.
+fn fail_special(special: Special, body: &[u8], present: bool, to_client: &mut Vec<u8>) -> bool {
+    let Special { refusal, told, .. } = special;
+    let failing = |message: &[u8]| message.windows(REFUSED.len()).any(|it| it == REFUSED);
+    let made_to = read::report(body).is_ok_and(|it| it.sqlstate == MISSING && failing(it.message));
+    let refusal = refusal.filter(|_| made_to);
+    if let Some(refusal) = refusal.as_ref().filter(|_| present) {
+        to_client.extend_from_slice(refusal);
+    }
+    !told && refusal.is_none()
 }

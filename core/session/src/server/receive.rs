@@ -121,7 +121,7 @@ impl Server {
             tag::READY_FOR_QUERY | tag::ERROR_RESPONSE | tag::PARAMETER_STATUS => {
                 head.length <= LOOK_LIMIT
             }
-            tag::COMMAND_COMPLETE => matches!(head.length, 6 | 12 | 15),
+            tag::COMMAND_COMPLETE => matches!(head.length, 6 | 11 | 12 | 15),
             tag::DATA_ROW => self.answer.is_some() && head.length <= ANSWER_LIMIT,
             tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION => {
                 self.asks_itself(head.tag) && head.length <= ANSWER_LIMIT
@@ -209,6 +209,10 @@ impl Server {
             self.parameters.set_reset();
             self.was_discarded |= forward;
         }
+        if body == b"DEALLOCATE\0" {
+            self.deallocated(session);
+            return Ok(forward);
+        }
         if discards || body == b"DEALLOCATE ALL\0" {
             self.forget_statements();
             if let Some(session) = session {
@@ -219,6 +223,16 @@ impl Server {
             }
         }
         Ok(forward)
+    }
+
+    /// A query has given up a statement, perhaps in place of one of the client's.
+    fn deallocated(&mut self, session: Option<&mut Session>) {
+        if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut()
+            && let Some(Some(name)) = special.given_up.pop_front()
+            && let Some(session) = session
+        {
+            session.forget_name(&name);
+        }
     }
 
     fn ready(&mut self, body: &[u8], session: Option<&mut Session>) -> Result<bool, Confused> {

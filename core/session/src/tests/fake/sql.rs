@@ -99,9 +99,10 @@ fn parse_one(text: &str) -> Result<Command, Error> {
 }
 
 fn parse_named(text: &str) -> Option<Command> {
-    let name = |text: &str| text.trim_matches('"').as_bytes().to_vec();
-    let text = if text == "deallocate prepare C" { "DEALLOCATE c" } else { text };
-    let deallocated = text.strip_prefix("DEALLOCATE ").map(|text| Command::Deallocate(name(text)));
+    let name = |text: &str| text.trim_matches('"').to_ascii_lowercase().into_bytes();
+    let given_up = ["DEALLOCATE ", "deallocate prepare "].into_iter();
+    let deallocated = given_up.filter_map(|head| text.strip_prefix(head)).next();
+    let deallocated = deallocated.map(|text| Command::Deallocate(name(text)));
     let executed = || Some(Command::ExecuteNamed(name(text.strip_prefix("EXECUTE ")?)));
     deallocated.or_else(executed)
 }
