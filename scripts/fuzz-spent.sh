@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# What fuzzing has cost so far: a line in the cache for each turn, with the code that was fuzzed, so
+# that several runs add up. An hour of each target is wanted of the code as it is.
+# shellcheck disable=SC2154 # root, corpora and targets are fuzz.sh's
+
+wanted=3600
+
+# The code that a target runs through, as a short hash.
+code_of() {
+  local places=(core/wire/src)
+  case $1 in
+    backend | session) places+=(core/session/src) ;;
+    settings) places=(core/settings/src core/budget/src) ;;
+  esac
+  (cd "$root" && find "${places[@]}" "fuzz/bodies/src/$1.rs" -name '*.rs' ! -path '*/tests*' -print0 |
+    sort -z | xargs -0 cat | sha256sum | cut -c1-12)
+}
+
+# Sets `cpu` to the seconds of CPU of all processes that this shell has waited for. Not in a subshell,
+# which has waited for none.
+read_cpu() {
+  times >"$corpora/times"
+  cpu=$(awk 'NR == 2 {for (i = 1; i <= 2; i++) {split($i, t, /[ms]/); sum += 60 * t[1] + t[2]}; printf "%d\n", sum}' "$corpora/times")
+}
+
+# begin_turn TARGET HOW
+begin_turn() {
+  turn_of="$1 $(code_of "$1") $2"
+  read_cpu
+  before=$cpu
+}
+
+# end_turn STATUS
+end_turn() {
+  read_cpu
+  echo "$(date --utc +%FT%TZ) $turn_of $((cpu - before)) $1" >>"$corpora/spent"
+}
+
+# CPU seconds of each target: of all turns, of those with the code as it is now, of these under
+# libFuzzer; and how often it found something.
+print_spent() {
+  local target
+  printf '%-10s %10s %16s %14s %8s\n' target 'CPU s, all' 'with this code' 'by libFuzzer' found
+  for target in "${targets[@]}"; do
+    awk -v target="$target" -v code="$(code_of "$target")" -v wanted="$wanted" '
+      $2 == target {
+        all += $5
+        if ($3 == code) { now += $5; if ($4 == "libfuzzer") covered += $5; if ($6) found++ }
+      }
+      END {
+        printf "%-10s %10d %16d %14d %8d%s\n", target, all, now, covered, found, now < wanted ? "   of " wanted " wanted" : ""
+      }' <(cat "$corpora/spent" 2>/dev/null)
+  done
+}
