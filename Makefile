@@ -58,19 +58,25 @@ demo: ## 20 workspaces, 300 clients, a roll and a scale, on a real cluster
 demo-down: ## remove the demo
 	@scripts/demo.sh down
 
-differential: ## random clients through the pooler and straight on PostgreSQL, compared: SEEDS=3000, SEED=17
+postgres-versions: ## bring PostgreSQL 17 and 18 beside this machine's (once; nothing is replaced)
+	@scripts/setup.sh && scripts/postgres-versions.sh
+
+integration: ## the pooler between clients and a real PostgreSQL: TESTS="cancel:: tls::", POSTGRES=18
+	@scripts/setup.sh && scripts/integration.sh $(TESTS)
+
+differential: ## random clients through the pooler and straight on PostgreSQL, compared: SEEDS=3000, SEED=17, POSTGRES=18
 	@scripts/setup.sh && scripts/differential.sh "$(SEEDS)" "$(SEED)"
 
 simulate: ## sessions, pools and fake servers with faults, checked at each step: STEPS=10000000, SEED=1
 	@scripts/simulate.sh $(or $(STEPS),10000000) $(or $(SEED),1)
 
-fuzz: ## bytes that a stranger sent, for SECONDS=60 each: TARGET=startup
+fuzz: ## bytes that a stranger sent, for SECONDS=60 each: TARGET=startup, TARGET=status
 	@scripts/fuzz.sh $(or $(TARGET),all) $(or $(SECONDS),60)
 
 bites: ## each check of an invariant, against a pooler that breaks it: FAULTS="NoReset"
 	@scripts/setup.sh && scripts/bites.sh $(FAULTS)
 
-drivers: ## real clients through one port in transaction mode: DRIVERS="psql pgx"
+drivers: ## real clients through one port in transaction mode: DRIVERS="psql pgx", POSTGRES=18
 	@scripts/setup.sh && tests/drivers/drivers.sh $(DRIVERS)
 
 large: ## messages of 1 GiB both ways, about 4 minutes, 4 GB of memory
@@ -89,4 +95,4 @@ bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLU
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down differential simulate fuzz bites drivers large bench bench-quick bench-instructions bench-operator
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down postgres-versions integration differential simulate fuzz bites drivers large bench bench-quick bench-instructions bench-operator

@@ -9,6 +9,8 @@
 set -euo pipefail
 # shellcheck source=../scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+# shellcheck source=../scripts/debian.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/debian.sh"
 
 packages=pgbouncer,odyssey,pgagroal
 target=$POOLWRIGHT_CACHE/peers
@@ -20,24 +22,11 @@ without() {
   exit 0
 }
 
-mirror() {
-  [[ -z ${POOLWRIGHT_DEBIAN:-} ]] || { echo "$POOLWRIGHT_DEBIAN" && return; }
-  # shellcheck disable=SC2016 # apt expands it
-  apt-get indextargets --format '$(REPO_URI) $(ORIGIN)' 'Created-By: Packages' |
-    awk '$2 == "Debian" && $1 ~ /\/debian\/?$/ {print $1; exit}'
-}
-
-# A mirror may lag behind by weeks, past the date that sid's lists carry; their
-# signature is checked all the same.
-fetch() {
-  mmdebstrap --quiet --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
-    --include="$packages" sid "$draft" "$from" &&
-    chmod 755 "$draft" && mv "$draft" "$target"
-}
+fetch() { debian_extract "$packages" sid "$draft" "$from" && mv "$draft" "$target"; }
 
 if [[ ! -d $target ]]; then
   command -v mmdebstrap >/dev/null || without "mmdebstrap is missing (scripts/setup.sh installs it)"
-  from=$(mirror)
+  from=$(debian_mirror)
   [[ -n $from ]] || without "apt names no mirror of Debian here; set POOLWRIGHT_DEBIAN"
   draft=$POOLWRIGHT_CACHE/.peers.$$
   trap 'stop_ticker; rm -rf "$draft"' EXIT

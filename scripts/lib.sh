@@ -99,4 +99,12 @@ passed() {
   for name in "${failed_parts[@]}"; do [[ $name != "$1" ]] || return 1; done
 }
 
+# Has what follows use the version of PostgreSQL that POSTGRES names, if it does.
+use_postgres() {
+  [[ -n ${POSTGRES:-} ]] || return 0
+  "$root/scripts/postgres-versions.sh" "$POSTGRES" || exit 1
+  POOLWRIGHT_PG_BIN=$("$root/scripts/postgres-versions.sh" --path "$POSTGRES")
+  export POOLWRIGHT_PG_BIN
+}
+
 print_parts() { printf '%s\n' "${part_lines[@]}"; }

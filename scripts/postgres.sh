@@ -8,13 +8,15 @@
 #   postgres.sh psql DIR ARGUMENT…     as superuser, over the socket
 #
 # RESERVED of MAX_CONNECTIONS are for superusers. As root the server runs as
-# the user postgres, and DIR must lie where that user may go.
+# the user postgres, and DIR must lie where that user may go. POOLWRIGHT_PG_BIN
+# names the folder of other programs than this machine's newest.
 set -euo pipefail
 # shellcheck source=../tests/cluster/lib/say.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../tests/cluster/lib/say.sh"
 
 programs() {
   local newest
+  [[ -z ${POOLWRIGHT_PG_BIN:-} ]] || { echo "$POOLWRIGHT_PG_BIN" && return; }
   newest=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
   [[ -x $newest/initdb ]] || newest=$(dirname "$(readlink -f "$(command -v initdb)")")
   [[ -x $newest/psql ]] || fail "PostgreSQL's server programs were not found" "install them: make setup"

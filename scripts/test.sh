@@ -49,6 +49,15 @@ integration() {
   part integration cargo_test 900 -p poolwright-tests -- --test-threads 4
 }
 
+# What depends most on the server's version, where the newest was brought (make postgres-versions).
+newest_postgres() {
+  local programs
+  programs=$(scripts/postgres-versions.sh --path 18)
+  [[ -d $programs ]] || return 0
+  POOLWRIGHT_PG_BIN=$programs part postgres-18 cargo_test 300 -p poolwright-tests --test integration -- \
+    --test-threads 4 protocol:: cancel:: state::
+}
+
 # A slice of what `make differential`, `make simulate` and `make bites` do; that of `make fuzz` is
 # among the unit tests. The pooler is the one that ships, where there is one.
 proofs() {
@@ -94,6 +103,7 @@ all() {
   shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
   instructions
   integration
+  newest_postgres
   proofs
   drivers
 }

@@ -6,6 +6,7 @@
 #   drivers.sh              all
 #   drivers.sh psql pgx …   these
 #   POOLWRIGHT_POOLER=/path another build of our pooler than the debug build
+#   POSTGRES=18             another version of PostgreSQL than this machine's
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../../scripts/lib.sh
@@ -74,6 +75,7 @@ main() {
   for name in "${chosen[@]}"; do
     [[ " ${all[*]} " == *" $name "* ]] || fail "unknown driver $name" "known are: ${all[*]}"
   done
+  use_postgres
   bring_languages "${chosen[@]}"
   pooler_binary
   stage_up "${chosen[@]//-/_}"

@@ -78,6 +78,18 @@ impl Postgres {
         self.process.id()
     }
 
+    /// Its major version, such as 15.
+    pub fn version(&self) -> u32 {
+        let text = std::fs::read_to_string(self.folder.join("data/PG_VERSION"));
+        text.ok().and_then(|text| text.trim().parse().ok()).expect("PG_VERSION has a number")
+    }
+
+    /// What a simple query, or a call of a function, is answered with behind a flight without a Sync:
+    /// since version 18 all up to the next Sync is one transaction.
+    pub fn ready_in_a_flight(&self) -> &'static str {
+        if self.version() < 18 { "Ready(I)" } else { "Ready(T)" }
+    }
+
     /// Sends a signal to the postmaster: `STOP` makes new connections hang, `CONT` ends that.
     pub fn signal(&self, name: &str) {
         self.process.signal(name);

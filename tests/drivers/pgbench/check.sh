@@ -7,7 +7,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=../lib/tell.sh
 source "$here/../lib/tell.sh"
 newest=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-PATH=$newest:$PATH
+PATH=${POOLWRIGHT_PG_BIN:-$newest}:$PATH
 
 one() { psql --no-psqlrc --no-align --tuples-only --command "$1"; }
 

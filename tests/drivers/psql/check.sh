@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=../lib/tell.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/tell.sh"
 newest=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-PATH=$newest:$PATH
+PATH=${POOLWRIGHT_PG_BIN:-$newest}:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -137,9 +137,10 @@ async fn a_simple_query_may_follow_without_a_sync(site: &Site) {
         "Columns(b)",
         "Row(2)",
         "Done(SELECT 1)",
-        "Ready(I)",
+        site.postgres.ready_in_a_flight(),
     ];
     client.expect(flight, &expected).await;
+    client.expect(Flight::new().sync(), &["Ready(I)"]).await;
 }
 
 async fn a_close_of_something_unknown_is_no_error(site: &Site) {

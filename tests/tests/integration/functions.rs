@@ -58,21 +58,22 @@ async fn calls_and_flights_follow_each_other_without_a_wait(site: &Site) {
         .call(INT4PL, &["3", "3"])
         .unnamed("SELECT 'after' AS a", &[])
         .sync();
+    let ready = site.postgres.ready_in_a_flight();
     let expected = [
         "Parsed",
         "Bound",
         "Row(before)",
         "Done(SELECT 1)",
         "Value(2)",
-        "Ready(I)",
+        ready,
         "Value(4)",
-        "Ready(I)",
+        ready,
         "Columns(a)",
         "Row(between)",
         "Done(SELECT 1)",
-        "Ready(I)",
+        ready,
         "Value(6)",
-        "Ready(I)",
+        ready,
         "Parsed",
         "Bound",
         "Row(after)",

@@ -60,6 +60,7 @@ mod peers;
 mod pipelines;
 mod pools;
 mod prepared;
+mod protocol;
 mod query;
 mod reload;
 mod replication;
