@@ -1,6 +1,8 @@
 //! A cursor over one body. It never moves past the end: a field that is not all there is an error
 //! that names it.
 
+use std::ffi::CStr;
+
 use crate::WireError;
 
 pub(crate) struct Fields<'a> {
@@ -39,10 +41,9 @@ impl<'a> Fields<'a> {
 
     /// A string that ends with NUL, without it.
     pub(crate) fn cstr(&mut self, field: &'static str) -> Result<&'a [u8], WireError> {
-        let end = self.rest.iter().position(|&byte| byte == 0).ok_or(self.short(field))?;
-        let taken = &self.rest[..end];
-        self.rest = &self.rest[end + 1..];
-        Ok(taken)
+        let text = CStr::from_bytes_until_nul(self.rest).map_err(|_| self.short(field))?;
+        self.rest = &self.rest[text.count_bytes() + 1..];
+        Ok(text.to_bytes())
     }
 
     /// All that is left.

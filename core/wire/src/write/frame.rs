@@ -12,7 +12,10 @@ pub(crate) fn frame(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>))
 
 /// A string and its NUL; NULs inside it are left out.
 pub(crate) fn cstr(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend(text.iter().filter(|&&byte| byte != 0));
+    match text.contains(&0) {
+        true => out.extend(text.iter().filter(|&&byte| byte != 0)),
+        false => out.extend_from_slice(text),
+    }
     out.push(0);
 }
 
