@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use poolwright_session::{Fatal, Output, Pause, Session};
+use poolwright_session::{Fatal, Output, Pace, Pause, Session};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain, poll_write_all};
@@ -129,10 +129,16 @@ impl<'a> Pair<'a> {
     }
 
     /// While others wait, no request is read before the reply to the one before it.
-    fn pace(&mut self) {
-        if self.stay == Stay::No {
-            self.server.model.pace((self.crowded)());
+    fn is_paced(&mut self) -> bool {
+        if self.server.model.pace() == Pace::Unasked {
+            self.set_pace();
         }
+        self.server.model.pace() == Pace::OneByOne
+    }
+
+    fn set_pace(&mut self) {
+        let others_wait = self.stay == Stay::No && (self.crowded)();
+        self.server.model.set_pace(others_wait);
     }
 
     fn run(
@@ -142,7 +148,7 @@ impl<'a> Pair<'a> {
         cx: &mut Context<'_>,
     ) -> Result<Step, End> {
         if begin {
-            self.pace();
+            self.server.model.forget_pace();
             self.take_client_bytes(&[], &mut scratch.out, cx)?;
         }
         loop {
@@ -184,7 +190,7 @@ impl<'a> Pair<'a> {
             }
             Poll::Ready(Ok(())) => {}
         }
-        let waits = self.server.model.owes_settings_only();
+        let waits = self.held && self.server.model.owes_settings_only();
         self.take_server_bytes(buf.filled(), &mut out.to_client, cx)?;
         if let Some(resent) = self.server.model.take_resent() {
             self.server.output.extend_from_slice(&resent);
@@ -192,10 +198,12 @@ impl<'a> Pair<'a> {
         if self.server.model.left_block() {
             return Err(End::Fatal(Fatal::block()));
         }
-        let model = &self.server.model;
-        let parts = (model.is_paced() && !waits || model.is_unset()) && self.may_part();
-        if !parts && std::mem::take(&mut self.held) {
-            self.take_client_bytes(&[], out, cx)?;
+        if self.held {
+            let ends = self.server.model.is_unset() || !waits && self.is_paced();
+            if !(ends && self.may_part()) {
+                self.held = false;
+                self.take_client_bytes(&[], out, cx)?;
+            }
         }
         Ok(Step::Moved)
     }
@@ -250,9 +258,7 @@ impl<'a> Pair<'a> {
             }
             Poll::Ready(Ok(())) => {}
         }
-        if !self.server.model.is_quiet() {
-            self.pace();
-        }
+        self.server.model.forget_pace();
         self.take_client_bytes(buf.filled(), out, cx).map(|()| Step::Moved)
     }
 
@@ -262,6 +268,28 @@ impl<'a> Pair<'a> {
         out: &mut Output,
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
+        let mut pause = self.digest_client_bytes(fresh, out);
+        if let Pause::Crowd = pause {
+            self.set_pace();
+            pause = self.digest_client_bytes(&[], out);
+        }
+        let sent = self.server.poll_send(&mut out.to_server, cx);
+        self.client.send(&mut out.to_client, &[], cx)?;
+        if let Poll::Ready(Err(error)) = sent {
+            return Err(End::ServerLost(error.into()));
+        }
+        match pause {
+            Pause::More(_) | Pause::NeedServer => Ok(()),
+            Pause::Hold | Pause::Crowd => {
+                self.held = true;
+                Ok(())
+            }
+            Pause::Terminate => Err(End::Terminated),
+            Pause::Fatal(fatal) => Err(End::Fatal(fatal)),
+        }
+    }
+
+    fn digest_client_bytes(&mut self, fresh: &[u8], out: &mut Output) -> Pause {
         let ClientConn { session, input, .. } = &mut *self.client;
         let model = &mut self.server.model;
         let mut pause = Pause::More(0);
@@ -270,20 +298,7 @@ impl<'a> Pair<'a> {
             pause = taken.pause;
             Ok::<_, std::convert::Infallible>(taken.consumed)
         });
-        let sent = self.server.poll_send(&mut out.to_server, cx);
-        self.client.send(&mut out.to_client, &[], cx)?;
-        if let Poll::Ready(Err(error)) = sent {
-            return Err(End::ServerLost(error.into()));
-        }
-        match pause {
-            Pause::More(_) | Pause::NeedServer => Ok(()),
-            Pause::Hold => {
-                self.held = true;
-                Ok(())
-            }
-            Pause::Terminate => Err(End::Terminated),
-            Pause::Fatal(fatal) => Err(End::Fatal(fatal)),
-        }
+        pause
     }
 }
 

@@ -8,7 +8,7 @@ mod refuse;
 mod state;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use poolwright_wire::write::ErrorFields;
@@ -16,10 +16,10 @@ use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, wr
 
 use crate::Rest;
 use crate::doubts::Doubts;
-use crate::lexer::{Look, look};
+use crate::lexer::{Look, Reading, look};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
-use crate::server::Server;
+use crate::server::{Pace, Server};
 use crate::statements::{ByName, Named, Scope, Statements};
 pub(crate) use refuse::REFUSED;
 use refuse::Refusal;
@@ -56,6 +56,8 @@ pub enum Pause {
     NeedServer,
     /// The next message must wait until the server has sent what it owes.
     Hold,
+    /// Whether it must is for [`Server::set_pace`] to say.
+    Crowd,
     /// The client said goodbye.
     Terminate,
     /// The client is to be told and closed.
@@ -101,7 +103,8 @@ pub struct Session {
     pub refuses_pins: bool,
     scope: Scope,
     statements: Rc<RefCell<Statements>>,
-    names: HashMap<Box<[u8]>, Named>,
+    /// Ordered, since a client could choose names that meet in a hash table.
+    names: BTreeMap<Box<[u8]>, Named>,
     names_weight: usize,
     unnamed: Unnamed,
     rest: Rest,
@@ -129,6 +132,8 @@ struct Unnamed {
     /// The Parse message's body behind the name; `None` if it was too long to keep.
     body: Option<Vec<u8>>,
     look: Look,
+    /// How its text was read when it was looked at.
+    reading: Reading,
     /// It names another statement.
     by_name: Option<Rc<ByName>>,
 }
@@ -155,7 +160,7 @@ impl Session {
             refuses_pins: false,
             scope: Scope { pool, settings },
             statements,
-            names: HashMap::new(),
+            names: BTreeMap::new(),
             names_weight: 0,
             unnamed: Unnamed::default(),
             rest: Rest::Header,
@@ -342,8 +347,10 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
-        if server.holds_requests() {
-            return Err(Pause::Hold);
+        match server.pace_of_next() {
+            Pace::AsTheyCome => {}
+            Pace::Unasked => return Err(Pause::Crowd),
+            Pace::OneByOne => return Err(Pause::Hold),
         }
         match head.tag {
             tag::TERMINATE if server.owes_whole_requests() => return Err(Pause::Hold),
@@ -441,14 +448,16 @@ impl Session {
     }
 
     /// What the client had named is again as it was before a message that the server never obeyed.
-    pub(crate) fn take_back(&mut self, naming: Option<Naming>, unnamed: Option<u64>) {
-        if let Some(Naming { name, before }) = naming {
-            self.remove_name(&name);
-            if let Some(before) = before {
-                self.insert_name(name, before);
-            }
+    pub(crate) fn take_back(&mut self, Naming { name, before }: Naming) {
+        self.remove_name(&name);
+        if let Some(before) = before {
+            self.insert_name(name, before);
         }
-        if unnamed == Some(self.unnamed.number) {
+    }
+
+    /// The server never got this unnamed statement.
+    pub(crate) fn take_back_unnamed(&mut self, number: u64) {
+        if self.unnamed.number == number {
             self.unnamed.number = 0;
         }
     }

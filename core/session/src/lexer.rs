@@ -21,7 +21,7 @@ use roles::{Role, Roles};
 use token::{Token, Tokens};
 
 /// What decides how text is read, as the client set it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// `client_encoding` never uses an ASCII byte inside another character
     /// (all but SJIS, BIG5, GBK, UHC, GB18030, JOHAB and SHIFT_JIS_2004).

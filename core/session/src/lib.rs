@@ -28,7 +28,7 @@ pub mod statements;
 pub mod survey;
 
 pub use client::{Fatal, Kind, Output, Pause, Session, State, Taken};
-pub use server::{CANCELED, Confused, Received, Server};
+pub use server::{CANCELED, Confused, Pace, Received, Server};
 pub use statements::Statements;
 pub use survey::Pins;
 

@@ -35,7 +35,7 @@ pub enum Reply {
     Bind {
         statement: u64,
         first: bool,
-        undo: Option<Box<Undo>>,
+        undo: Undo,
     },
     /// What a statement takes and gives, or a portal gives (`statement`: 0); `first` as with Bind.
     Describe {
@@ -115,16 +115,37 @@ impl Answer {
 
 /// What to take back when the server never did what it was sent (invariant I4).
 #[derive(Debug, Default)]
-pub struct Undo {
+pub enum Undo {
+    #[default]
+    Nothing,
+    /// An unnamed statement that the server was to get, by number; `own`: from the client, which
+    /// was to have it.
+    Unnamed { number: u64, own: bool },
+    /// Boxed, so that a queue of replies stays small.
+    Named(Box<Edit>),
+}
+
+/// A change of named statements.
+#[derive(Debug, Default)]
+pub struct Edit {
     pub naming: Option<Naming>,
     /// A statement that the server was to get.
     pub held: Option<u64>,
     /// A statement that the server was to lose.
     pub evicted: Option<Use>,
-    /// An unnamed statement that the client was to have, by number.
-    pub unnamed: Option<u64>,
-    /// An unnamed statement that the server was to get, by number.
-    pub held_unnamed: Option<u64>,
+}
+
+impl Undo {
+    /// Of a client's name alone.
+    pub fn naming(name: Box<[u8]>, before: Option<Named>) -> Undo {
+        Edit { naming: Some(Naming { name, before }), ..Edit::default() }.into()
+    }
+}
+
+impl From<Edit> for Undo {
+    fn from(edit: Edit) -> Undo {
+        Undo::Named(edit.into())
+    }
 }
 
 /// A client's name for a statement, and what it named before.
@@ -157,10 +178,10 @@ impl Reply {
 
     pub fn into_undo(self) -> Option<Undo> {
         match self {
-            Reply::Parse { undo, .. } | Reply::Close { undo, .. } | Reply::Answer(_, undo) => {
-                Some(undo)
-            }
-            Reply::Bind { undo, .. } => undo.map(|undo| *undo),
+            Reply::Parse { undo, .. }
+            | Reply::Bind { undo, .. }
+            | Reply::Close { undo, .. }
+            | Reply::Answer(_, undo) => Some(undo),
             _ => None,
         }
     }

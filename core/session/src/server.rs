@@ -67,8 +67,7 @@ pub struct Server {
     ahead: Ahead,
     /// A Sync is due behind the message that is half sent.
     owes_sync: bool,
-    /// The client's requests are taken one by one, each after the reply to the one before.
-    paced: bool,
+    pace: Pace,
     /// They are, and none of them may leave a transaction open.
     by_statement: bool,
     /// One of them did.
@@ -116,6 +115,16 @@ enum Ahead {
     Failed,
 }
 
+/// How a client's requests are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As is to be found out: it depends on whether others wait for the connection.
+    Unasked,
+    AsTheyCome,
+    /// Each after the reply to the one before.
+    OneByOne,
+}
+
 /// What the server said to a query of the pooler's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (SQLSTATE {sqlstate})")]
@@ -147,7 +156,7 @@ impl Server {
             unnamed: None,
             ahead: Ahead::Through,
             owes_sync: false,
-            paced: false,
+            pace: Pace::AsTheyCome,
             by_statement: false,
             left_block: false,
             doubts: Doubts::NONE,
@@ -377,21 +386,30 @@ impl Server {
         self.advanced = false;
         self.again.disarm();
         self.by_statement = by_statement;
-        self.paced = by_statement;
+        self.set_pace(false);
         self.left_block = false;
         if !self.doubts.is_none() {
             self.forget_doubts();
         }
     }
 
-    /// Whether the client's next request waits for the reply to the one before, since others wait
-    /// for the connection.
-    pub fn pace(&mut self, paced: bool) {
-        self.paced = paced || self.by_statement;
+    /// Others wait for the connection, or none does: whether the client's next request waits for the
+    /// reply to the one before.
+    pub fn set_pace(&mut self, others_wait: bool) {
+        let one_by_one = others_wait || self.by_statement;
+        self.pace = if one_by_one { Pace::OneByOne } else { Pace::AsTheyCome };
     }
 
-    pub fn is_paced(&self) -> bool {
-        self.paced
+    /// Time has passed: whether others wait is to be asked before the next request that may have to
+    /// wait for it, see [`crate::Pause::Crowd`].
+    pub fn forget_pace(&mut self) {
+        if !self.by_statement {
+            self.pace = Pace::Unasked;
+        }
+    }
+
+    pub fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// A stay by statement has left a transaction open, which the client was not told.
@@ -406,16 +424,19 @@ impl Server {
         self.replies.iter().any(ends)
     }
 
-    /// The next request must wait: one was sent whole, and it is not over. A COPY's data belongs to
-    /// the request that asks for it.
-    pub(crate) fn holds_requests(&self) -> bool {
-        if !self.paced && self.ahead == Ahead::Through {
-            return false;
+    /// How the next request is taken. It may have to wait where one was sent whole that is not over,
+    /// and waits there until the client's settings have gone through. A COPY's data belongs to the
+    /// request that asks for it.
+    pub(crate) fn pace_of_next(&self) -> Pace {
+        let last = self.replies.back();
+        let own = matches!(last, None | Some(Reply::Injected | Reply::Settings { .. }));
+        let behind_whole = !own && !self.open_flight && !self.copy_in;
+        let waits = behind_whole || self.is_unset() && !self.skipping;
+        match self.ahead {
+            Ahead::Through if behind_whole => self.pace,
+            Ahead::Underway | Ahead::Failed if waits => Pace::OneByOne,
+            _ => Pace::AsTheyCome,
         }
-        let whole = !self.open_flight && !self.copy_in;
-        let own =
-            matches!(self.replies.back(), None | Some(Reply::Injected | Reply::Settings { .. }));
-        whole && !own || self.is_unset() && !self.skipping
     }
 
     fn read_settings(&mut self) {

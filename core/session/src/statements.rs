@@ -2,7 +2,7 @@
 //! server; and which of them one server connection holds. It never sees a reply.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::{Rc, Weak};
 
 use crate::lexer::{Does, Look};
@@ -167,7 +167,7 @@ const HELD_LIMIT: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Held {
     max: usize,
-    used: HashMap<u64, Use>,
+    used: BTreeMap<u64, Use>,
     weight: usize,
     clock: u64,
 }
@@ -183,7 +183,7 @@ pub struct Use {
 
 impl Held {
     pub fn new(max: usize) -> Held {
-        Held { max: max.max(1), used: HashMap::new(), weight: 0, clock: 0 }
+        Held { max: max.max(1), used: BTreeMap::new(), weight: 0, clock: 0 }
     }
 
     /// Whether the statement is there as it is now; if so, it counts as used now.

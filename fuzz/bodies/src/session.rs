@@ -41,7 +41,7 @@ pub fn run(bytes: &[u8]) {
         match taken.pause {
             Pause::NeedServer => attached = true,
             Pause::Terminate | Pause::Fatal(_) => return,
-            Pause::More(_) | Pause::Hold => {}
+            Pause::More(_) | Pause::Hold | Pause::Crowd => {}
         }
         if attached && what & 128 > 0 && server.is_free() && session.at_boundary() {
             attached = false;

@@ -75,7 +75,7 @@ impl Client {
         self.queue(out);
         match taken.pause {
             Pause::NeedServer => Ok(true),
-            Pause::More(_) | Pause::Hold => Ok(false),
+            Pause::More(_) | Pause::Hold | Pause::Crowd => Ok(false),
             Pause::Terminate => Err(Over::Left),
             Pause::Fatal(fatal) => Err(fatal.into()),
         }

@@ -236,7 +236,7 @@ impl World {
                 let (client, pool) = (ClientId(index as u32), client.pool);
                 self.tell(Event::Request { client, pool });
             }
-            Pause::More(_) | Pause::Hold => {}
+            Pause::More(_) | Pause::Hold | Pause::Crowd => {}
             other => panic!("client {index} is refused: {other:?}"),
         }
     }

@@ -265,9 +265,9 @@ fn stand_in(number: usize) -> String {
 /// Makes the server hold a stand-in that can be given up.
 pub(super) fn send_stand_in(server: &mut Server, name: &[u8], to_server: &mut Vec<u8>) {
     write::close(to_server, TargetKind::Statement, name);
-    server.send_extended(Reply::Close { injected: true, undo: Undo::default() });
+    server.send_extended(Reply::Close { injected: true, undo: Undo::Nothing });
     write::parse(to_server, name, b"", &[]);
-    server.send_extended(Reply::Parse { injected: true, undo: Undo::default() });
+    server.send_extended(Reply::Parse { injected: true, undo: Undo::Nothing });
     server.flight_edits = true;
 }
 

@@ -3,16 +3,20 @@
 
 use std::rc::Rc;
 
-use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
+use poolwright_wire::{
+    Header, TargetKind, TransactionStatus, WireError, client as tag, read, write,
+};
 
 use super::by_name::parsed::{self, hold_executed};
 use super::refusal;
 use super::refuse::Refusal;
-use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
+use super::{
+    LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Unnamed, Verdict,
+};
 use crate::doubts::Doubts;
 use crate::lexer::{Look, look};
 use crate::mutation::{self, Mutation};
-use crate::replies::{Answer, Described, Naming, Reply, Undo};
+use crate::replies::{Answer, Described, Edit, Naming, Reply, Undo};
 use crate::server::Server;
 use crate::statements::{ByName, Named, Shape, Statement, Use};
 
@@ -111,7 +115,7 @@ impl Session {
             make_unknown(server, &statement, &mut out.to_server);
         }
         if server.held.touch(&statement) {
-            let undo = Undo { naming: Some(Naming { name, before: None }), ..Undo::default() };
+            let undo = Undo::naming(name, None);
             server.send_answer(Answer::ParseComplete, undo, &mut out.to_client);
         } else {
             make_known(server, &statement, For::Client(name), &mut out.to_server);
@@ -126,10 +130,42 @@ impl Session {
         body: &[u8],
         out: &mut Output,
     ) -> Result<Verdict, Pause> {
+        let mut rewritten = false;
+        if !self.is_unnamed_again(server, head, body) {
+            rewritten = match self.take_unnamed(server, head, body, out)? {
+                Ok(rewritten) => rewritten,
+                Err(error) => return Ok(self.refuse(server, error.into(), out)),
+            };
+        }
+        self.unnamed.number = self.statements.borrow_mut().next_unnamed();
+        server.unnamed = Some(self.unnamed.number);
+        server.flight_edits = true;
+        let undo = Undo::Unnamed { number: self.unnamed.number, own: true };
+        server.send_extended(Reply::Parse { injected: false, undo });
+        Ok(if rewritten { Verdict::Skip } else { Verdict::Forward })
+    }
+
+    /// Many a client prepares the same text again and again: it has been looked at, and there was
+    /// nothing in it.
+    fn is_unnamed_again(&self, server: &Server, head: Header, body: &[u8]) -> bool {
+        let Unnamed { body: kept, look, reading, .. } = &self.unnamed;
+        let whole = body.len() == head.length as usize;
+        let same = whole && kept.as_deref().is_some_and(|kept| *kept == body[1..]);
+        same && look.doubts.is_none() && *reading == server.reading()
+    }
+
+    /// Takes an unnamed statement over; answers whether another was written in its place.
+    fn take_unnamed(
+        &mut self,
+        server: &mut Server,
+        head: Header,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<Result<bool, WireError>, Pause> {
         let whole = body.len() == head.length as usize;
         let message = match whole.then(|| read::parse(body)).transpose() {
             Ok(message) => message.filter(|_| head.length <= UNNAMED_LIMIT),
-            Err(error) => return Ok(self.refuse(server, error.into(), out)),
+            Err(error) => return Ok(Err(error)),
         };
         let mut found = Look::UNDECIDABLE;
         let mut changed = None;
@@ -139,8 +175,8 @@ impl Session {
                 changed = self.change_parsed(server, message.query)?;
             }
         }
-        self.unnamed.number = self.statements.borrow_mut().next_unnamed();
         self.unnamed.look = found;
+        self.unnamed.reading = server.reading();
         self.unnamed.by_name = None;
         if message.is_some() {
             let kept = self.unnamed.body.get_or_insert_default();
@@ -157,15 +193,7 @@ impl Session {
             self.unnamed.body = Some(new);
             self.unnamed.by_name = Some(changed.by_name);
         }
-        server.unnamed = Some(self.unnamed.number);
-        server.flight_edits = true;
-        let number = Some(self.unnamed.number);
-        let undo = Undo { unnamed: number, held_unnamed: number, ..Undo::default() };
-        server.send_extended(Reply::Parse { injected: false, undo });
-        Ok(match self.unnamed.by_name {
-            Some(_) => Verdict::Skip,
-            None => Verdict::Forward,
-        })
+        Ok(Ok(self.unnamed.by_name.is_some()))
     }
 
     pub(super) fn bind(
@@ -192,7 +220,7 @@ impl Session {
         let (statement, first, by_name) = match self.find(server, names.statement, true, out)? {
             Found::Here(statement, first, by_name) => (statement, first, by_name),
             Found::BySql => {
-                self.note_bind(server, Look::UNDECIDABLE, b"", (0, false), None);
+                self.note_bind(server, Look::UNDECIDABLE, b"", (0, false), Undo::Nothing);
                 return Ok(Verdict::Forward);
             }
             Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
@@ -232,7 +260,7 @@ impl Session {
         look: Look,
         body: &[u8],
         (statement, first): (u64, bool),
-        undo: Option<Box<Undo>>,
+        undo: Undo,
     ) {
         self.note_statement(server, look, body);
         server.flight_edits |= !look.doubts.is_none();
@@ -290,14 +318,14 @@ impl Session {
             Err(error) => return Ok(self.refuse(server, error.into(), out)),
         };
         if target.kind == TargetKind::Portal {
-            server.send_extended(Reply::Close { injected: false, undo: Undo::default() });
+            server.send_extended(Reply::Close { injected: false, undo: Undo::Nothing });
             return Ok(Verdict::Forward);
         }
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
         if server.may_know(target.name) && !self.names.contains_key(target.name) {
-            server.send_extended(Reply::Close { injected: false, undo: Undo::default() });
+            server.send_extended(Reply::Close { injected: false, undo: Undo::Nothing });
             return Ok(Verdict::Forward);
         }
         let undo = self.forget(target.name);
@@ -328,9 +356,10 @@ impl Session {
         if name.is_empty() {
             self.unnamed.number = 0;
         }
-        let before = self.remove_name(name);
-        let naming = before.is_some().then(|| Naming { name: name.into(), before });
-        Undo { naming, ..Undo::default() }
+        match self.remove_name(name) {
+            Some(before) => Undo::naming(name.into(), Some(before)),
+            None => Undo::Nothing,
+        }
     }
 
     /// What a name of the client's stands for, once nothing sent before can change that. It is sent
@@ -379,8 +408,8 @@ impl Session {
         server: &mut Server,
         by_name: Option<&ByName>,
         to_server: &mut Vec<u8>,
-    ) -> Result<Option<Box<Undo>>, Refusal> {
-        by_name.map_or(Ok(None), |by_name| self.rely_on_name(server, by_name, to_server))
+    ) -> Result<Undo, Refusal> {
+        by_name.map_or(Ok(Undo::Nothing), |by_name| self.rely_on_name(server, by_name, to_server))
     }
 
     /// Sends the unnamed statement ahead if the server does not hold it; answers why it cannot.
@@ -411,7 +440,7 @@ impl Session {
         to_server.extend_from_slice(body);
         server.unnamed = Some(number);
         server.flight_edits = true;
-        let undo = Undo { held_unnamed: Some(number), ..Undo::default() };
+        let undo = Undo::Unnamed { number, own: false };
         server.send_extended(Reply::Parse { injected: true, undo });
         Ok(None)
     }
@@ -461,7 +490,7 @@ fn make_unknown(server: &mut Server, statement: &Rc<Statement>, to_server: &mut 
 
 fn close_held(server: &mut Server, held: Use, to_server: &mut Vec<u8>) {
     write::close(to_server, TargetKind::Statement, &held.statement.name);
-    let undo = Undo { evicted: Some(held), ..Undo::default() };
+    let undo = Edit { evicted: Some(held), ..Edit::default() }.into();
     server.send_extended(Reply::Close { injected: true, undo });
 }
 
@@ -469,9 +498,9 @@ fn close_held(server: &mut Server, held: Use, to_server: &mut Vec<u8>) {
 fn try_name(server: &mut Server, name: &[u8], body: &[u8], to_server: &mut Vec<u8>) {
     write::parse_head(to_server, name, body.len() as u32);
     to_server.extend_from_slice(body);
-    server.send_extended(Reply::Parse { injected: true, undo: Undo::default() });
+    server.send_extended(Reply::Parse { injected: true, undo: Undo::Nothing });
     write::close(to_server, TargetKind::Statement, name);
-    server.send_extended(Reply::Close { injected: true, undo: Undo::default() });
+    server.send_extended(Reply::Close { injected: true, undo: Undo::Nothing });
 }
 
 /// Prepares a statement on the server, evicting others if it holds too many, and asks what it takes
@@ -496,7 +525,7 @@ pub(super) fn make_known(
         return;
     }
     let naming = name.clone().map(|name| Naming { name, before: None });
-    let undo = Undo { naming, held: Some(statement.id), ..Undo::default() };
+    let undo = Edit { naming, held: Some(statement.id), ..Edit::default() }.into();
     server.send_extended(Reply::Parse { injected: name.is_none(), undo });
     write::describe(to_server, TargetKind::Statement, &statement.name);
     server.edits_ahead += u32::from(awaited);

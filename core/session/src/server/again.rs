@@ -8,7 +8,7 @@ use poolwright_wire::{TargetKind, TransactionStatus, server as tag, write};
 
 use super::Server;
 use crate::client::Session;
-use crate::replies::{Described, Reply, Undo};
+use crate::replies::{Described, Edit, Reply, Undo};
 use crate::sink::Sink;
 use crate::statements::Statement;
 
@@ -131,10 +131,10 @@ impl Server {
         self.resent.extend_from_slice(&self.again.kept);
         self.held.renew(statement);
         session.renew_statement(statement.id);
-        let undo = Undo { held: Some(statement.id), ..Undo::default() };
+        let undo = Edit { held: Some(statement.id), ..Edit::default() }.into();
         self.replies.push_front(Described::reply(statement, None, false));
         self.replies.push_front(Reply::Parse { injected: true, undo });
-        self.replies.push_front(Reply::Close { injected: true, undo: Undo::default() });
+        self.replies.push_front(Reply::Close { injected: true, undo: Undo::Nothing });
         self.replies.push_front(Reply::Sync { edits: false, injected: true });
     }
 }

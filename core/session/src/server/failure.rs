@@ -5,7 +5,7 @@ use poolwright_wire::read;
 use super::{Confused, Failure, Server};
 use crate::client::{REFUSED, Session};
 use crate::mutation::{self, Mutation};
-use crate::replies::{Reply, Special, Undo};
+use crate::replies::{Edit, Reply, Special, Undo};
 use crate::sink::Sink;
 
 /// What the server says of a statement that it does not hold.
@@ -149,18 +149,26 @@ impl Server {
     }
 
     fn undo(&mut self, undo: Undo, session: Option<&mut Session>) {
-        let Undo { naming, held, evicted, unnamed, held_unnamed } = undo;
-        if let Some(id) = held {
-            self.held.remove(id);
-        }
-        if let Some(statement) = evicted {
-            self.held.restore(statement);
-        }
-        if held_unnamed.is_some() && self.unnamed == held_unnamed {
-            self.unnamed = None;
-        }
-        if let Some(session) = session {
-            session.take_back(naming, unnamed);
+        match undo {
+            Undo::Nothing => {}
+            Undo::Unnamed { number, own } => {
+                self.unnamed.take_if(|held| *held == number);
+                if let Some(session) = session.filter(|_| own) {
+                    session.take_back_unnamed(number);
+                }
+            }
+            Undo::Named(edit) => {
+                let Edit { naming, held, evicted } = *edit;
+                if let Some(id) = held {
+                    self.held.remove(id);
+                }
+                if let Some(statement) = evicted {
+                    self.held.restore(statement);
+                }
+                if let Some((session, naming)) = session.zip(naming) {
+                    session.take_back(naming);
+                }
+            }
         }
     }
 

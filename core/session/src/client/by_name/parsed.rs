@@ -61,7 +61,7 @@ impl Session {
         server: &mut Server,
         by_name: &ByName,
         to_server: &mut Vec<u8>,
-    ) -> Result<Option<Box<Undo>>, Refusal> {
+    ) -> Result<Undo, Refusal> {
         let ByName { does, name, statement } = by_name;
         let now = self.names.get_mut(name);
         if *does == Does::Prepare {
@@ -69,17 +69,17 @@ impl Session {
                 return Err(Refusal::duplicate(name));
             }
             note_sql_name(server, name);
-            return Ok(None);
+            return Ok(Undo::Nothing);
         }
         let (statement, named) = match (statement, now) {
-            (None, None) => return Ok(None),
+            (None, None) => return Ok(Undo::Nothing),
             (Some(_), None) => return Err(Refusal::missing(name)),
             (Some(then), Some(now)) if Rc::ptr_eq(then, &now.statement) => (then, now),
             (_, Some(_)) => return Err(Refusal::renamed(name)),
         };
         if *does == Does::Deallocate {
             send_stand_in(server, STAND_IN.as_bytes(), to_server);
-            return Ok(Some(Box::new(self.forget(name))));
+            return Ok(self.forget(name));
         }
         if named.has_changed() {
             return Err(Refusal::changed());
@@ -91,7 +91,7 @@ impl Session {
             return Err(refusal);
         }
         self.note_statement(server, statement.look, &statement.body);
-        Ok(None)
+        Ok(Undo::Nothing)
     }
 }
 

@@ -124,6 +124,38 @@ fn flights_without_names_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn whether_a_request_waits_for_the_one_before_is_asked_once_both_are_there() {
+    let (first, second) = (query("SELECT 'a'"), query("SELECT 'b'"));
+    for (others_wait, pause) in [(true, Pause::Hold), (false, Pause::More(0))] {
+        let mut pair = Pair::new(3);
+        pair.server.forget_pace();
+        let rest = script::bytes(std::slice::from_ref(&second));
+        assert_eq!(pair.send(&[first.clone(), second.clone()]), (Pause::Crowd, rest.len()));
+        pair.server.set_pace(others_wait);
+        assert_eq!(pair.send_bytes(&rest).0, pause, "others wait: {others_wait}");
+        pair.serve();
+        let (one, other) = ("T D:a C:SELECT 1 Z:I", "T D:b C:SELECT 1 Z:I");
+        match others_wait {
+            true => assert_eq!(pair.seen(), one),
+            false => assert_eq!(pair.seen(), format!("{one} {other}")),
+        }
+    }
+}
+
+#[test]
+fn an_unnamed_text_sent_again_is_looked_at_again_once_it_is_read_otherwise() {
+    let mut pair = Pair::new(3);
+    let flight = [parse("", "SELECT '\\'"), Bind("", ""), Execute("", 0), Sync];
+    for _ in 0..2 {
+        pair.ask(&flight);
+        assert!(!pair.server.in_doubt());
+    }
+    pair.receive(b"S\0\0\0\x24standard_conforming_strings\0off\0");
+    pair.ask(&flight);
+    assert!(pair.server.in_doubt(), "the string may not end where it seems to");
+}
+
+#[test]
 fn answers_of_the_poolers_own_keep_their_turn() {
     let mut pair = Pair::new(3);
     pair.ask(&[parse("a", "SELECT 'a'"), parse("b", "SELECT 'a'"), Sync]);
