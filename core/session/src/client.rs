@@ -382,9 +382,7 @@ impl Session {
         match head.tag {
             tag::QUERY => self.query(server, head, body, out),
             tag::FUNCTION_CALL => {
-                server.note(Look::UNDECIDABLE);
-                server.open_flight = false;
-                server.replies.push_back(Reply::Function);
+                server.send_function_call();
                 Ok(Verdict::Forward)
             }
             tag::PARSE => self.parse(server, head, body, out),

@@ -104,6 +104,10 @@ pub(crate) const ROLE: &str = "role";
 /// The parameter that makes any error the end of the session; any role may set it.
 const EXIT_ON_ERROR: &str = "exit_on_error";
 
+/// Commits the messages before it, which a Query by itself does not since PostgreSQL 18, and is skipped
+/// when one of them fails. Without the BEGIN there would be a warning in the server's log.
+const COMMIT_AHEAD: &[u8] = b"BEGIN;COMMIT;RESET exit_on_error";
+
 /// Reported parameters that no SET changes.
 const FIXED: &[&str] = &[
     "in_hot_standby",
@@ -204,7 +208,7 @@ impl Current {
             write::run(to_server, b"RESET role");
         }
         write::run(to_server, self.select_difference(wanted).as_bytes());
-        write::query(to_server, b"RESET exit_on_error");
+        write::query(to_server, COMMIT_AHEAD);
         true
     }
 

@@ -21,9 +21,11 @@ pub enum Reply {
     /// A function call: up to ReadyForQuery.
     Function,
     /// The end of a flight of extended messages: ReadyForQuery, for the client or for the pooler.
+    /// `bare`: of none that has the server begin or go on with a transaction.
     Sync {
         edits: bool,
         injected: bool,
+        bare: bool,
     },
     /// ParseComplete, for the client or for the pooler.
     Parse {

@@ -49,6 +49,9 @@ pub struct Server {
     pub(crate) open_flight: bool,
     /// Some of the open flight was sent to the server.
     flight_sent: bool,
+    /// Something of it, or of what was sent since the last request ended, has the server begin or
+    /// go on with a transaction; a Close does not.
+    flight_runs: bool,
     /// The open flight edits prepared statements.
     pub(crate) flight_edits: bool,
     /// Flights that edit prepared statements, ended by the client and not yet by the server.
@@ -146,6 +149,7 @@ impl Server {
             status: TransactionStatus::Idle,
             open_flight: false,
             flight_sent: false,
+            flight_runs: false,
             flight_edits: false,
             edits_ahead: 0,
             skipping: false,
@@ -339,7 +343,8 @@ impl Server {
         self.open_flight = false;
         self.flight_sent = false;
         self.skipping = false;
-        self.replies.push_back(Reply::Sync { edits, injected });
+        let bare = !std::mem::take(&mut self.flight_runs);
+        self.replies.push_back(Reply::Sync { edits, injected, bare });
     }
 
     /// A query ends the open flight, as a Sync does, but does not end the skipping after an error.
@@ -348,6 +353,7 @@ impl Server {
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.flight_sent = false;
+        self.flight_runs = false;
         self.unnamed = None;
         self.note(look);
         self.replies.push_back(Reply::Query { edits, special });
@@ -356,7 +362,15 @@ impl Server {
     pub(crate) fn send_extended(&mut self, reply: Reply) {
         self.open_flight = true;
         self.flight_sent = true;
+        self.flight_runs |= !matches!(reply, Reply::Close { .. });
         self.replies.push_back(reply);
+    }
+
+    pub(crate) fn send_function_call(&mut self) {
+        self.note(Look::UNDECIDABLE);
+        self.open_flight = false;
+        self.flight_runs = false;
+        self.replies.push_back(Reply::Function);
     }
 
     /// Answers a message in the server's place, when its turn comes.

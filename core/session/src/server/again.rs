@@ -135,6 +135,6 @@ impl Server {
         self.replies.push_front(Described::reply(statement, None, false));
         self.replies.push_front(Reply::Parse { injected: true, undo });
         self.replies.push_front(Reply::Close { injected: true, undo: Undo::Nothing });
-        self.replies.push_front(Reply::Sync { edits: false, injected: true });
+        self.replies.push_front(Reply::Sync { edits: false, injected: true, bare: false });
     }
 }

@@ -235,11 +235,19 @@ impl Server {
         }
     }
 
+    /// A Sync alone ends no transaction: where the server says so right behind a request that was
+    /// part of a flight's transaction, that is open still (PostgreSQL 18), and fails the next request.
     fn ready(&mut self, body: &[u8], session: Option<&mut Session>) -> Result<bool, Confused> {
-        self.status = read::ready_for_query(body).map_err(|e| Confused(e.to_string()))?;
+        let told = read::ready_for_query(body).map_err(|e| Confused(e.to_string()))?;
+        let before = std::mem::replace(&mut self.status, told);
         let (forward, edits) = match self.replies.pop_front() {
             Some(Reply::Query { edits, .. }) => (true, edits),
-            Some(Reply::Sync { edits, injected }) => (!injected, edits),
+            Some(Reply::Sync { edits, injected, bare }) => {
+                if bare && before == TransactionStatus::Open {
+                    self.status = before;
+                }
+                (!injected, edits)
+            }
             Some(Reply::Function) => (true, false),
             Some(Reply::Injected | Reply::Settings { .. }) => {
                 self.settings_went_through();
@@ -302,6 +310,7 @@ impl Server {
                     self.edits_ahead -= u32::from(*edits);
                     self.flight_edits |= edits;
                     (self.open_flight, self.flight_sent) = (extended, extended);
+                    self.flight_runs = extended;
                     self.replies.remove(index);
                 }
                 Reply::CopyEnd => {

@@ -86,7 +86,7 @@ impl Server {
     /// Ends what the server skips of a simple query: the client gets its ReadyForQuery.
     fn end_skipped(&mut self) {
         self.skipping = false;
-        self.replies.push_back(Reply::Sync { edits: false, injected: false });
+        self.replies.push_back(Reply::Sync { edits: false, injected: false, bare: false });
         self.owes_sync = self.half_sent;
         if !self.half_sent {
             write::sync(&mut self.resent);

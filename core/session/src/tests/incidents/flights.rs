@@ -68,6 +68,39 @@ fn a_refusal_aborts_the_transaction_as_an_error_of_the_server_does() {
     assert!(pair.server.is_free());
 }
 
+/// PostgreSQL 18 says that it is idle and has a transaction open: the next request fails with XX000.
+#[test]
+fn a_transaction_that_a_bare_sync_has_not_ended_keeps_its_connection_up_to_the_next_request() {
+    const CALL: &[u8] = b"F\0\0\0\x0e\0\0\0\xb1\0\0\0\0\0\0";
+    const CALLED: &[u8] = b"V\0\0\0\x08\xff\xff\xff\xff";
+    const DONE: &[u8] = b"C\0\0\0\x0dSELECT 1\0";
+    const BOUND: &[u8] = b"1\0\0\0\x042\0\0\0\x04";
+    const CLOSED: &[u8] = b"3\0\0\0\x04";
+    let flight = script::bytes(&[parse("", "SELECT 'a'"), Bind("", ""), Execute("", 0)]);
+    let select = script::bytes(&[query("SELECT 'b'")]);
+    const CLOSE: &[u8] = b"C\0\0\0\x06P\0";
+    let sync = script::bytes(&[Sync]);
+    let ready = |status: &[u8]| [b"Z\0\0\0\x05", status].concat();
+    for (request, answer) in [(&*select, DONE), (CALL, CALLED)] {
+        let bound_and_done = [BOUND, DONE].concat();
+        let ends: [(&[u8], &[u8], bool); 3] =
+            [(b"", b"", false), (CLOSE, CLOSED, false), (&flight, &bound_and_done, true)];
+        for (between, answers, ended) in ends {
+            let mut pair = Pair::new(3);
+            pair.send_bytes(&[&flight, request].concat());
+            pair.receive(&[BOUND, DONE, answer, &ready(b"T")].concat());
+            assert_eq!(pair.send_bytes(&[between, &sync].concat()), (Pause::More(0), 0));
+            pair.receive(&[answers, &ready(b"I")].concat());
+            assert!(pair.seen().ends_with("Z:I"), "the client is told what the server says");
+            assert_eq!((pair.server.is_quiet(), pair.server.is_free()), (true, ended));
+            pair.send(&[query("SELECT 'c'")]);
+            pair.receive(&[b"E\0\0\0\x13SERROR\0CXX000\0\0", &*ready(b"I")].concat());
+            assert_eq!(pair.seen(), "E:XX000 Z:I");
+            assert!(pair.server.is_free());
+        }
+    }
+}
+
 #[test]
 fn an_error_of_the_server_skips_what_was_not_yet_sent_up_to_sync() {
     let mut pair = Pair::new(3);

@@ -97,7 +97,10 @@ fn settings_go_ahead_of_a_request_and_what_follows_hangs_on_them() {
                     pg_catalog.set_config('search_path',E'\\x69\\x74\\x27\\x73',false),\
                     pg_catalog.set_config('role',E'b',false),\
                     pg_catalog.set_config('exit_on_error',E'on',false)";
-    assert!(sent.contains(expected) && sent.ends_with("RESET exit_on_error "), "{sent}");
+    assert!(
+        sent.contains(expected) && sent.ends_with("BEGIN;COMMIT;RESET exit_on_error "),
+        "{sent}"
+    );
     assert!(!sent.contains("RESET role"), "{sent}");
     for apart in ["client_encoding", "standard_conforming_strings", "exit_on_error"] {
         let mut pair = Pair::new(3);
