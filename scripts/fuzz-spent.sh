@@ -23,9 +23,16 @@ read_cpu() {
   cpu=$(awk 'NR == 2 {for (i = 1; i <= 2; i++) {split($i, t, /[ms]/); sum += 60 * t[1] + t[2]}; printf "%d\n", sum}' "$corpora/times")
 }
 
+# Has what is spent from now on count for the code as it is, which was just built.
+declare -A built_of=()
+note_code() {
+  local target
+  for target in "${targets[@]}"; do built_of[$target]=$(code_of "$target"); done
+}
+
 # begin_turn TARGET HOW
 begin_turn() {
-  turn_of="$1 $(code_of "$1") $2"
+  turn_of="$1 ${built_of[$1]} $2"
   read_cpu
   before=$cpu
 }

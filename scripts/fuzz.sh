@@ -29,6 +29,7 @@ has_nightly() {
 }
 
 build() {
+  note_code
   if has_nightly; then
     command -v cargo-fuzz >/dev/null ||
       step cargo-fuzz cargo install --locked cargo-fuzz@0.13.1 --root "$POOLWRIGHT_CACHE/tools"
