@@ -1,6 +1,6 @@
 //! What one client leaves behind must not reach the next one on the same server.
 
-use poolwright_tests::pg::{Client, Flight};
+use poolwright_tests::pg::{Client, Flight, message::transcript};
 use poolwright_tests::site::Site;
 
 /// Something done by one client, a question of the next, and the answer of a clean session.
@@ -290,5 +290,24 @@ async fn a_change_hidden_by_the_clients_own_way_of_quoting_is_undone_too() {
             let seen = site.connect("alice").await.cell(WORK_MEM).await;
             assert_eq!(seen, "4MB", "{name} = {value}, at startup: {at_startup}");
         }
+    }
+}
+
+/// PostgreSQL 18 answers the Sync as if no transaction were open, and fails the next request.
+#[tokio::test]
+async fn a_transaction_that_the_server_has_not_ended_fails_nobody_elses_request() {
+    let calls = [Flight::new().query("SELECT 2 AS b"), Flight::new().call(177, &["1", "1"])];
+    for call in calls {
+        let site = Site::pooled(&[("pool.size", "1")]).await;
+        let mut first = site.connect("alice").await;
+        let mut second = site.connect("alice").await;
+        let flight = Flight::new().unnamed("SELECT 1", &[]).raw(call.bytes()).sync();
+        first.send(flight.bytes()).await.unwrap();
+        first.until_ready().await.unwrap();
+        first.until_ready().await.unwrap();
+        second.send(Flight::new().query("SELECT 'mine' AS a").bytes()).await.unwrap();
+        let _ = first.query("SELECT 3").await.unwrap();
+        let told = transcript(&second.until_ready().await.unwrap());
+        assert_eq!(told, ["Columns(a)", "Row(mine)", "Done(SELECT 1)", "Ready(I)"]);
     }
 }
