@@ -29,8 +29,8 @@ pub use pods::{EnvVar, Pods, Resources, Service, ServiceType, Toleration, Traffi
 pub use pool::{Isolation, Limits, Pinning, Sequences, Sessions, Timeouts, UserOverrides};
 pub use selector::{LabelSelector, Namespaces, Operator, Requirement, TenantSelector};
 pub use spec::{
-    Auth, Budget, CaSecretRef, ConfigMapKeyRef, Control, ControlCertificates, Database, Drain,
-    Endpoints, PerDatabase, PerTenant, PoolMode, PoolerCluster, PoolerClusterSpec, Reconcile,
-    SecretRef, Server, Sizing, Tenants, Tls, TlsMode, Upgrade, UserSource,
+    Auth, Budget, CaSecretRef, ChannelBinding, ConfigMapKeyRef, Control, ControlCertificates,
+    Database, Drain, Endpoints, PerDatabase, PerTenant, PoolMode, PoolerCluster, PoolerClusterSpec,
+    Reconcile, SecretRef, Server, Sizing, Tenants, Tls, TlsMode, Upgrade, UserSource,
 };
 pub use status::{PoolerClusterStatus, ServerStatus, SizingStatus};

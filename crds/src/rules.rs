@@ -152,6 +152,13 @@ pub fn maps_need_certificates() -> Rule {
     )
 }
 
+pub fn binding_needs_tls() -> Rule {
+    numbers(
+        "!has(self.channelBinding) || self.channelBinding != 'require' || self.tls.mode != 'disable'",
+        "expected channelBinding require only with TLS: set tls.mode to another than disable",
+    )
+}
+
 pub fn source_ranges_need_a_load_balancer() -> Rule {
     numbers(
         "!has(self.sourceRanges) || size(self.sourceRanges) == 0 || self.type == 'LoadBalancer'",

@@ -189,7 +189,8 @@ pub enum Upgrade {
     Automatic,
 }
 
-#[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = rules::binding_needs_tls())]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
     /// Where the server listens.
@@ -197,6 +198,10 @@ pub struct Server {
     /// Encryption between pooler and server. Default: mode `prefer`.
     #[serde(default)]
     pub tls: Tls,
+    /// As libpq's channel_binding. `require`: no login but by SCRAM, bound to the server's certificate.
+    /// Default: prefer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_binding: Option<ChannelBinding>,
     /// What the server can give.
     pub budget: Budget,
 }
@@ -230,6 +235,14 @@ pub enum TlsMode {
     Require,
     VerifyCa,
     VerifyFull,
+}
+
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelBinding {
+    Disable,
+    Prefer,
+    Require,
 }
 
 #[derive(JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -198,6 +198,19 @@ fn verification_without_an_authority_is_refused() {
     accepted(&with(path, json!({"mode": "verify-ca", "caSecretRef": {"name": "ca"}})), None);
 }
 
+#[test]
+fn channel_binding_needs_tls() {
+    let server = |mode: &str, binding: &str| {
+        let mut object = with("/spec/server/tls/mode", json!(mode));
+        object["spec"]["server"]["channelBinding"] = json!(binding);
+        object
+    };
+    refused(&server("disable", "require"), None, "expected channelBinding require only with TLS");
+    for (mode, binding) in [("disable", "prefer"), ("allow", "require")] {
+        accepted(&server(mode, binding), None);
+    }
+}
+
 fn rules(rules: Value, client_tls: Option<Value>) -> Value {
     let mut object = with("/spec/auth/rules", rules);
     if let Some(tls) = client_tls {

@@ -178,6 +178,7 @@ mod tests {
             mode: poolwright_crds::PoolMode::Session,
             tls: poolwright_crds::TlsMode::VerifyFull,
             ca: Some(b"-----BEGIN CERTIFICATE-----\n".to_vec()),
+            channel_binding: Some(poolwright_crds::ChannelBinding::Require),
             client_tls: Some(client_tls()),
             restarted_at: Some("2026-01-01T00:00:00Z".into()),
             network_policy: Some(testing::network_policy()),

@@ -14,8 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 use poolwright_budget::{Bounds, Ratio};
 use poolwright_crds::{
-    AccessRule, AuthQuery, CertificateMap, Limits, NetworkPolicy, Pods, PoolMode, PoolerCluster,
-    PoolerClusterSpec, Service, TlsMode, Upgrade,
+    AccessRule, AuthQuery, CertificateMap, ChannelBinding, Limits, NetworkPolicy, Pods, PoolMode,
+    PoolerCluster, PoolerClusterSpec, Service, TlsMode, Upgrade,
 };
 use poolwright_settings::{Problem, Span, raw};
 
@@ -42,6 +42,8 @@ pub struct Validated {
     pub host: String,
     pub port: u16,
     pub tls: TlsMode,
+    /// Towards the server; None: as the pooler has it.
+    pub channel_binding: Option<ChannelBinding>,
     /// PEM.
     pub ca: Option<Vec<u8>>,
     /// Connections that the server can give.
@@ -153,6 +155,7 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         host,
         port,
         tls: spec.server.tls.mode,
+        channel_binding: spec.server.channel_binding,
         asks_server: spec.server.budget.max_connections.is_none(),
         budget: budget(&read.cluster, &endpoint, found),
         ratio: ratio(spec, found),

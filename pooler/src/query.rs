@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use poolwright_settings::{CleartextPassword, Secret, ServerTlsMode};
+use poolwright_settings::{ChannelBinding, CleartextPassword, Secret, ServerTlsMode};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{read, server, write};
 use tokio::runtime;
@@ -68,6 +68,7 @@ impl Query {
             cancel_timeout: patience,
             protocol: PROTOCOL_3_0,
             cleartext: CleartextPassword::Tls,
+            binding: ChannelBinding::Prefer,
         };
         let credential = std::env::var(PASSWORD).ok().map(Secret::new).map(Credential::Password);
         let credential = credential.as_ref();

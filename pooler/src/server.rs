@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolwright_settings::{CleartextPassword, Limits, Server};
+use poolwright_settings::{ChannelBinding, CleartextPassword, Limits, Server};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -44,6 +44,7 @@ pub struct ServerTarget {
     /// The version of the protocol that is asked for.
     pub protocol: i32,
     pub cleartext: CleartextPassword,
+    pub binding: ChannelBinding,
 }
 
 impl ServerTarget {
@@ -57,6 +58,7 @@ impl ServerTarget {
             cancel_timeout: limits.cancel_timeout,
             protocol: PROTOCOL_3_0,
             cleartext: server.cleartext_password,
+            binding: server.channel_binding,
         }
     }
 }
@@ -123,8 +125,8 @@ pub async fn connect(
             Err(error) => return Err(error),
         };
         let declined = encryption == Encryption::Offered && !stream.is_tls();
-        let (protocol, cleartext) = (target.protocol, target.cleartext);
-        let asked = Asked { protocol, cleartext, identity, deadline };
+        let ServerTarget { protocol, cleartext, binding, .. } = *target;
+        let asked = Asked { protocol, cleartext, binding, identity, deadline };
         match log_in(stream, addr, asked, keys).await {
             Err(error) if error.another_encryption_may_do() && !declined => last = Some(error),
             done => return done,
@@ -137,6 +139,7 @@ pub async fn connect(
 struct Asked<'a> {
     protocol: i32,
     cleartext: CleartextPassword,
+    binding: ChannelBinding,
     identity: Identity<'a>,
     deadline: Instant,
 }

@@ -292,6 +292,18 @@ pub struct Server {
     pub connect_timeout: Duration,
     pub tls: ServerTls,
     pub cleartext_password: CleartextPassword,
+    pub channel_binding: ChannelBinding,
+}
+
+/// Whether a login by SCRAM is bound to the server's certificate; as libpq's channel_binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelBinding {
+    Disable,
+    /// Where the server offers it over TLS.
+    Prefer,
+    /// No other login is made.
+    Require,
 }
 
 /// Whether a server gets a password in clear that asks for it.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::checked::{
-    Channel, CleartextPassword, Isolation, ListenAuth, ListenTlsMode, Pinning, PoolMode, Sequences,
-    ServerTlsMode,
+    Channel, ChannelBinding, CleartextPassword, Isolation, ListenAuth, ListenTlsMode, Pinning,
+    PoolMode, Sequences, ServerTlsMode,
 };
 
 pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -20,6 +20,7 @@ pub const AUTH_QUERY: &str = "SELECT rolname, \
     FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
 pub const AUTH_CACHE_TIME: Duration = Duration::from_secs(10);
 pub const CLEARTEXT_PASSWORD: CleartextPassword = CleartextPassword::Tls;
+pub const CHANNEL_BINDING: ChannelBinding = ChannelBinding::Prefer;
 pub const ADMIN_PORT: u16 = 9187;
 pub const CONTROL_PORT: u16 = 9188;
 pub const MAX_CLIENTS: u32 = 10_000;

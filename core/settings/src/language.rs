@@ -13,8 +13,13 @@ pub const OLDEST: u32 = 1;
 
 /// Settings that keep somebody out. A pooler that does not know them is told nevertheless: it refuses
 /// the file and goes on with what it has, where leaving them out would open a door.
-const KEPT: [&str; 4] =
-    ["listen.rules[]", "listen.maps[]", "listen.tls.caFile", "listen.proxyProtocol"];
+const KEPT: [&str; 5] = [
+    "listen.rules[]",
+    "listen.maps[]",
+    "listen.tls.caFile",
+    "listen.proxyProtocol",
+    "servers[].channelBinding",
+];
 
 /// [`OLDEST`], for what was noted before anybody told a language.
 pub fn oldest() -> u32 {

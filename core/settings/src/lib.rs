@@ -29,10 +29,10 @@ pub mod table;
 
 pub use check::{generation, parse, server_caps, users_file};
 pub use checked::{
-    ANY, Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Isolation,
-    Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Patience, Peer, Pinning,
-    PoolMode, PoolSettings, Proof, Rule, Sequences, Server, ServerTls, ServerTlsMode, Settings,
-    Upkeep, User,
+    ANY, Admin, AuthQuery, Channel, ChannelBinding, CleartextPassword, Control, Database, Forced,
+    Isolation, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Patience, Peer,
+    Pinning, PoolMode, PoolSettings, Proof, Rule, Sequences, Server, ServerTls, ServerTlsMode,
+    Settings, Upkeep, User,
 };
 pub use diff::{Changes, diff};
 pub use fingerprint::Fingerprint;

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checked::{
-    Channel, CleartextPassword, Isolation, ListenAuth, ListenTlsMode, Pinning, PoolMode, Sequences,
-    ServerTlsMode,
+    Channel, ChannelBinding, CleartextPassword, Isolation, ListenAuth, ListenTlsMode, Pinning,
+    PoolMode, Sequences, ServerTlsMode,
 };
 use crate::{Lifetime, Secret, Span};
 
@@ -123,6 +123,7 @@ section! {
         connect_timeout: Span,
         tls: ServerTls,
         cleartext_password: CleartextPassword,
+        channel_binding: ChannelBinding,
     }
 }
 

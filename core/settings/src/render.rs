@@ -122,7 +122,7 @@ fn peer((id, peer): (&u32, &Peer)) -> raw::Peer {
 fn server(server: &Server) -> raw::Server {
     let Server { name, host, port, max_connections, max_replication_connections, .. } =
         server.clone();
-    let Server { connect_timeout, tls, cleartext_password, .. } = server.clone();
+    let Server { connect_timeout, tls, cleartext_password, channel_binding, .. } = server.clone();
     let ServerTls { mode, ca_file, cert_file, key_file } = tls;
     raw::Server {
         name: Some(name),
@@ -133,6 +133,7 @@ fn server(server: &Server) -> raw::Server {
         connect_timeout: Some(Span(connect_timeout)),
         tls: Some(raw::ServerTls { mode: Some(mode), ca_file, cert_file, key_file }),
         cleartext_password: Some(cleartext_password),
+        channel_binding: Some(channel_binding),
     }
 }
 

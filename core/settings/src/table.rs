@@ -84,6 +84,7 @@ const METHODS: Kind =
     Kind::Choice(&["trust", "reject", "password", "md5", "scram-sha-256", "cert"]);
 const RULE_TYPES: Kind = Kind::Choice(&["host", "hostnossl", "hostssl"]);
 const CLEARTEXT: Kind = Kind::Choice(&["tls", "always", "never"]);
+const BINDINGS: Kind = Kind::Choice(&["disable", "prefer", "require"]);
 const NAMES: Kind = Kind::Each(&Kind::Name);
 const NETWORKS: Kind = Kind::Each(&Kind::Network);
 const TLS_MODES: Kind =
@@ -389,6 +390,12 @@ pub fn rows() -> Vec<Row> {
             CLEARTEXT,
             value(defaults::CLEARTEXT_PASSWORD),
             "When a Postgres that asks for a password in clear gets it: over `tls`, `always`, `never`.",
+        ),
+        later(
+            "servers[].channelBinding",
+            BINDINGS,
+            value(defaults::CHANNEL_BINDING),
+            "Whether logins by SCRAM are bound to the certificate that Postgres shows, as libpq's `channel_binding`: `prefer` where it offers that over TLS; `require` makes no other login, so that who has another certificate cannot relay one, whether it is verified or not; `disable` never.",
         ),
         live(
             "pool.mode",

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use poolwright_budget::Plan;
-use poolwright_crds::TlsMode;
+use poolwright_crds::{ChannelBinding, TlsMode};
 use poolwright_settings::{
     Problem, ServerTlsMode, Span,
     control::Totals,
@@ -165,6 +165,15 @@ fn server(checked: &Validated, max_connections: u32) -> Server {
             key_file: None,
         }),
         cleartext_password: None,
+        channel_binding: checked.channel_binding.map(channel_binding),
+    }
+}
+
+fn channel_binding(binding: ChannelBinding) -> poolwright_settings::ChannelBinding {
+    match binding {
+        ChannelBinding::Disable => poolwright_settings::ChannelBinding::Disable,
+        ChannelBinding::Prefer => poolwright_settings::ChannelBinding::Prefer,
+        ChannelBinding::Require => poolwright_settings::ChannelBinding::Require,
     }
 }
 
@@ -211,6 +220,7 @@ fn by_source(problems: Vec<Problem>, checked: &Validated) -> Problems {
 /// The field of the spec that a setting comes from, where one is its like.
 fn in_spec(path: &str) -> String {
     let places = [
+        ("servers[0].channelBinding", "spec.server.channelBinding"),
         ("listen.rules", "spec.auth.rules"),
         ("listen.maps", "spec.auth.maps"),
         ("listen.tls", "spec.clientTls"),

@@ -1,9 +1,10 @@
 //! The login over an open stream: startup message, authentication, the server's report until
-//! ReadyForQuery. It never sends a password in clear but where the settings allow it.
+//! ReadyForQuery. It never sends a password in clear but where the settings allow it, and shows nothing
+//! that is not bound to the server's certificate where they ask for that.
 
 use std::io;
 
-use poolwright_settings::CleartextPassword;
+use poolwright_settings::{ChannelBinding, CleartextPassword};
 use poolwright_wire::read::{self, Authentication};
 use poolwright_wire::scram::{
     Channel, ClientChallenge, ClientExchange, ClientKeys, MECHANISM, MECHANISM_PLUS, ScramError,
@@ -53,7 +54,11 @@ async fn authenticate(
 ) -> Result<(), ConnectError> {
     let identity = asked.identity;
     let body = first_step(framed, asked.protocol).await?;
-    match read::authentication(&body).map_err(malformed)? {
+    let request = read::authentication(&body).map_err(malformed)?;
+    if asked.binding == ChannelBinding::Require {
+        can_be_bound(&request, framed.stream.is_tls())?;
+    }
+    match request {
         Authentication::Ok => return Ok(()),
         Authentication::CleartextPassword => {
             let password = in_clear(identity, asked.cleartext, framed.stream.is_tls())?;
@@ -65,7 +70,7 @@ async fn authenticate(
             write::password(&mut framed.output, answer.as_bytes());
             flush(framed).await?;
         }
-        Authentication::Sasl(mechanisms) => scram(framed, identity, &mechanisms, keys).await?,
+        Authentication::Sasl(mechanisms) => scram(framed, asked, &mechanisms, keys).await?,
         other => return Err(unsupported(&other)),
     }
     match read::authentication(&step(framed).await?).map_err(malformed)? {
@@ -74,14 +79,34 @@ async fn authenticate(
     }
 }
 
+/// Only SCRAM over TLS can. Over a connection in clear another attempt may have TLS.
+fn can_be_bound(request: &Authentication<'_>, is_tls: bool) -> Result<(), ConnectError> {
+    if !is_tls {
+        let message =
+            "the server was reached without TLS, and servers[].channelBinding requires it";
+        return Err(ConnectError::new(Kind::Tls, message));
+    }
+    match request {
+        Authentication::Ok | Authentication::CleartextPassword | Authentication::Md5Password(_) => {
+            Err(ConnectError::new(
+                Kind::Unsupported,
+                "the server lets the pooler in without channel binding, which servers[].channelBinding \
+             requires: use scram-sha-256 in its pg_hba.conf",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn scram(
     framed: &mut Framed,
-    identity: Identity<'_>,
+    asked: &Asked<'_>,
     offered: &[&[u8]],
     keys: &ClientKeyCache,
 ) -> Result<(), ConnectError> {
+    let identity = asked.identity;
     let hash = framed.stream.certificate().and_then(end_point);
-    let channel = channel(offered, hash.as_deref(), framed.stream.is_tls())?;
+    let channel = channel(offered, hash.as_deref(), framed.stream.is_tls(), asked.binding)?;
     let mechanism = if matches!(channel, Channel::Bound(_)) { MECHANISM_PLUS } else { MECHANISM };
     credential(identity)?;
     let exchange = ClientExchange::new("", &nonce()?, channel);
@@ -105,7 +130,10 @@ fn channel<'a>(
     offered: &[&[u8]],
     hash: Option<&'a [u8]>,
     is_tls: bool,
+    binding: ChannelBinding,
 ) -> Result<Channel<'a>, ConnectError> {
+    let is_required = binding == ChannelBinding::Require;
+    let hash = hash.filter(|_| binding != ChannelBinding::Disable);
     let offers = |mechanism: &str| offered.contains(&mechanism.as_bytes());
     match (offers(MECHANISM_PLUS), hash) {
         (true, _) if !is_tls => {
@@ -113,10 +141,22 @@ fn channel<'a>(
             Err(ConnectError::new(Kind::Protocol, message))
         }
         (true, Some(hash)) => Ok(Channel::Bound(hash)),
+        (true, None) if is_required => Err(unbound(
+            "shows a certificate for which no channel binding is defined, and \
+             servers[].channelBinding requires one: use a certificate signed with RSA or ECDSA",
+        )),
+        (false, _) if is_required => Err(unbound(
+            "offers no SCRAM-SHA-256-PLUS, which servers[].channelBinding requires: who answers may \
+             not be PostgreSQL itself",
+        )),
         _ if !offers(MECHANISM) => Err(unsupported(&Authentication::Sasl(Vec::new()))),
         (false, Some(_)) => Ok(Channel::Declined),
         (_, None) => Ok(Channel::Unbound),
     }
+}
+
+fn unbound(what: &str) -> ConnectError {
+    ConnectError::new(Kind::Unsupported, format!("the server {what}"))
 }
 
 async fn client_keys(

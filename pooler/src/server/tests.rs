@@ -7,7 +7,7 @@ mod hostile;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use poolwright_settings::{CleartextPassword, Secret, ServerTlsMode};
+use poolwright_settings::{ChannelBinding, CleartextPassword, Secret, ServerTlsMode};
 use poolwright_wire::startup::PROTOCOL_3_2;
 use poolwright_wire::{header, startup};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -30,6 +30,7 @@ fn target(address: SocketAddr, mode: ServerTlsMode) -> ServerTarget {
         cancel_timeout: Duration::from_secs(30),
         protocol: PROTOCOL_3_2,
         cleartext: CleartextPassword::Tls,
+        binding: ChannelBinding::Prefer,
     }
 }
 

@@ -108,6 +108,16 @@ fn cases() -> Vec<Case> {
             "CredentialsReady",
             &["spec.server.tls.caSecretRef.name", "no Secret ca"],
         ),
+        case(
+            json!({"clientTls": {"mode": "require", "secretRef": {"name": "none"}}}),
+            "CredentialsReady",
+            &[
+                "spec.clientTls.secretRef.name",
+                "no Secret none",
+                "a Secret with tls.crt and tls.key",
+                "kubectl create secret tls none",
+            ],
+        ),
         case(json!({"replicas": 9}), "ReplicasAccepted", &["spec.replicas is 9", "3 pods run"]),
         case(
             json!({"sizing": {"connectionsPerTenant": "9"}}),

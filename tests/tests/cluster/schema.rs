@@ -67,6 +67,22 @@ fn bad_values() -> Vec<(Value, &'static [&'static str])> {
             &["spec.server.tls", "add caSecretRef"],
         ),
         (
+            json!({"server": {"tls": {"mode": "disable"}, "channelBinding": "require"}}),
+            &["spec.server", "channelBinding require only with TLS"],
+        ),
+        (
+            json!({"clientTls": {"mode": "verify-full", "secretRef": {"name": "app-tls"}}}),
+            &["spec.clientTls", "add clientCaSecretRef"],
+        ),
+        (
+            json!({"auth": {"rules": [{"type": "hostssl", "method": "md5"}]}}),
+            &["spec.auth.rules", "add clientTls"],
+        ),
+        (
+            json!({"auth": {"rules": [{"method": "cert"}]}}),
+            &["spec.auth.rules[0]", "found method cert in a rule of type host"],
+        ),
+        (
             databases(&[database("a", json!({"count": 1})), database("a", json!({"count": 2}))]),
             &["spec.databases[1]", "Duplicate value"],
         ),

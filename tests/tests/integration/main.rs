@@ -35,6 +35,7 @@ macro_rules! three_ways {
 mod access;
 mod admin;
 mod ahead;
+mod binding;
 mod by_name;
 mod cancel;
 mod clients;

@@ -2,7 +2,7 @@
 //! Never looks at databases.
 
 use super::Report;
-use crate::{Server, ServerTls, ServerTlsMode, defaults, raw};
+use crate::{ChannelBinding, Server, ServerTls, ServerTlsMode, defaults, raw};
 
 pub(super) fn check(servers: Vec<raw::Server>, report: &mut Report) -> Vec<Server> {
     if servers.is_empty() && !report.has_reported("servers") {
@@ -21,6 +21,13 @@ pub(super) fn check(servers: Vec<raw::Server>, report: &mut Report) -> Vec<Serve
 
 fn one(server: raw::Server, path: &str, report: &mut Report) -> Server {
     let limit = "how many connections this process may hold to it";
+    let tls = tls(server.tls.unwrap_or_default(), path, report);
+    let channel_binding = server.channel_binding.unwrap_or(defaults::CHANNEL_BINDING);
+    if channel_binding == ChannelBinding::Require && tls.mode == ServerTlsMode::Disable {
+        let expected = "prefer or disable, since only TLS has a certificate to bind to";
+        let remedy = "set the server's tls.mode to another than disable";
+        report.add(&format!("{path}.channelBinding"), "require", expected, remedy);
+    }
     Server {
         name: report.required(&format!("{path}.name"), server.name.as_ref(), "a name"),
         host: report.required(&format!("{path}.host"), server.host.as_ref(), "its host"),
@@ -34,8 +41,9 @@ fn one(server: raw::Server, path: &str, report: &mut Report) -> Server {
             .max_replication_connections
             .unwrap_or(defaults::MAX_REPLICATION_CONNECTIONS),
         connect_timeout: server.connect_timeout.map_or(defaults::CONNECT_TIMEOUT, |span| span.0),
-        tls: tls(server.tls.unwrap_or_default(), path, report),
+        tls,
         cleartext_password: server.cleartext_password.unwrap_or(defaults::CLEARTEXT_PASSWORD),
+        channel_binding,
     }
 }
 

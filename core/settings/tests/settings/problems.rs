@@ -297,6 +297,11 @@ fn tls_needs_its_files() {
          add it",
     );
     check(
+        "servers: [{name: m, host: a, maxConnections: 1, tls: {mode: disable}, channelBinding: require}]",
+        "servers[0].channelBinding: found require, expected prefer or disable, since only TLS has a \
+         certificate to bind to; set the server's tls.mode to another than disable",
+    );
+    check(
         "listen: {tls: {mode: requird}}",
         "listen.tls.mode: found \"requird\", expected one of disable, allow, prefer, require, \
          verify-ca, verify-full; did you mean require?",

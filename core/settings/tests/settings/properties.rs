@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use poolwright_settings::{
-    Admin, AuthQuery, Channel, CleartextPassword, Control, Database, Forced, Isolation, Limits,
-    Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience, Peer, Pinning,
-    PoolMode, PoolSettings, Proof, Rule, Secret, Sequences, Server, ServerTls, ServerTlsMode,
-    Settings, Upkeep, User, diff, parse, raw, users_file,
+    Admin, AuthQuery, Channel, ChannelBinding, CleartextPassword, Control, Database, Forced,
+    Isolation, Limits, Listen, ListenAuth, ListenTls, ListenTlsMode, MapLine, Network, Patience,
+    Peer, Pinning, PoolMode, PoolSettings, Proof, Rule, Secret, Sequences, Server, ServerTls,
+    ServerTlsMode, Settings, Upkeep, User, diff, parse, raw, users_file,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -120,6 +120,7 @@ fn servers() -> impl Strategy<Value = Vec<Server>> {
                 key_file: it.5.then(|| "own.key".to_owned()),
             },
             cleartext_password: CleartextPassword::Never,
+            channel_binding: if it.5 { ChannelBinding::Require } else { ChannelBinding::Prefer },
         };
         servers.into_iter().enumerate().map(build).collect()
     })
