@@ -22,7 +22,7 @@ built=$POOLWRIGHT_CACHE/fuzz-target
 turn=120
 # Bytes of all inputs in fuzz/seeds/TARGET that --keep found, and of each.
 kept_total=24000
-kept_each=1000
+kept_each=400
 
 has_nightly() {
   [[ -z ${POOLWRIGHT_STABLE:-} ]] && rustup run nightly rustc --version >/dev/null 2>&1
@@ -102,7 +102,7 @@ in_turns() {
   done
 }
 
-# keep TARGET — the inputs by which the most is reached first, as many as are few and small.
+# keep TARGET — the longest of the inputs that cover all, as long ones reach most: 60 at most.
 keep() {
   local target=$1 draft=$corpora/$1.kept size total=0 file
   rm -rf "$draft" && mkdir -p "$draft"
@@ -113,7 +113,7 @@ keep() {
     ((size <= kept_each && total + size <= kept_total)) || continue
     total=$((total + size))
     cp "$draft/$file" "fuzz/seeds/$target/"
-  done < <(cd "$draft" && find . -type f -printf '%s %f\n' | sort -n)
+  done < <(cd "$draft" && find . -type f -printf "%s %f\n" | sort -k 1,1nr -k 2 | head -n 60)
   say "$target: $(find "fuzz/seeds/$target" -type f | wc -l) inputs, $total bytes of them found by fuzzing"
   rm -rf "$draft"
 }
