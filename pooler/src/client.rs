@@ -27,7 +27,7 @@ use crate::patience::{Phase, Post};
 use crate::relay::{ClientConn, End, Pair, Stay};
 use crate::roster::{Ending, Slot, Standing, secret_length};
 use crate::stream::Stream;
-use crate::tenant::{Keep, Tenant};
+use crate::tenant::{Keep, Rules, Tenant};
 use crate::worker::{Lease, Worker};
 
 /// One client, from its greeting to its end.
@@ -173,7 +173,11 @@ impl Client {
         }
         self.conn.session.refuses_pins = rules.keep == Keep::Refused;
         let stay = if rules.keep == Keep::Session { Stay::Always } else { Stay::No };
-        let end = self.attend(&mut lease, stay).await;
+        let mut end = self.attend(&mut lease, stay).await;
+        while matches!(end, End::Free) && lease.model.is_undone() && self.keeps_session(rules) {
+            lease = Box::pin(self.restore(lease)).await?;
+            end = self.attend(&mut lease, stay).await;
+        }
         let asks = rules.tracks() && lease.model.in_doubt();
         let counts = rules.pins_sequences && lease.model.has_advanced();
         let set = !lease.model.is_unset();
@@ -181,6 +185,10 @@ impl Client {
             return Box::pin(self.settle(lease, rules)).await;
         }
         self.leave(lease, end)
+    }
+
+    fn keeps_session(&self, rules: Rules) -> bool {
+        rules.keep == Keep::Session && !self.slot.is_stopping()
     }
 
     /// A time with the connection, until the relay ends.

@@ -257,10 +257,7 @@ impl ServerConn {
     /// # Errors
     /// What the session holds is not known: nobody may go on with it.
     pub async fn survey(&mut self, session: &mut Session) -> Result<(), RunError> {
-        let answer = self.state_of_session(session).await?;
-        if !self.model.learn(&answer, session) {
-            return Err(Lost::Unclear.into());
-        }
+        self.recall(session).await?;
         let own = self.fitting.connect.is_some() && self.model.pins().is_none();
         if own {
             // What the connection began with must not pass for what the client has set.
@@ -270,6 +267,18 @@ impl ServerConn {
             self.model.set_settings_reset();
         }
         Ok(())
+    }
+
+    /// As [`ServerConn::survey`], but leaves the session as it is, for a client that keeps it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn recall(&mut self, session: &mut Session) -> Result<(), RunError> {
+        let answer = self.state_of_session(session).await?;
+        match self.model.learn(&answer, session) {
+            true => Ok(()),
+            false => Err(Lost::Unclear.into()),
+        }
     }
 
     /// A client's own statement_timeout may be too short for it now and then; no cancel is under way.

@@ -168,7 +168,7 @@ impl<'a> Pair<'a> {
         let ends = match self.stay {
             Stay::No => true,
             Stay::UntilDoubt => self.server.model.in_doubt(),
-            Stay::Always => self.server.model.is_unset(),
+            Stay::Always => self.server.model.is_unset() || self.server.model.is_undone(),
         };
         ends && self.server.is_free()
     }
@@ -199,7 +199,8 @@ impl<'a> Pair<'a> {
             return Err(End::Fatal(Fatal::block()));
         }
         if self.held {
-            let ends = self.server.model.is_unset() || !waits && self.is_paced();
+            let model = &self.server.model;
+            let ends = model.is_unset() || model.is_undone() || !waits && self.is_paced();
             if !(ends && self.may_part()) {
                 self.held = false;
                 self.take_client_bytes(&[], out, cx)?;

@@ -37,6 +37,8 @@ pub struct Slot {
     ending: Cell<Option<Ending>>,
     /// The client is to hear that it is queued.
     notified: Cell<bool>,
+    /// The client keeps its server connection between transactions.
+    pub pinned: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -191,6 +193,7 @@ impl Roster {
             stopping: Cell::new(false),
             ending: Cell::new(None),
             notified: Cell::new(false),
+            pinned: Cell::new(false),
             waker: RefCell::default(),
         });
         tenant.counts.clients_idle.rise();

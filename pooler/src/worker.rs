@@ -36,7 +36,7 @@ use crate::login::LoggedIn;
 use crate::metrics::{Metrics, Snapshot};
 use crate::patience::{self, Watch};
 use crate::pools::PoolShell;
-use crate::roster::Roster;
+use crate::roster::{Roster, Standing};
 use crate::server::ServerTarget;
 use crate::spares::Spares;
 use crate::stream::Parked;
@@ -254,14 +254,16 @@ impl Worker {
         }
     }
 
-    /// Sends the clients in session mode away that are on this server.
+    /// Sends the clients away that keep a connection to this server between transactions.
     fn close_sessions(&self, server: &str, config: &Config) {
         let is_there = |tenant: &Tenant| {
             let database = config.database(&tenant.database);
             database.is_some_and(|it| config.servers[it.server].name == server)
         };
         for slot in self.roster.all() {
-            if slot.tenant.rules().keep == Keep::Session && is_there(&slot.tenant) {
+            let keeps = slot.tenant.rules().keep == Keep::Session || slot.pinned.get();
+            let has_one = matches!(slot.standing(), Standing::Active(_));
+            if keeps && has_one && is_there(&slot.tenant) {
                 slot.stop();
             }
         }

@@ -4,6 +4,7 @@
 
 mod by_name;
 mod extended;
+mod meaning;
 mod refuse;
 mod state;
 
@@ -136,6 +137,8 @@ struct Unnamed {
     reading: Reading,
     /// It names another statement.
     by_name: Option<Rc<ByName>>,
+    /// What the client wanted set when it was parsed.
+    wanted: Wanted,
 }
 
 /// What becomes of one message.
@@ -408,6 +411,9 @@ impl Session {
         let whole = body.len() == head.length as usize;
         let text = read::query(body).ok().filter(|_| whole);
         let look = text.map_or(Look::UNDECIDABLE, |text| look(text, server.reading()));
+        if !look.doubts.is_none() {
+            self.mind_undoing(server, look, text.unwrap_or_default())?;
+        }
         if !look.doubts.is_none()
             && let Some(verdict) = self.query_by_name(server, head, body, look, out)?
         {
@@ -423,6 +429,22 @@ impl Session {
             server.note_customs(text.unwrap_or_default());
         }
         Ok(Verdict::Forward)
+    }
+
+    /// Text that is about to run may reset what the client has from its startup, as RESET and
+    /// DISCARD ALL do: it goes alone, so that what follows finds the client's values.
+    fn mind_undoing(&self, server: &mut Server, look: Look, text: &[u8]) -> Result<(), Pause> {
+        const WORDS: [&[u8]; 3] = [b"reset", b"default", b"discard"];
+        let has = |word: &&[u8]| text.windows(word.len()).any(|it| it.eq_ignore_ascii_case(word));
+        let sets = look.doubts.is_any(Doubts::SETTINGS.and(Doubts::ENDS));
+        if self.startup.is_empty() || !sets || !WORDS.iter().any(has) {
+            return Ok(());
+        }
+        if server.is_behind_another() {
+            return Err(Pause::Hold);
+        }
+        server.expect_undoing();
+        Ok(())
     }
 
     /// Why text that is about to run may not.

@@ -38,6 +38,10 @@ impl Wanted {
         Ok(wanted)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn get(&self, name: &str) -> Option<&str> {
         self.place(name).ok().map(|place| &*self.0[place].1)
     }

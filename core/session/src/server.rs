@@ -68,6 +68,7 @@ pub struct Server {
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
     ahead: Ahead,
+    undoing: Undoing,
     /// A Sync is due behind the message that is half sent.
     owes_sync: bool,
     pace: Pace,
@@ -128,6 +129,18 @@ pub enum Pace {
     OneByOne,
 }
 
+/// Whether the client has reset what it has from its startup, which the server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Undoing {
+    No,
+    /// A request was sent that may do so: the next one waits.
+    Sent,
+    /// One did, in a transaction that is open.
+    InBlock,
+    /// One did, and its transaction is over.
+    Done,
+}
+
 /// What the server said to a query of the pooler's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (SQLSTATE {sqlstate})")]
@@ -159,6 +172,7 @@ impl Server {
             sql_names: Vec::new(),
             unnamed: None,
             ahead: Ahead::Through,
+            undoing: Undoing::No,
             owes_sync: false,
             pace: Pace::AsTheyCome,
             by_statement: false,
@@ -396,6 +410,7 @@ impl Server {
     /// with the reply to its first request, a simple query or a pipeline up to its Sync.
     pub fn begin_stay(&mut self, by_statement: bool) {
         self.ahead = Ahead::Through;
+        self.undoing = Undoing::No;
         self.failure = None;
         self.advanced = false;
         self.again.disarm();
@@ -447,6 +462,7 @@ impl Server {
         let behind_whole = !own && !self.open_flight && !self.copy_in;
         let waits = behind_whole || self.is_unset() && !self.skipping;
         match self.ahead {
+            Ahead::Through if behind_whole && self.undoing == Undoing::Sent => Pace::OneByOne,
             Ahead::Through if behind_whole => self.pace,
             Ahead::Underway | Ahead::Failed if waits => Pace::OneByOne,
             _ => Pace::AsTheyCome,

@@ -15,6 +15,8 @@ pub struct Statement {
     pub name: Box<[u8]>,
     /// The Parse message's body behind the name: text and parameter types.
     pub body: Box<[u8]>,
+    /// Of the scope in which its text was read.
+    pub settings: Box<str>,
     pub look: Look,
     /// Counts the changes of what it takes and gives, as far as some server has shown them.
     pub generation: Cell<u32>,
@@ -135,6 +137,7 @@ impl Statements {
             id: self.last_id,
             name: format!("pw_{}", self.last_id).into_bytes().into(),
             body: body.into(),
+            settings: scope.settings.clone(),
             look: look(),
             generation: Cell::default(),
             shape: Cell::default(),

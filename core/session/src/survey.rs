@@ -4,7 +4,8 @@
 //!
 //! The answer is one cell: a dot, then entries with commas between. `s` a setting of the session,
 //! `d` a customized one that is defined and not set, `c` a customized one that the server lists to
-//! nobody, each with name and value in hexadecimal; `r` the role; `!` and a letter what pins.
+//! nobody, each with name and value in hexadecimal; `r` the role; `o` that somebody begins with
+//! another role than its own; `!` and a letter what pins.
 
 use std::fmt::Write;
 
@@ -159,7 +160,9 @@ fn ask_settings<'a>(sql: &mut String, customs: impl Iterator<Item = &'a str> + C
          OR pg_catalog.lower(name) OPERATOR(pg_catalog.=) ANY ('{{{names}}}'::pg_catalog.text[])) \
          AND name OPERATOR(pg_catalog.<>) ALL \
          ('{{transaction_isolation,transaction_read_only,transaction_deferrable}}'::pg_catalog.text[]))\
-         ,pg_catalog.concat('r',{HEX}pg_catalog.current_setting('role'){END_HEX})"
+         ,pg_catalog.concat('r',{HEX}pg_catalog.current_setting('role'){END_HEX}),\
+         CASE WHEN EXISTS(SELECT 1 FROM pg_catalog.pg_db_role_setting WHERE \
+         pg_catalog.array_to_string(setconfig,',') OPERATOR(pg_catalog.~~) '%role=%') THEN 'o' END"
     );
     if !names.is_empty() {
         let _ = write!(
@@ -180,6 +183,8 @@ pub(crate) struct Found {
     pub unsaid: Vec<String>,
     /// `none`, or a name; `None`: not asked.
     pub role: Option<String>,
+    /// `ALTER ROLE … SET role` or its like is used on the server: a role `none` may have been chosen.
+    pub has_default_roles: bool,
     pub pins: Pins,
 }
 
@@ -194,6 +199,7 @@ pub(crate) fn read(answer: &[u8]) -> Option<Found> {
         match kind {
             "!" => found.pins = found.pins.and(pin(rest)?),
             "r" => found.role = Some(found.text(rest)?),
+            "o" => found.has_default_roles = true,
             _ => {
                 let (name, value) = rest.split_once('=')?;
                 let setting = (found.text(name)?.to_ascii_lowercase(), found.text(value)?);

@@ -320,7 +320,7 @@ pub fn rows() -> Vec<Row> {
             "serverFastClose",
             Kind::Flag,
             value(false),
-            "When a server has moved: whether clients in session mode are sent away at the end of their transactions, or keep the old connection until they leave.",
+            "When a server's host, port or TLS has changed: whether clients that keep a connection to it, in session mode or pinned, are sent away at the end of their transactions, or go on with it until they leave. Other clients change at the end of their transactions in any case.",
         ),
         live(
             "servers[].name",

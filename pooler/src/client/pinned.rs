@@ -30,14 +30,17 @@ const PIN_WAIT: Duration = Duration::from_secs(5);
 /// A pinned client's place among the others; given up also where its task panics.
 struct Pin {
     tenant: Rc<Tenant>,
+    slot: Rc<Slot>,
     reasons: Pins,
 }
 
 impl Pin {
-    fn new(tenant: &Rc<Tenant>) -> Pin {
+    fn new(slot: &Rc<Slot>) -> Pin {
+        let tenant = &slot.tenant;
         tenant.pinned.rise();
         tenant.counts.pinned.rise();
-        Pin { tenant: Rc::clone(tenant), reasons: Pins::NONE }
+        slot.pinned.set(true);
+        Pin { tenant: Rc::clone(tenant), slot: Rc::clone(slot), reasons: Pins::NONE }
     }
 
     /// Counts reasons that are new; answers whether there was one.
@@ -51,6 +54,7 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        self.slot.pinned.set(false);
         self.tenant.pinned.fall();
         self.tenant.counts.pinned.fall();
         self.tenant.unpinned.notify_one();
@@ -91,6 +95,7 @@ impl Client {
             if let Err(error) = lease.apply(&self.conn.session.wanted).await {
                 return Err(self.unprepared(lease, error));
             }
+            lease.model.set_restored();
             self.tell_notifications(&mut lease);
             let stay = if rules.tracks() { Stay::UntilDoubt } else { Stay::Always };
             let end = self.attend(&mut lease, stay).await;
@@ -100,14 +105,30 @@ impl Client {
         }
     }
 
+    /// Gives a client that keeps its session, and has reset something, its startup values again.
+    pub(super) async fn restore(&mut self, mut lease: Lease) -> Result<Lease, Over> {
+        if let Err(unsure) = self.survey(&mut lease).await {
+            return Err(self.unsure(lease, unsure));
+        }
+        if let Err(error) = lease.apply(&self.conn.session.wanted).await {
+            return Err(self.unprepared(lease, error));
+        }
+        lease.model.set_restored();
+        Ok(lease)
+    }
+
     /// Asks the server what the session holds; no cancel may hit the question.
     async fn survey(&mut self, lease: &mut Lease) -> Result<(), Unsure> {
+        let keeps = !self.tenant.rules().tracks();
         let slot = Rc::clone(&self.slot);
         let session = &mut self.conn.session;
         let asked = async {
             let backend = Rc::clone(&lease.backend);
             backend.cancels_confirmed().await.map_err(RunError::from)?;
-            lease.survey(session).await
+            match keeps {
+                true => lease.recall(session).await,
+                false => lease.survey(session).await,
+            }
         };
         match unless_ended(&slot, timeout(SURVEY_TIMEOUT, asked)).await {
             Ok(Ok(done)) => done.map_err(Unsure::Failed),
@@ -145,7 +166,7 @@ impl Client {
         }
         let room = timeout(PIN_WAIT, self.tenant.room_for_pin(rules.max_pinned));
         match unless_ended(&self.slot, room).await {
-            Ok(Ok(())) => Ok(Pin::new(&self.tenant)),
+            Ok(Ok(())) => Ok(Pin::new(&self.slot)),
             Ok(Err(_)) => Err(too_many(reasons, rules.max_pinned)),
             Err(ending) => Err(ending.into()),
         }

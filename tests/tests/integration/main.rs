@@ -65,6 +65,7 @@ mod protocol;
 mod query;
 mod reload;
 mod replication;
+mod restored;
 mod simple;
 mod state;
 mod timeouts;

@@ -136,9 +136,11 @@ async fn startup_parameters_are_ignored_by_name() {
 
 #[tokio::test]
 async fn sessions_leave_a_server_that_has_moved_where_the_settings_say_so() {
-    for fast in ["false", "true"] {
-        let site = Site::pooled(&[("pool.mode", "session"), ("serverFastClose", fast)]).await;
+    for (mode, fast) in [("session", "false"), ("session", "true"), ("transaction", "true")] {
+        let site = Site::pooled(&[("pool.mode", mode), ("serverFastClose", fast)]).await;
+        let mut idle = site.connect("alice").await;
         let mut client = site.connect("alice").await;
+        client.run("LISTEN a").await;
         client.run("BEGIN").await;
         let settings = site.settings.clone().with("servers.0.host", "localhost");
         site.pooler().write_settings(&settings).unwrap();
@@ -154,9 +156,10 @@ async fn sessions_leave_a_server_that_has_moved_where_the_settings_say_so() {
         match fast {
             "true" => {
                 let told = client.until_closed().await.unwrap();
-                assert_eq!(told.last().expect("an error").fields().code, "57P01");
+                assert_eq!(told.last().expect("an error").fields().code, "57P01", "{mode}");
             }
             _ => assert_eq!(client.cell("SELECT 'on'").await, "on"),
         }
+        assert_eq!(idle.cell("SELECT 'has none'").await, "has none", "{mode}");
     }
 }

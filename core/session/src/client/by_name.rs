@@ -10,6 +10,7 @@ use std::rc::Rc;
 use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
 use super::extended::{For, make_known};
+use super::meaning::adopt;
 use super::refuse::{FAILING, Refusal};
 use super::{Output, Pause, Session, Verdict};
 use crate::doubts::Doubts;
@@ -141,10 +142,15 @@ impl Session {
                     None
                 }
                 (Does::Execute, Some(named)) => {
+                    let here = (&self.wanted, self.scope.pool);
+                    let spoilt = match server.held.touch(&named.statement) {
+                        true => None,
+                        false => adopt(named, here, &self.statements, server),
+                    };
                     let changed = named.has_changed();
                     let statement = Rc::clone(&named.statement);
                     let refusal = self.refusal(server, statement.look);
-                    let refusal = changed.then(Refusal::changed).or(refusal);
+                    let refusal = spoilt.or(changed.then(Refusal::changed)).or(refusal);
                     if refusal.is_none() {
                         plan.replace(text, place, &statement.name);
                         plan.needed.push((name, statement));

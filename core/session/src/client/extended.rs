@@ -8,6 +8,7 @@ use poolwright_wire::{
 };
 
 use super::by_name::parsed::{self, hold_executed};
+use super::meaning::{adopt, alone, spoilt_by};
 use super::refusal;
 use super::refuse::Refusal;
 use super::{
@@ -86,7 +87,7 @@ impl Session {
         let changed = changed.flatten();
         let new;
         if let Some(changed) = &changed {
-            hold_executed(server, &changed.by_name, &mut out.to_server);
+            hold_executed(server, &changed.by_name, &self.wanted, &mut out.to_server);
             new = with_text(&changed.text, message.query, rest);
             rest = &new;
         }
@@ -97,8 +98,7 @@ impl Session {
         let mut statements = self.statements.borrow_mut();
         if server.settings_in_doubt() {
             // What it means here it may mean nowhere else (I10).
-            let alone = format!("{}#{}", self.scope.settings, statements.next_unnamed());
-            self.scope.settings = alone.into();
+            self.scope.settings = alone(&self.scope.settings, &mut statements).into();
         }
         let statement = statements.intern(&self.scope, rest, look);
         drop(statements);
@@ -148,10 +148,10 @@ impl Session {
     /// Many a client prepares the same text again and again: it has been looked at, and there was
     /// nothing in it.
     fn is_unnamed_again(&self, server: &Server, head: Header, body: &[u8]) -> bool {
-        let Unnamed { body: kept, look, reading, .. } = &self.unnamed;
+        let Unnamed { body: kept, look, reading, wanted, .. } = &self.unnamed;
         let whole = body.len() == head.length as usize;
         let same = whole && kept.as_deref().is_some_and(|kept| *kept == body[1..]);
-        same && look.doubts.is_none() && *reading == server.reading()
+        same && look.doubts.is_none() && *reading == server.reading() && *wanted == self.wanted
     }
 
     /// Takes an unnamed statement over; answers whether another was written in its place.
@@ -178,6 +178,7 @@ impl Session {
         self.unnamed.look = found;
         self.unnamed.reading = server.reading();
         self.unnamed.by_name = None;
+        self.unnamed.wanted = self.wanted.clone();
         if message.is_some() {
             let kept = self.unnamed.body.get_or_insert_default();
             kept.clear();
@@ -186,7 +187,7 @@ impl Session {
             self.unnamed.body = None;
         }
         if let Some((changed, message)) = changed.zip(message) {
-            hold_executed(server, &changed.by_name, &mut out.to_server);
+            hold_executed(server, &changed.by_name, &self.wanted, &mut out.to_server);
             let new = with_text(&changed.text, message.query, &body[1..]);
             write::parse_head(&mut out.to_server, b"", new.len() as u32);
             out.to_server.extend_from_slice(&new);
@@ -225,6 +226,9 @@ impl Session {
             }
             Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
         };
+        if !statement.look.doubts.is_none() {
+            self.mind_undoing(server, statement.look, &statement.body)?;
+        }
         let undo = match self.rely_on_any(server, by_name.as_deref(), &mut out.to_server) {
             Ok(undo) => undo,
             Err(refusal) => return Ok(self.refuse(server, refusal, out)),
@@ -242,6 +246,10 @@ impl Session {
         }
         if let Some(refusal) = self.refusal(server, self.unnamed.look) {
             return Ok(self.refuse(server, refusal, out));
+        }
+        if !self.unnamed.look.doubts.is_none() {
+            let body = self.unnamed.body.as_deref().unwrap_or_default();
+            self.mind_undoing(server, self.unnamed.look, body)?;
         }
         let by_name = self.unnamed.by_name.clone();
         let undo = match self.rely_on_any(server, by_name.as_deref(), &mut out.to_server) {
@@ -389,7 +397,13 @@ impl Session {
             return Ok(Found::Refused(refusal));
         }
         if let Some(by_name) = &named.by_name {
-            hold_executed(server, by_name, &mut out.to_server);
+            hold_executed(server, by_name, &self.wanted, &mut out.to_server);
+        }
+        if !server.held.touch(&named.statement) {
+            let here = (&self.wanted, self.scope.pool);
+            if let Some(refusal) = adopt(named, here, &self.statements, server) {
+                return Ok(Found::Refused(refusal));
+            }
         }
         if !server.held.touch(&named.statement) {
             let awaited = matches!(named.statement.shape.get(), Shape::Of(_));
@@ -428,7 +442,7 @@ impl Session {
             return Ok(Some(Refusal::missing(b"")));
         }
         if let Some(by_name) = &self.unnamed.by_name {
-            hold_executed(server, by_name, to_server);
+            hold_executed(server, by_name, &self.wanted, to_server);
         }
         if held {
             return Ok(None);
@@ -436,6 +450,12 @@ impl Session {
         let Some(body) = &self.unnamed.body else {
             return Ok(Some(Refusal::too_long("an unnamed statement kept", UNNAMED_LIMIT)));
         };
+        if self.unnamed.wanted != self.wanted {
+            let (then, now) = (self.unnamed.wanted.meaning(), self.wanted.meaning());
+            if let Some(setting) = spoilt_by(&then, &now, body) {
+                return Ok(Some(Refusal::other_settings(setting)));
+            }
+        }
         write::parse_head(to_server, b"", body.len() as u32);
         to_server.extend_from_slice(body);
         server.unnamed = Some(number);

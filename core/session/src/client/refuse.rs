@@ -64,6 +64,16 @@ impl Refusal {
         Refusal { sqlstate: "0A000", message, hint: Some(hint), routine: None }
     }
 
+    /// PostgreSQL keeps what it made of literals when it parsed them.
+    pub fn other_settings(setting: &str) -> Refusal {
+        let message = format!(
+            "the prepared statement was parsed with another {setting}, by which its literals may differ"
+        );
+        let hint = "Parse it again, or pass such values as parameters.";
+        let routine = Some("RevalidateCachedQuery");
+        Refusal { sqlstate: "0A000", message, hint: Some(hint), routine }
+    }
+
     /// What a query executes is not on the server, and nothing can be sent ahead that might fail.
     pub fn amid_flight(name: &[u8]) -> Refusal {
         let message = format!("EXECUTE \"{}\" amid a pipeline needs a Sync before it", text(name));

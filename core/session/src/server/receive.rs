@@ -262,6 +262,7 @@ impl Server {
         self.resetting = false;
         if let Some(session) = session.filter(|_| forward) {
             session.count_ready(self.status);
+            self.note_undone();
         }
         self.left_block = self.by_statement && self.status != TransactionStatus::Idle;
         Ok(forward && !self.left_block)

@@ -2,9 +2,9 @@
 //! go through, nothing of the request runs (I3b), and what the client has sent of it is answered once
 //! (I1, I3). It never decides what the settings are.
 
-use poolwright_wire::write;
+use poolwright_wire::{TransactionStatus, write};
 
-use super::{Ahead, Confused, Server};
+use super::{Ahead, Confused, Server, Undoing};
 use crate::client::Session;
 use crate::mutation::{self, Mutation};
 use crate::parameters::Wanted;
@@ -54,6 +54,32 @@ impl Server {
         if self.ahead == Ahead::Underway {
             self.ahead = Ahead::Through;
         }
+    }
+
+    /// The next request of the client may reset what it has from its startup.
+    pub(crate) fn expect_undoing(&mut self) {
+        self.undoing = Undoing::Sent;
+    }
+
+    /// A request of the client's is over.
+    #[inline]
+    pub(super) fn note_undone(&mut self) {
+        if self.undoing != Undoing::No {
+            self.undoing = match self.status {
+                TransactionStatus::Idle => Undoing::Done,
+                _ => Undoing::InBlock,
+            };
+        }
+    }
+
+    /// The client's startup values may be gone from the server, and are due before its next request.
+    pub fn is_undone(&self) -> bool {
+        self.undoing == Undoing::Done
+    }
+
+    /// They are there again.
+    pub fn set_restored(&mut self) {
+        self.undoing = Undoing::No;
     }
 
     /// The server has not set them, and skips the client's request. What was canceled is the request;

@@ -125,7 +125,7 @@ impl Server {
         }
         if let Some(role) = &found.role {
             let left = !self.was_reset && session.startup().get(ROLE).is_some();
-            if role != "none" || left {
+            if role != "none" || left || found.has_default_roles {
                 set.set(ROLE, role);
             }
         }

@@ -4,10 +4,12 @@
 use std::rc::Rc;
 
 use super::super::extended::{For, make_known};
+use super::super::meaning::{adopt, fits};
 use super::super::refuse::Refusal;
 use super::super::{Pause, Session};
 use super::{STAND_IN, note_sql_name, send_stand_in};
 use crate::lexer::{Does, references};
+use crate::parameters::Wanted;
 use crate::replies::Undo;
 use crate::server::Server;
 use crate::statements::ByName;
@@ -30,7 +32,11 @@ pub fn may_name(text: &[u8]) -> bool {
 
 impl Session {
     /// What becomes of a text that is parsed; `None`: it names no statement.
-    pub fn change_parsed(&self, server: &Server, text: &[u8]) -> Result<Option<Changed>, Pause> {
+    pub fn change_parsed(
+        &mut self,
+        server: &mut Server,
+        text: &[u8],
+    ) -> Result<Option<Changed>, Pause> {
         let found = references(text, server.reading());
         let [reference] = &found.found[..] else { return Ok(None) };
         if !found.alone || reference.does == Does::DeallocateAll {
@@ -39,8 +45,14 @@ impl Session {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
-        let named = self.names.get(&reference.name);
-        let statement = named.map(|named| Rc::clone(&named.statement));
+        let here = (&self.wanted, self.scope.pool);
+        let statement = self.names.get_mut(&reference.name).map(|named| {
+            if !server.held.touch(&named.statement) {
+                // If it cannot be used any more, that is told when it is to run.
+                let _ = adopt(named, here, &self.statements, server);
+            }
+            Rc::clone(&named.statement)
+        });
         let mut text = text.to_vec();
         let instead = match (reference.does, &statement) {
             (Does::Execute, Some(statement)) => Some(&*statement.name),
@@ -85,7 +97,10 @@ impl Session {
             return Err(Refusal::changed());
         }
         if !server.held.touch(statement) {
-            return Err(Refusal::too_many(2, server.held.max()));
+            return Err(match fits(&statement.settings, &self.wanted) {
+                true => Refusal::too_many(2, server.held.max()),
+                false => Refusal::renamed(name),
+            });
         }
         if let Some(refusal) = self.refusal(server, statement.look) {
             return Err(refusal);
@@ -96,10 +111,16 @@ impl Session {
 }
 
 /// Makes the server hold what this executes.
-pub fn hold_executed(server: &mut Server, by_name: &ByName, to_server: &mut Vec<u8>) {
+pub fn hold_executed(
+    server: &mut Server,
+    by_name: &ByName,
+    wanted: &Wanted,
+    to_server: &mut Vec<u8>,
+) {
     if by_name.does == Does::Execute
         && let Some(statement) = &by_name.statement
         && !server.held.touch(statement)
+        && fits(&statement.settings, wanted)
     {
         make_known(server, statement, For::Pooler { awaited: false }, to_server);
     }
