@@ -16,6 +16,7 @@ pub mod pg;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
-pub mod random;
 pub mod sampler;
 pub mod site;
+
+pub use poolwright_random as random;

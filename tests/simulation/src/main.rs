@@ -11,7 +11,6 @@ mod client;
 mod fake;
 mod faults;
 mod link;
-mod random;
 mod script;
 mod world;
 

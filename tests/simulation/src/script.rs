@@ -1,9 +1,8 @@
 //! What a client sends: units of messages that are legal on any server, by the texts that the fake
 //! one knows.
 
+use poolwright_random::Random;
 use poolwright_wire::{TargetKind, write};
-
-use crate::random::Random;
 
 const NAMES: [&[u8]; 4] = [b"", b"a", b"b", b"c"];
 

@@ -11,13 +11,13 @@ use poolwright_pool::{
     ClientId, ConnId, DatabaseId, DatabaseLimits, Effect, Event, PoolId, PoolLimits, Pools,
     ServerId, ServerLimits,
 };
+use poolwright_random::Random;
 use poolwright_session::parameters::Wanted;
 use poolwright_session::{Output, Pause, Session, Statements};
 use poolwright_wire::write::ErrorFields;
 
 use crate::client::{Client, Standing};
 use crate::link::{Fit, Link, Phase};
-use crate::random::Random;
 use crate::script;
 
 pub const SERVER: ServerId = ServerId(0);

@@ -1,4 +1,4 @@
-//! Random choices that can be repeated: a seed in, the same choices out.
+//! Random choices that can be repeated, for all tests that have a seed: a seed in, the same choices out.
 //! Never reads the clock or the system's randomness by itself.
 
 /// A small generator (SplitMix64) for tests; not for secrets.
