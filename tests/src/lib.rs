@@ -1,11 +1,12 @@
 //! The harness: real parts started on demand, and a client that may send anything.
-//! It never fakes Postgres or the pooler, and ends only processes that it started itself.
+//! It never fakes Postgres or the pooler (a broken network is faked, in `blackhole`), and ends only processes that it started itself.
 //!
 //! In reading order: how a child process is kept and ended (`process`), a PostgreSQL of our own
 //! (`postgres`), a pooler of our own (`pooler`), both together with a database (`site`), the raw
 //! client (`pg`), the operator's side of a control port (`control`), marks that show who sees whose rows (`marks`), the count of server connections
 //! (`sampler`), clients compared with a server of their own (`differential`), and Kubernetes (`kube`).
 
+pub mod blackhole;
 pub mod certificates;
 pub mod control;
 pub mod differential;

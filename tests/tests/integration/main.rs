@@ -1,6 +1,7 @@
 //! The pooler and a real PostgreSQL, seen by a client that can send anything. Each module is a
 //! topic. A scenario that holds for Postgres itself is run against it too: what differs is a
-//! fault of the pooler, or of the scenario. Nothing here is faked, and nothing sleeps to be right.
+//! fault of the pooler, or of the scenario. Nothing here is faked but a network that swallows packets,
+//! and nothing sleeps to be right.
 
 /// Runs scenarios (`async fn(&Site)`) straight on Postgres, through a pooler whose only pool has
 /// `$size` connections, and through one where neighbours of the same user keep its servers busy.
@@ -36,6 +37,7 @@ mod access;
 mod admin;
 mod ahead;
 mod binding;
+mod blackhole;
 mod by_name;
 mod cancel;
 mod clients;
