@@ -9,7 +9,7 @@ use super::direct::{CANCEL_EVERY, Expect, Plan, Run};
 use super::line::{Closed, Line};
 use super::script::{Script, Step};
 use super::stage::Worker;
-use super::words::{agree, refuses_sequence, word};
+use super::words::{agree, is_lost, refuses_sequence, word};
 
 /// What was wrong, and for whom.
 #[derive(Clone, Debug)]
@@ -254,6 +254,7 @@ impl<'a> Player<'a> {
             Some(Expect::Word(expected)) => {
                 return Err(self.difference(format!("expected {expected}\n  came     {seen}")));
             }
+            Some(Expect::End) if is_lost(seen) && self.was_ended() => {}
             Some(Expect::End) => return Err(self.difference(format!("came {seen}, not the end"))),
             None => return Err(self.difference(format!("came {seen}, which nobody is owed"))),
         }
@@ -264,6 +265,12 @@ impl<'a> Player<'a> {
     fn expects(&self, behind: usize, is: impl Fn(&str) -> bool) -> bool {
         let expected = self.plan.expected.get(self.at + behind);
         matches!(expected, Some(Expect::Word(word)) if is(word))
+    }
+
+    /// The server's last words have come.
+    fn was_ended(&self) -> bool {
+        let last = self.at.checked_sub(1).map(|last| &self.plan.expected[last]);
+        matches!(last, Some(Expect::Word(word)) if word.starts_with("E FATAL "))
     }
 
     fn compare_end(&mut self) -> Result<(), Difference> {

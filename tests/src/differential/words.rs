@@ -12,6 +12,7 @@
 //! | how a session goes on whose cancel met the pooler's own SET | `docs/compatibility.md`, Errors |
 //! | `currval` and `lastval` outside the transaction of their `nextval` | `docs/compatibility.md`, Session state: they may be refused, with this text |
 //! | the parameters that a Describe tells before it fails, since a table was changed or is gone | `docs/compatibility.md`, Prepared statements |
+//! | a FATAL 08006 behind a FATAL of the server's | `docs/compatibility.md`, Errors |
 //! | what comes in a cancelled unit before its error | a request that waits for a server is cancelled where it waits, before anything ran |
 
 use crate::pg::Message;
@@ -60,6 +61,11 @@ pub fn refuses_sequence(seen: &str) -> bool {
     seen.starts_with(
         "E ERROR 55000: currval and lastval are defined only in the transaction of their nextval /",
     )
+}
+
+/// Whether the pooler says that the server has closed.
+pub fn is_lost(seen: &str) -> bool {
+    seen.starts_with("E FATAL 08006: server connection lost: ")
 }
 
 /// Whether both say the same.
