@@ -38,20 +38,27 @@ control() {
   POOLWRIGHT_POOLER=$root/$pooler "$differential" --trials --patience 4
 }
 
+# told PATTERN LOG: what a check said when it found something; nothing where it failed in another way.
+told() {
+  grep -aE -A 3 "$1" "$2" | tr -s '\n' ' ' | tr -cd '[:print:]' | cut -c1-110
+}
+
 step build-mutable build
 step no-fault control
 found=0 missed=0
 while read -r invariant fault _ check; do
-  log=$logs/bite-$fault.log
+  log=$logs/bite-$fault-${check##* }.log pattern='^seed [0-9]+:'
+  [[ $check != --trial* ]] || pattern="^Error: ${check#--trial }"
   start=$SECONDS
   # shellcheck disable=SC2086 # the check is a list of arguments
   if POOLWRIGHT_MUTATION=$fault POOLWRIGHT_POOLER=$root/$pooler RUST_BACKTRACE=0 \
     timeout 300 "$differential" $check --patience 4 </dev/null >"$log" 2>&1; then
-    missed=$((missed + 1)) by="NOTHING: see $log"
+    by=
   else
-    found=$((found + 1)) by=$(grep -am 1 -E '^(seed [0-9]+:|Error)' "$log" | tr -cd '[:print:]' | cut -c1-90)
+    by=$(told "$pattern" "$log" || true)
   fi
-  printf '%-4s %-24s %3d s  found by %s\n' "$invariant" "$fault" "$((SECONDS - start))" "$by"
+  if [[ -n $by ]]; then found=$((found + 1)); else missed=$((missed + 1)); fi
+  printf '%-4s %-22s %3d s  found by %s\n' "$invariant" "$fault" "$((SECONDS - start))" "${by:-NOTHING: see $log}"
 done < <("$differential" --faults | chosen "$@")
 echo "$found passed, $missed failed"
 ((missed == 0 && found > 0))

@@ -26,14 +26,40 @@ pub enum Mutation {
     HalfMessageKept,
     /// I8: a session that may have been changed is not reset.
     NoReset,
+    /// I8: settings of one client are left to the next.
+    SettingsLeak,
+    /// I8: a search_path is left to the next client.
+    SearchPathLeaks,
+    /// I8: a role is left to the next client.
+    RoleLeaks,
+    /// I8: SET SESSION AUTHORIZATION does not pin.
+    AuthorizationLeaks,
+    /// I8: temporary tables do not pin.
+    TemporaryLeaks,
+    /// I8: session advisory locks do not pin.
+    LocksLeak,
+    /// I8: LISTEN does not pin.
+    ChannelsLeak,
+    /// I8: cursors WITH HOLD do not pin.
+    CursorsLeak,
+    /// I8: PREPARE does not pin.
+    PreparedLeaks,
+    /// I8: currval and lastval answer what another client's nextval gave.
+    SequencesLeak,
     /// I9: users of one database share a pool.
     PoolsKeyedByDatabase,
+    /// I9: databases of one user share a pool.
+    PoolsKeyedByUser,
     /// I10: statements are the same when their texts are.
     StatementsKeyedByText,
+    /// I10: statements are the same whatever the search_path.
+    StatementsWithoutPath,
+    /// Pacing: a client that pipelines is read on while others wait.
+    NotPaced,
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 13] = [
+    pub const ALL: [Mutation; 26] = [
         Mutation::NoDiscardToSync,
         Mutation::ReleaseWithRepliesOwed,
         Mutation::InjectedRepliesShown,
@@ -45,8 +71,21 @@ impl Mutation {
         Mutation::ReleaseInTransaction,
         Mutation::HalfMessageKept,
         Mutation::NoReset,
+        Mutation::SettingsLeak,
+        Mutation::SearchPathLeaks,
+        Mutation::RoleLeaks,
+        Mutation::AuthorizationLeaks,
+        Mutation::TemporaryLeaks,
+        Mutation::LocksLeak,
+        Mutation::ChannelsLeak,
+        Mutation::CursorsLeak,
+        Mutation::PreparedLeaks,
+        Mutation::SequencesLeak,
         Mutation::PoolsKeyedByDatabase,
+        Mutation::PoolsKeyedByUser,
         Mutation::StatementsKeyedByText,
+        Mutation::StatementsWithoutPath,
+        Mutation::NotPaced,
     ];
 
     /// The invariant that it breaks.
@@ -60,9 +99,20 @@ impl Mutation {
             Mutation::CancelNotAwaited => "I5",
             Mutation::CancelIgnoresQueue => "I6",
             Mutation::ReleaseInTransaction | Mutation::HalfMessageKept => "I7",
-            Mutation::NoReset => "I8",
-            Mutation::PoolsKeyedByDatabase => "I9",
-            Mutation::StatementsKeyedByText => "I10",
+            Mutation::NoReset
+            | Mutation::SettingsLeak
+            | Mutation::SearchPathLeaks
+            | Mutation::RoleLeaks
+            | Mutation::AuthorizationLeaks
+            | Mutation::TemporaryLeaks
+            | Mutation::LocksLeak
+            | Mutation::ChannelsLeak
+            | Mutation::CursorsLeak
+            | Mutation::PreparedLeaks
+            | Mutation::SequencesLeak => "I8",
+            Mutation::PoolsKeyedByDatabase | Mutation::PoolsKeyedByUser => "I9",
+            Mutation::StatementsKeyedByText | Mutation::StatementsWithoutPath => "I10",
+            Mutation::NotPaced => "P",
         }
     }
 }

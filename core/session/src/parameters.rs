@@ -72,6 +72,9 @@ impl Wanted {
     pub fn meaning(&self) -> String {
         let mut meaning = String::new();
         for (name, value) in self.iter().filter(|(name, _)| !MEANINGLESS.contains(name)) {
+            if name == SEARCH_PATH && mutation::is(Mutation::StatementsWithoutPath) {
+                continue;
+            }
             let _ = write!(meaning, "{name}={value}\0");
         }
         meaning
@@ -104,6 +107,8 @@ pub(crate) const READING: [&str; 2] = ["client_encoding", "standard_conforming_s
 /// The role that a session acts as. Others may be allowed or forbidden by it: it goes first when it
 /// is reset and comes last when it is set.
 pub(crate) const ROLE: &str = "role";
+
+const SEARCH_PATH: &str = "search_path";
 
 /// The parameter that makes any error the end of the session; any role may set it.
 const EXIT_ON_ERROR: &str = "exit_on_error";
@@ -208,7 +213,7 @@ impl Current {
             write::query(to_server, self.difference(wanted).unwrap_or_default().as_bytes());
             return true;
         }
-        if self.applied.get(ROLE).is_some() {
+        if self.resets_role() {
             write::run(to_server, b"RESET role");
         }
         write::run(to_server, self.select_difference(wanted).as_bytes());
@@ -236,7 +241,12 @@ impl Current {
 
     /// What is to be reset, without the role.
     fn gone<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.applied.iter().filter(|&(name, _)| name != ROLE && wanted.get(name).is_none())
+        let gone = move |name| name != ROLE && wanted.get(name).is_none() && !leaks(name);
+        self.applied.iter().filter(move |&(name, _)| gone(name))
+    }
+
+    fn resets_role(&self) -> bool {
+        self.applied.get(ROLE).is_some() && !leaks(ROLE)
     }
 
     /// What is to be set; a role comes last.
@@ -252,7 +262,7 @@ impl Current {
         if self.are(wanted) {
             return false;
         }
-        if self.applied.get(ROLE).is_some() {
+        if self.resets_role() {
             write_reset(sql, ROLE);
         }
         for (name, _) in self.gone(wanted) {
@@ -293,6 +303,15 @@ impl Current {
     pub fn set_reset(&mut self) {
         self.applied = Wanted::default();
     }
+}
+
+/// Whether this build is to leave the setting to the next client.
+fn leaks(name: &str) -> bool {
+    mutation::is(match name {
+        ROLE => Mutation::RoleLeaks,
+        SEARCH_PATH => Mutation::SearchPathLeaks,
+        _ => Mutation::SettingsLeak,
+    })
 }
 
 fn write_reset(sql: &mut String, name: &str) {

@@ -403,7 +403,8 @@ impl Server {
     /// Whether what currval and lastval answer can be the client's own doing: some text of this
     /// stay may have called nextval.
     pub(crate) fn may_run(&self, look: Look) -> bool {
-        !look.reads || look.advances || self.advanced
+        let own = look.advances || self.advanced || mutation::is(Mutation::SequencesLeak);
+        !look.reads || own
     }
 
     /// A client begins its stay: what sequences gave before was another's. `by_statement`: it ends
@@ -425,7 +426,8 @@ impl Server {
     /// Others wait for the connection, or none does: whether the client's next request waits for the
     /// reply to the one before.
     pub fn set_pace(&mut self, others_wait: bool) {
-        let one_by_one = others_wait || self.by_statement;
+        let waits = others_wait && !mutation::is(Mutation::NotPaced);
+        let one_by_one = waits || self.by_statement;
         self.pace = if one_by_one { Pace::OneByOne } else { Pace::AsTheyCome };
     }
 

@@ -10,6 +10,7 @@
 use std::fmt::Write;
 
 use crate::doubts::Doubts;
+use crate::mutation::{self, Mutation};
 use crate::parameters::is_name;
 
 /// What all settings of one client may weigh, names and values, in bytes; with more it is pinned.
@@ -73,6 +74,8 @@ struct Question {
     letter: char,
     doubt: Doubts,
     pin: Pins,
+    /// That the answer counts for nothing.
+    leak: Mutation,
     sql: &'static str,
 }
 
@@ -81,6 +84,7 @@ const QUESTIONS: [Question; 5] = [
         letter: 'l',
         doubt: Doubts::LOCKS,
         pin: Pins(1),
+        leak: Mutation::LocksLeak,
         sql: "EXISTS(SELECT 1 FROM pg_catalog.pg_locks \
               WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
               AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())",
@@ -89,24 +93,28 @@ const QUESTIONS: [Question; 5] = [
         letter: 'h',
         doubt: Doubts::CURSORS,
         pin: Pins(2),
+        leak: Mutation::CursorsLeak,
         sql: "EXISTS(SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable)",
     },
     Question {
         letter: 'p',
         doubt: Doubts::STATEMENTS,
         pin: Pins::STATEMENT,
+        leak: Mutation::PreparedLeaks,
         sql: "EXISTS(SELECT 1 FROM pg_catalog.pg_prepared_statements WHERE from_sql)",
     },
     Question {
         letter: 'n',
         doubt: Doubts::CHANNELS,
         pin: Pins(8),
+        leak: Mutation::ChannelsLeak,
         sql: "EXISTS(SELECT 1 FROM pg_catalog.pg_listening_channels())",
     },
     Question {
         letter: 't',
         doubt: Doubts::TEMPORARY,
         pin: Pins(16),
+        leak: Mutation::TemporaryLeaks,
         sql: "EXISTS(SELECT 1 FROM pg_catalog.pg_depend WHERE refclassid \
               OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid \
               AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())",
@@ -257,7 +265,11 @@ impl Found {
 
 fn pin(letter: &str) -> Option<Pins> {
     let asked = |question: &&Question| letter.chars().eq([question.letter]);
-    QUESTIONS.iter().find(asked).map(|question| question.pin)
+    let pin = |question: &Question| match mutation::is(question.leak) {
+        true => Pins::NONE,
+        false => question.pin,
+    };
+    QUESTIONS.iter().find(asked).map(pin)
 }
 
 #[cfg(test)]

@@ -47,6 +47,9 @@ struct Args {
     /// Plays the trials in place of seeds.
     #[arg(long)]
     trials: bool,
+    /// Plays this one.
+    #[arg(long, conflicts_with = "trials")]
+    trial: Option<Trial>,
     /// Prints the script of the first seed and ends.
     #[arg(long)]
     print: bool,
@@ -72,8 +75,10 @@ async fn main() -> Result<()> {
     if args.faults {
         for mutation in Mutation::ALL {
             let quick = if bites::is_quick(mutation) { "quick" } else { "slow" };
-            let check = bites::check(mutation).arguments();
-            println!("{} {mutation:?} {quick} {check}", mutation.invariant());
+            for check in bites::checks(mutation) {
+                let check = check.arguments();
+                println!("{} {mutation:?} {quick} {check}", mutation.invariant());
+            }
         }
         return Ok(());
     }
@@ -87,10 +92,14 @@ async fn main() -> Result<()> {
     }
     let stage = Stage::start(args.workers).await?;
     let started = Instant::now();
-    if args.trials {
-        let worker = Arc::new(stage.worker(0, Duration::from_secs(args.patience)).await?);
-        trials::all(&worker).await?;
-        println!("trials in {:.1} s: {:?}", started.elapsed().as_secs_f64(), Trial::ALL);
+    let trials: Vec<Trial> = match args.trials {
+        true => Trial::ALL.to_vec(),
+        false => args.trial.into_iter().collect(),
+    };
+    if !trials.is_empty() {
+        let worker = stage.worker(0, Duration::from_secs(args.patience)).await?;
+        trials::run(&worker, &trials).await?;
+        println!("trials in {:.1} s: {trials:?}", started.elapsed().as_secs_f64());
         return Ok(());
     }
     let next = Arc::new(AtomicU64::new(args.seed));

@@ -3,12 +3,14 @@
 
 use poolwright_session::mutation::Mutation;
 
+use super::trials::Trial;
+
 /// What plays against a pooler that commits a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     /// Seeds, from this one.
     Seeds(u64),
-    Trials,
+    Trial(Trial),
 }
 
 impl Check {
@@ -16,28 +18,44 @@ impl Check {
     pub fn arguments(self) -> String {
         match self {
             Check::Seeds(first) => format!("--seed {first} --seeds 3000 --failures 1 --shrink 0"),
-            Check::Trials => "--trials".to_owned(),
+            Check::Trial(trial) => format!("--trial {trial:?}"),
         }
     }
 }
 
-/// The first seed behind the directed ones.
-const RANDOM: u64 = 1040;
+const DIRECTED: Check = Check::Seeds(0);
+/// From the first seed behind the directed ones.
+const RANDOM: Check = Check::Seeds(1040);
 
-pub fn check(mutation: Mutation) -> Check {
+/// Each of these finds it by itself.
+pub fn checks(mutation: Mutation) -> &'static [Check] {
     match mutation {
         Mutation::NoDiscardToSync
         | Mutation::ReleaseWithRepliesOwed
         | Mutation::CancelIgnoresQueue
-        | Mutation::ReleaseInTransaction
-        | Mutation::HalfMessageKept => Check::Seeds(0),
+        | Mutation::HalfMessageKept => &[DIRECTED],
+        Mutation::ReleaseInTransaction => &[DIRECTED, Check::Trial(Trial::EveryByte)],
         Mutation::InjectedRepliesShown
         | Mutation::InjectedWithoutSlot
         | Mutation::EditsNotTakenBack
         | Mutation::NoReset
-        | Mutation::PoolsKeyedByDatabase
-        | Mutation::StatementsKeyedByText => Check::Seeds(RANDOM),
-        Mutation::SettingsFailOpen | Mutation::CancelNotAwaited => Check::Trials,
+        | Mutation::SettingsLeak
+        | Mutation::SearchPathLeaks
+        | Mutation::RoleLeaks
+        | Mutation::AuthorizationLeaks
+        | Mutation::TemporaryLeaks
+        | Mutation::LocksLeak
+        | Mutation::ChannelsLeak
+        | Mutation::CursorsLeak
+        | Mutation::PreparedLeaks
+        | Mutation::SequencesLeak
+        | Mutation::StatementsKeyedByText => &[RANDOM],
+        Mutation::PoolsKeyedByDatabase => &[RANDOM, Check::Trial(Trial::Tenants)],
+        Mutation::PoolsKeyedByUser => &[Check::Trial(Trial::Tenants)],
+        Mutation::StatementsWithoutPath => &[Check::Trial(Trial::Paths)],
+        Mutation::SettingsFailOpen => &[Check::Trial(Trial::RefusedSetting)],
+        Mutation::CancelNotAwaited => &[Check::Trial(Trial::Cancels)],
+        Mutation::NotPaced => &[Check::Trial(Trial::Pacing)],
     }
 }
 

@@ -31,6 +31,8 @@ CREATE TABLE sink (mark text); CREATE INDEX ON sink (mark);
 CREATE TABLE number (i int);
 CREATE TABLE late (mark text UNIQUE DEFERRABLE INITIALLY DEFERRED);
 CREATE SCHEMA other; CREATE TABLE other.three (t text); INSERT INTO other.three VALUES ('z');
+CREATE TABLE forked (v int); INSERT INTO forked VALUES (1);
+CREATE TABLE other.forked (v text); INSERT INTO other.forked VALUES ('one');
 CREATE FUNCTION sets(size text) RETURNS text LANGUAGE plpgsql AS
     'BEGIN RETURN set_config(''work_mem'', size, false); END';
 GRANT ALL ON SCHEMA public, other TO PUBLIC;
@@ -136,25 +138,41 @@ fn settings_for(postgres: &Postgres, statements: usize, workers: usize) -> Setti
         .with("servers.0.maxConnections", "200")
         .with("pool.queryWaitNotify", "0s")
         .with("preparedStatements.max", &statements.to_string());
+    for user in (0..workers).flat_map(users) {
+        settings = settings.user(&user);
+    }
+    let mut place = 0;
     for worker in 0..workers {
-        for user in users(worker) {
-            settings = settings.user(&user);
-        }
         for (mode, name) in MODES {
-            settings = settings.database(&format!("w{worker}{name}"));
-            let place =
-                1 + MODES.len() * worker + MODES.iter().position(|m| m.1 == name).unwrap_or(0);
-            let at = |field: &str| format!("databases.{place}.{field}");
-            settings = settings.with(&at("dbname"), "pooled");
-            settings = match mode {
-                Mode::Transaction(size) => settings.with(&at("pool.size"), &size.to_string()),
-                Mode::Session => {
-                    settings.with(&at("pool.mode"), "session").with(&at("pool.size"), "4")
-                }
-            };
+            place += 1;
+            let name = format!("w{worker}{name}");
+            settings = with_database(settings, place, &name, "pooled", mode);
         }
+        place += 1;
+        let name = elsewhere(worker);
+        settings = with_database(settings, place, &name, "direct", Mode::Transaction(2));
     }
     settings
+}
+
+/// The name of a worker's pool in the other database.
+fn elsewhere(worker: usize) -> String {
+    format!("w{worker}e")
+}
+
+fn with_database(
+    settings: Settings,
+    place: usize,
+    name: &str,
+    dbname: &str,
+    mode: Mode,
+) -> Settings {
+    let at = |field: &str| format!("databases.{place}.{field}");
+    let settings = settings.database(name).with(&at("dbname"), dbname);
+    match mode {
+        Mode::Transaction(size) => settings.with(&at("pool.size"), &size.to_string()),
+        Mode::Session => settings.with(&at("pool.mode"), "session").with(&at("pool.size"), "4"),
+    }
 }
 
 type Kind = (Profile, usize);
@@ -267,6 +285,11 @@ impl Worker {
     /// How one of the worker's users logs in to the pooler.
     pub fn pooled(&self, profile: Profile, user: usize, mode: Mode, statements: usize) -> Target {
         self.pooled_target(((profile, user), mode, statements))
+    }
+
+    /// How one of the worker's users logs in to the other database, with two connections.
+    pub fn elsewhere(&self, user: usize) -> Target {
+        self.target(self.ports[0], &elsewhere(self.number), (Profile::Plain, user))
     }
 
     /// The name of one of the worker's users.

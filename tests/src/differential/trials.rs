@@ -1,7 +1,9 @@
 //! What no comparison shows: cancels that come by the hundred, clients that are gone after any byte,
 //! settings that the server no longer takes. Each is one call with one answer.
 
-use std::sync::Arc;
+mod apart;
+mod pacing;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +15,8 @@ use super::stage::Worker;
 use crate::pg::{Client, Flight, Target};
 
 /// One trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "verbatim")]
 pub enum Trial {
     /// I5: a hundred cancels at once hit nobody but those they are for.
     Cancels,
@@ -21,10 +24,23 @@ pub enum Trial {
     EveryByte,
     /// I3b: where a setting is refused, nothing of the client's runs.
     RefusedSetting,
+    /// I9: users and databases share nothing.
+    Tenants,
+    /// I10: a statement means what its client's search_path makes of it.
+    Paths,
+    /// While another waits, a client that pipelines is not read past its next Sync.
+    Pacing,
 }
 
 impl Trial {
-    pub const ALL: [Trial; 3] = [Trial::Cancels, Trial::EveryByte, Trial::RefusedSetting];
+    pub const ALL: [Trial; 6] = [
+        Trial::Cancels,
+        Trial::EveryByte,
+        Trial::RefusedSetting,
+        Trial::Tenants,
+        Trial::Paths,
+        Trial::Pacing,
+    ];
 
     /// # Errors
     /// What was wrong.
@@ -33,6 +49,9 @@ impl Trial {
             Trial::Cancels => cancels(worker).await,
             Trial::EveryByte => every_byte(worker).await,
             Trial::RefusedSetting => refused_setting(worker).await,
+            Trial::Tenants => apart::tenants(worker).await,
+            Trial::Paths => apart::paths(worker).await,
+            Trial::Pacing => pacing::pacing(worker).await,
         }
         .with_context(|| format!("{self:?}"))
     }
@@ -169,12 +188,12 @@ async fn refused_setting(worker: &Worker) -> Result<()> {
     Ok(())
 }
 
-/// All trials, on one worker.
+/// Plays trials one after the other.
 ///
 /// # Errors
 /// The first that goes wrong.
-pub async fn all(worker: &Arc<Worker>) -> Result<()> {
-    for trial in Trial::ALL {
+pub async fn run(worker: &Worker, trials: &[Trial]) -> Result<()> {
+    for trial in trials {
         trial.run(worker).await?;
         worker.clear().await;
     }

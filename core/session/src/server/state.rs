@@ -7,6 +7,7 @@ use super::Server;
 use crate::client::Session;
 use crate::doubts::Doubts;
 use crate::lexer::customs;
+use crate::mutation::{self, Mutation};
 use crate::parameters::{ROLE, Wanted};
 use crate::survey::{self, Found, Pins};
 
@@ -96,7 +97,8 @@ impl Server {
         let mut pins = self.pins.without(asked).and(found.pins);
         if self.asks_settings() {
             pins = pins.without(Pins::AUTHORIZATION.and(Pins::SETTING)).and(found.pins);
-            if self.parameters.is_impersonated() {
+            let leaks = mutation::is(Mutation::AuthorizationLeaks);
+            if self.parameters.is_impersonated() && !leaks {
                 pins = pins.and(Pins::AUTHORIZATION);
             }
             self.learn_settings(&found, session);
