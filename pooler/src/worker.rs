@@ -319,8 +319,7 @@ impl Worker {
     /// The tenant of a login; `None` if the settings have lost its database or user meanwhile.
     pub fn tenant(&self, database: &str, user: &str, part: Part) -> Option<Rc<Tenant>> {
         let whose = if mutation::is(Mutation::PoolsKeyedByDatabase) { "" } else { user };
-        let what = if mutation::is(Mutation::PoolsKeyedByUser) { "" } else { database };
-        let key = (what.to_owned(), whose.to_owned());
+        let key = (database.to_owned(), whose.to_owned());
         if let Some(tenant) = self.tenants.borrow().get(&key) {
             return Some(Rc::clone(tenant));
         }

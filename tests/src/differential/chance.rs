@@ -28,7 +28,8 @@ pub fn script(seed: u64) -> Script {
         _ => Mode::Transaction(2),
     };
     let dated = random.one_in(3);
-    let actors = (0..clients).map(|client| actor(client, dated, &mut random)).collect();
+    let common = random.pick(&USERS);
+    let actors = (0..clients).map(|client| actor(client, common, dated, &mut random)).collect();
     let statements = 1 + random.below(3);
     with_turns(actors, mode, statements, &mut random)
 }
@@ -50,14 +51,15 @@ fn with_turns(actors: Vec<Actor>, mode: Mode, statements: usize, random: &mut Ra
     Script { actors, mode, statements, turns, strict: false, dropped: BTreeSet::new() }
 }
 
-fn actor(client: usize, dated: bool, random: &mut Random) -> Actor {
+/// `common`: the user of most clients, who so share a pool.
+fn actor(client: usize, common: usize, dated: bool, random: &mut Random) -> Actor {
     let profile = match random.below(8) {
         0 => Profile::Tokyo,
         1 => Profile::Named,
         2 => Profile::Tuned,
         _ => Profile::Plain,
     };
-    let user = random.pick(&USERS);
+    let user = if random.one_in(8) { random.pick(&USERS) } else { common };
     let themes = [random.pick(&Theme::ALL), random.pick(&Theme::ALL)];
     let reshapes = random.one_in(12);
     let mut author = Author { mark: mark(client), client, profile, dated, themes, random };

@@ -46,6 +46,7 @@ const CLIENTS: usize = 4;
 pub struct Stage {
     pub postgres: Postgres,
     pub poolers: Vec<Pooler>,
+    workers: usize,
 }
 
 impl Stage {
@@ -82,7 +83,7 @@ impl Stage {
         for statements in STATEMENTS {
             poolers.push(Pooler::start(settings_for(&postgres, statements, workers)).await?);
         }
-        Ok(Stage { postgres, poolers })
+        Ok(Stage { postgres, poolers, workers })
     }
 
     /// A worker with its own users and pools. `patience`: how long a client may wait for a message.
@@ -92,6 +93,7 @@ impl Stage {
     pub async fn worker(&self, number: usize, patience: Duration) -> Result<Worker> {
         Ok(Worker {
             number,
+            workers: self.workers,
             bell: Arc::default(),
             patience,
             ports: self.poolers.iter().map(|pooler| pooler.port).collect(),
@@ -180,6 +182,7 @@ type Kind = (Profile, usize);
 /// Plays one script at a time; its connections serve many scripts.
 pub struct Worker {
     number: usize,
+    workers: usize,
     pub bell: Arc<Notify>,
     pub patience: Duration,
     ports: Vec<u16>,
@@ -290,6 +293,15 @@ impl Worker {
     /// How one of the worker's users logs in to the other database, with two connections.
     pub fn elsewhere(&self, user: usize) -> Target {
         self.target(self.ports[0], &elsewhere(self.number), (Profile::Plain, user))
+    }
+
+    /// How one of the worker's users logs in to the pools of all workers, and which database each is
+    /// in. Those that one thread of the pooler serves are told apart by its tables alone.
+    pub fn everywhere(&self, user: usize) -> Vec<(Target, &'static str)> {
+        let kind = (Profile::Plain, user);
+        let pools = (0..self.workers)
+            .flat_map(|worker| [(elsewhere(worker), "direct"), (format!("w{worker}t1"), "pooled")]);
+        pools.map(|(pool, name)| (self.target(self.ports[0], &pool, kind), name)).collect()
     }
 
     /// The name of one of the worker's users.

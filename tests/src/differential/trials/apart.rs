@@ -14,11 +14,7 @@ pub async fn tenants(worker: &Worker) -> Result<()> {
     let here = worker.pooled(Profile::Plain, 0, Mode::Transaction(1), 1);
     let there = worker.elsewhere(0);
     let mut clients = Vec::new();
-    for (target, database) in [
-        (here.clone(), "pooled"),
-        (there.clone(), "direct"),
-        (worker.pooled(Profile::Plain, 1, Mode::Transaction(1), 1), "pooled"),
-    ] {
+    for (target, database) in [worker.everywhere(0), worker.everywhere(1)].concat() {
         clients.push((target.connect().await?, database, target.user));
     }
     for _ in 0..ROUNDS {
