@@ -17,6 +17,17 @@ pub enum Backend {
     Stub,
 }
 
+/// What is done about what a client may have left in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tidying {
+    /// What the pooler does by default.
+    Usual,
+    /// The session is reset before another client has it.
+    Always,
+    /// Nothing follows a client, and nothing keeps it on its connection.
+    Never,
+}
+
 /// What one subject is told at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
@@ -40,6 +51,7 @@ pub struct Setup {
     pub parameters: bool,
     /// Whether there are more clients than server connections.
     pub crowded: bool,
+    pub tidying: Tidying,
 }
 
 impl Default for Setup {
@@ -58,6 +70,7 @@ impl Default for Setup {
             prepared: false,
             parameters: false,
             crowded: false,
+            tidying: Tidying::Usual,
         }
     }
 }

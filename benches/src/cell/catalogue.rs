@@ -4,7 +4,7 @@
 use poolwright_benches::job::{Tls, Work};
 
 use super::{Cell, Entry, Load};
-use crate::setup::{Backend, Login, Setup};
+use crate::setup::{Backend, Login, Setup, Tidying};
 
 /// Every cell, in the order in which they run.
 pub const NAMES: &[&str] = &[
@@ -19,6 +19,7 @@ pub const NAMES: &[&str] = &[
     "prepared-200",
     "prepared-tls-64",
     "parameters-64",
+    "isolation-64",
     "ceiling-simple",
     "ceiling-prepared",
     "latency-1",
@@ -62,6 +63,10 @@ pub fn find(name: &str) -> Option<Cell> {
         "parameters-64" => (
             "simple protocol; each client with its own application_name and search_path, or without",
             parameters(),
+        ),
+        "isolation-64" => (
+            "simple protocol; the session is reset before each change of client, or never",
+            isolation(),
         ),
         "ceiling-simple" => (CEILING, ceiling(Work::Simple)),
         "ceiling-prepared" => (CEILING, ceiling(Work::Prepared)),
@@ -155,6 +160,20 @@ fn parameters() -> Vec<Entry> {
         ..entry.clone()
     });
     with.chain(without.iter().cloned()).collect()
+}
+
+fn isolation() -> Vec<Entry> {
+    let usual = plain(&HOLDERS[..2], Work::Simple, 64);
+    let other = |place: usize, variant, tidying| {
+        let entry = usual[place].clone();
+        Entry { variant, setup: Setup { tidying, ..entry.setup }, ..entry }
+    };
+    let others = [
+        other(0, "strict", Tidying::Always),
+        other(0, "no pinning", Tidying::Never),
+        other(1, "resets always", Tidying::Always),
+    ];
+    others.into_iter().chain(usual.iter().cloned()).collect()
 }
 
 fn ceiling(work: Work) -> Vec<Entry> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Launch, Place};
 use crate::peers::Program;
-use crate::setup::Login;
+use crate::setup::{Login, Tidying};
 
 pub fn start(place: &Place) -> Result<Launch> {
     let found = Program::find("POOLWRIGHT_PGBOUNCER", "usr/sbin/pgbouncer");
@@ -77,6 +77,9 @@ log_stats = 0
     }
     if setup.parameters {
         text += "track_extra_parameters = IntervalStyle, search_path\n";
+    }
+    if setup.tidying == Tidying::Always {
+        text += "server_reset_query_always = 1\n";
     }
     if setup.workers > 1 {
         text += "so_reuseport = 1\n";

@@ -9,7 +9,7 @@ use poolwright_tests::postgres::free_port;
 use poolwright_tests::process;
 
 use super::{Launch, Place};
-use crate::setup::Login;
+use crate::setup::{Login, Tidying};
 
 pub fn start(place: &Place) -> Result<Launch> {
     let program = binary()?;
@@ -55,6 +55,11 @@ fn settings(place: &Place) -> Result<Settings> {
     for database in &databases[1..] {
         settings = settings.database(database);
     }
+    settings = match setup.tidying {
+        Tidying::Usual => settings,
+        Tidying::Always => settings.with("pool.isolation", "strict"),
+        Tidying::Never => settings.with("pool.pinning", "off"),
+    };
     place.write("users.yaml", &users(place))?;
     if setup.tls {
         let certificates = &place.site.certificates;
