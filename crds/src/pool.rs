@@ -58,6 +58,14 @@ pub struct Sessions {
     /// as well.
     #[serde(default)]
     pub isolation: Isolation,
+    /// Functions of your own, as `name` or `schema.name`, that leave a session as it is: the server is
+    /// not asked behind a call of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 200),
+        inner(length(max = 127), regex(pattern = r#"^[^."( ]{1,63}(\.[^."( ]{1,63})?$"#))
+    )]
+    pub harmless_functions: Vec<String>,
 }
 
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

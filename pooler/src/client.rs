@@ -101,7 +101,8 @@ impl Client {
         debug!(%peer, user, database, "client in");
         let slot = worker.roster.enter_with(&tenant, secret_length(protocol), worker.own_id());
         let seat = Seat { worker: Rc::clone(worker), slot: Rc::clone(&slot), _place: place };
-        let session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
+        let mut session = Session::new(tenant.pool.0, wanted, Rc::clone(&worker.statements));
+        session.harmless = Rc::clone(&tenant.harmless);
         let conn = ClientConn { stream, session, input: leftover, output: Vec::new() };
         let worker = Rc::clone(worker);
         let (prelude, seat) = (pending_out, Some(seat));

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use poolwright_pool::PoolId;
+use poolwright_session::lexer::Harmless;
 use poolwright_session::parameters::{Current, Wanted};
 use poolwright_settings::{Isolation, Patience, Pinning, PoolMode, PoolSettings, Sequences};
 use poolwright_wire::write;
@@ -38,6 +39,8 @@ pub struct Tenant {
     hurried: Cell<bool>,
     /// How long a client may be queued before it is told.
     pub query_wait_notify: Cell<Option<Duration>>,
+    /// Functions that leave a session as it is, as the settings say today.
+    pub harmless: Rc<Harmless>,
     /// ParameterStatus of a fresh server connection.
     base: RefCell<Option<BTreeMap<String, String>>>,
     /// By wanted name and value.
@@ -138,6 +141,7 @@ impl Tenant {
             patience: Cell::default(),
             hurried: Cell::new(false),
             query_wait_notify: Cell::new(None),
+            harmless: Rc::default(),
             base: RefCell::default(),
             answers: RefCell::default(),
         };
@@ -164,6 +168,7 @@ impl Tenant {
         self.rules.set(Rules::new(pool, self.part));
         self.patience.set(pool.patience);
         self.query_wait_notify.set(pool.query_wait_notify);
+        self.harmless.set(&pool.harmless_functions);
     }
 
     /// What the servers made of this setting before.

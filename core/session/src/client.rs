@@ -17,7 +17,7 @@ use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, wr
 
 use crate::Rest;
 use crate::doubts::Doubts;
-use crate::lexer::{Look, Reading, look};
+use crate::lexer::{Harmless, Look, Reading, look_with};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
 use crate::server::{Pace, Server};
@@ -100,6 +100,8 @@ pub struct Session {
     /// What RESET goes back to.
     startup: Wanted,
     pub counts: Counts,
+    /// Functions that leave a session as it is, beside PostgreSQL's own.
+    pub harmless: Rc<Harmless>,
     /// Text that surely makes a session's state which cannot follow the client is refused.
     pub refuses_pins: bool,
     scope: Scope,
@@ -160,6 +162,7 @@ impl Session {
             startup: wanted.clone(),
             wanted,
             counts: Counts::default(),
+            harmless: Rc::default(),
             refuses_pins: false,
             scope: Scope { pool, settings },
             statements,
@@ -410,7 +413,8 @@ impl Session {
     ) -> Result<Verdict, Pause> {
         let whole = body.len() == head.length as usize;
         let text = read::query(body).ok().filter(|_| whole);
-        let look = text.map_or(Look::UNDECIDABLE, |text| look(text, server.reading()));
+        let look = text
+            .map_or(Look::UNDECIDABLE, |text| look_with(text, server.reading(), &self.harmless));
         if !look.doubts.is_none() {
             self.mind_undoing(server, look, text.unwrap_or_default())?;
         }

@@ -6,6 +6,7 @@
 
 mod assignments;
 mod functions;
+mod harmless;
 mod heads;
 mod named;
 mod roles;
@@ -13,6 +14,8 @@ mod token;
 mod word;
 
 pub use assignments::customs;
+pub use harmless::Harmless;
+use harmless::Part;
 pub use named::{Does, Reference, References, references};
 
 use crate::doubts::Doubts;
@@ -54,15 +57,46 @@ impl Look {
 
 /// Looks at `text`, without its final NUL.
 pub fn look(text: &[u8], reading: Reading) -> Look {
+    look_beside(text, reading, |_, _| false)
+}
+
+/// As [`look`]; a text that is in doubt only for functions of the users' own is read again with those
+/// that they call harmless.
+pub fn look_with(text: &[u8], reading: Reading, harmless: &Harmless) -> Look {
+    let found = look(text, reading);
+    if !found.doubts.is_any(Doubts::ANYTHING) || harmless.is_empty() {
+        return found;
+    }
+    look_beside(text, reading, |schema, name| harmless.has(schema, name))
+}
+
+/// `is_own` says which calls, by schema and name, are none to the rules.
+#[inline(always)]
+fn look_beside(
+    text: &[u8],
+    reading: Reading,
+    is_own: impl Fn(Option<Part<'_>>, Part<'_>) -> bool,
+) -> Look {
     if !reading.ascii_safe && !text.is_ascii() {
         return Look::UNDECIDABLE;
     }
     let mut tokens = Tokens::new(text, reading.conforming);
     let mut scan = Scan::default();
+    let mut part = None;
     loop {
         match tokens.next() {
-            Token::Word(word) => scan.word(word, tokens.at_parenthesis()),
-            Token::Quoted(name) => scan.quoted(name, tokens.at_parenthesis()),
+            Token::Word(word) => {
+                let schema = part.replace(Part::Word(word));
+                let schema = schema.filter(|_| scan.statement.previous.has(Role::Dot));
+                let called = tokens.at_parenthesis();
+                scan.word(word, called && !is_own(schema, Part::Word(word)));
+            }
+            Token::Quoted(name) => {
+                let schema = part.replace(Part::Quoted(name));
+                let schema = schema.filter(|_| scan.statement.previous.has(Role::Dot));
+                let called = tokens.at_parenthesis();
+                scan.quoted(name, called && !is_own(schema, Part::Quoted(name)));
+            }
             Token::Dot => scan.statement.previous = Roles::DOT,
             Token::Close => scan.statement.previous = Roles::CLOSE,
             Token::Other => scan.statement.previous = Roles::NONE,

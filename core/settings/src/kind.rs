@@ -47,6 +47,7 @@ fn text_fits(kind: Kind, text: &str) -> bool {
             .is_some_and(|range| !range.from.0.is_zero() && range.from <= range.to),
         Kind::Sql => text.len() <= LONGEST_SQL && !text.contains('\0'),
         Kind::Names => plain && text.split(',').all(is_parameter),
+        Kind::Function => plain && is_function(text),
         Kind::Secret => !text.is_empty() && !text.contains('\0'),
         Kind::Verifier => is_verifier(text),
         Kind::Whole(..) | Kind::Flag | Kind::SameAs(_) | Kind::Each(_) => false,
@@ -55,6 +56,12 @@ fn text_fits(kind: Kind, text: &str) -> bool {
 
 /// The longest SQL, in bytes.
 const LONGEST_SQL: usize = 16 * 1024;
+
+/// `name` or `schema.name`, as PostgreSQL keeps them.
+fn is_function(text: &str) -> bool {
+    let part = |part: &str| !part.is_empty() && part.len() <= 63 && !part.contains(['"', ' ', '(']);
+    text.split('.').count() <= 2 && text.split('.').all(part)
+}
 
 fn is_parameter(text: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
@@ -152,6 +159,7 @@ pub(crate) fn expected(kind: Kind) -> String {
         Kind::Flag => "true or false".to_owned(),
         Kind::Sql => "SQL as text, of at most 16 KiB".to_owned(),
         Kind::Names => "names of parameters with commas between them".to_owned(),
+        Kind::Function => "a function's name, or schema.name, without quotes".to_owned(),
         Kind::Secret => "a password as text".to_owned(),
         Kind::Verifier => {
             "SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey> with keys of 32 bytes in \

@@ -150,6 +150,7 @@ section! {
         pin_timeout: Span,
         sequences: Sequences,
         isolation: Isolation,
+        harmless_functions: Vec<String>,
     }
 }
 

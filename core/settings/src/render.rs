@@ -178,6 +178,7 @@ fn pool_section(pool: PoolSettings) -> raw::Pool {
         pin_timeout: limit(pool.pin_timeout),
         sequences: Some(pool.sequences),
         isolation: Some(pool.isolation),
+        harmless_functions: Some(pool.harmless_functions).filter(|list| !list.is_empty()),
     }
 }
 

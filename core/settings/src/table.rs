@@ -47,6 +47,8 @@ pub enum Kind {
     Sql,
     /// Names with commas between them.
     Names,
+    /// A function's name, perhaps behind a schema and a dot.
+    Function,
     /// A password; never shown.
     Secret,
     /// A SCRAM-SHA-256 verifier as in pg_authid; never shown.
@@ -86,6 +88,7 @@ const RULE_TYPES: Kind = Kind::Choice(&["host", "hostnossl", "hostssl"]);
 const CLEARTEXT: Kind = Kind::Choice(&["tls", "always", "never"]);
 const BINDINGS: Kind = Kind::Choice(&["disable", "prefer", "require"]);
 const NAMES: Kind = Kind::Each(&Kind::Name);
+const FUNCTIONS: Kind = Kind::Each(&Kind::Function);
 const NETWORKS: Kind = Kind::Each(&Kind::Network);
 const TLS_MODES: Kind =
     Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]);
@@ -509,6 +512,15 @@ pub fn rows() -> Vec<Row> {
                 ISOLATIONS,
                 value(defaults::ISOLATION),
                 "In transaction mode, what is done to a server connection that goes from one client to another: `tracked` undoes what the first may have left, as far as its text shows; `strict` runs `DISCARD ALL` in any case.",
+            )
+        },
+        Row {
+            since: 3,
+            ..live(
+                "pool.harmlessFunctions",
+                FUNCTIONS,
+                Said("none"),
+                "Functions of your own, as `name` or `schema.name`, that leave a session as it is: no setting, lock, cursor, statement, channel, temporary object or sequence. They go beside PostgreSQL's own, and a transaction that calls no others costs its server connection no question. `name` stands for calls without a schema, `schema.name` for calls with it. At most 200. They hold for what is prepared after a change.",
             )
         },
         live(

@@ -58,6 +58,7 @@ pub fn common(spec: &PoolerClusterSpec, found: &mut Vec<Problem>) -> raw::Pool {
             Isolation::Tracked => settings::Isolation::Tracked,
             Isolation::Strict => settings::Isolation::Strict,
         }),
+        harmless_functions: Some(sessions.harmless_functions.clone()).filter(|it| !it.is_empty()),
         ..timeouts("spec.timeouts", &spec.timeouts, found)
     }
 }
@@ -111,7 +112,8 @@ mod tests {
         let read = with(json!({
             "poolMode": "statement",
             "timeouts": {"queryTimeout": "30s", "waitTimeout": "10s"},
-            "sessions": {"pinning": "error", "pinTimeout": "1m", "isolation": "strict"},
+            "sessions": {"pinning": "error", "pinTimeout": "1m", "isolation": "strict",
+                         "harmlessFunctions": ["own.f", "g"]},
             "limits": {"maxClients": 500, "maxDbClientConnections": 100, "maxUserConnections": 7},
             "databases": [
                 {"name": "cloud_01", "tenants": tenants},
@@ -140,6 +142,7 @@ mod tests {
         let of_all = settings.pool(&settings.databases["cloud_01"], "ws_002");
         assert_eq!(of_all.pinning, poolwright_settings::Pinning::Error);
         assert_eq!(of_all.isolation, poolwright_settings::Isolation::Strict);
+        assert_eq!(of_all.harmless_functions, ["own.f", "g"]);
         assert_eq!(of_all.sequences, poolwright_settings::Sequences::Refuse);
         assert_eq!(of_all.pin_timeout.map(|it| it.as_secs()), Some(60));
         let clients = ["cloud_01", "cloud_02"].map(|name| settings.databases[name].max_clients);

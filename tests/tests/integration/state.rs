@@ -384,6 +384,20 @@ async fn strict_isolation_resets_at_each_change_of_client_and_keeps_what_each_ha
 }
 
 #[tokio::test]
+async fn a_function_that_the_settings_call_harmless_is_not_asked_about() {
+    let site = Site::pooled(&[("pool.harmlessFunctions", "[public.harmless]")]).await;
+    let sql = "CREATE FUNCTION harmless() RETURNS text AS 'SELECT pg_advisory_lock(1)::text' LANGUAGE sql; \
+        CREATE FUNCTION other() RETURNS text AS 'SELECT pg_advisory_lock(2)::text' LANGUAGE sql";
+    site.superuser().await.run(sql).await;
+    let mut client = site.connect("alice").await;
+    let pins = || site.pooler().metric("poolwright_pins_total", "advisory_lock");
+    client.run("SELECT public.harmless()").await;
+    assert_eq!(pins().await, 0.0, "what is called harmless is believed");
+    client.run("SELECT public.other()").await;
+    assert_eq!(pins().await, 1.0);
+}
+
+#[tokio::test]
 async fn where_sequences_pin_a_client_reads_its_own_value() {
     let site = Site::pooled(&[("pool.size", "2"), ("pool.sequences", "pin")]).await;
     site.superuser()

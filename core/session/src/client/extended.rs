@@ -15,7 +15,7 @@ use super::{
     LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Unnamed, Verdict,
 };
 use crate::doubts::Doubts;
-use crate::lexer::{Look, look};
+use crate::lexer::{Look, look_with};
 use crate::mutation::{self, Mutation};
 use crate::replies::{Answer, Described, Edit, Naming, Reply, Undo};
 use crate::server::Server;
@@ -77,8 +77,9 @@ impl Session {
             return Ok(self.refuse(server, refusal, out));
         }
         let reading = server.reading();
+        let harmless = Rc::clone(&self.harmless);
         let look = || match message.query.len() as u32 {
-            ..LOOK_LIMIT => look(message.query, reading),
+            ..LOOK_LIMIT => look_with(message.query, reading, &harmless),
             _ => Look::UNDECIDABLE,
         };
         let mut rest = &body[name.len() + 1..];
@@ -170,7 +171,7 @@ impl Session {
         let mut found = Look::UNDECIDABLE;
         let mut changed = None;
         if let Some(message) = &message {
-            found = look(message.query, server.reading());
+            found = look_with(message.query, server.reading(), &self.harmless);
             if !found.doubts.is_none() {
                 changed = self.change_parsed(server, message.query)?;
             }

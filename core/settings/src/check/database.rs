@@ -17,7 +17,7 @@ pub(super) fn check(
     if databases.is_empty() && !report.has_reported("databases") {
         report.add("databases", "nothing", "one database or more", "add what clients ask for");
     }
-    min_within_size(pool, &raw::Pool::default(), "pool", report);
+    check_pool(pool, &raw::Pool::default(), "pool", report);
     let mut checked = BTreeMap::new();
     for (index, database) in databases.into_iter().enumerate() {
         let path = format!("databases[{index}]");
@@ -39,7 +39,7 @@ fn one(
     let name = report.required(&format!("{path}.name"), database.name.as_ref(), "a name");
     let server = server(database.server.as_deref(), path, servers, report);
     let own = database.pool.unwrap_or_default();
-    min_within_size(&own, pool, &format!("{path}.pool"), report);
+    check_pool(&own, pool, &format!("{path}.pool"), report);
     Database {
         server,
         forced: forced(database.user, database.password, path, report),
@@ -95,6 +95,23 @@ fn server(name: Option<&str>, path: &str, servers: &[Server], report: &mut Repor
             0
         }
     }
+}
+
+/// How many functions a pool may call harmless.
+const FUNCTIONS_LIMIT: usize = 200;
+
+pub(super) fn few_functions(own: &raw::Pool, path: &str, report: &mut Report) {
+    let count = own.harmless_functions.as_ref().map_or(0, Vec::len);
+    if count > FUNCTIONS_LIMIT {
+        let path = format!("{path}.harmlessFunctions");
+        let expected = format!("at most {FUNCTIONS_LIMIT}");
+        report.add(&path, format!("{count} functions"), &expected, "name those called most");
+    }
+}
+
+fn check_pool(own: &raw::Pool, base: &raw::Pool, path: &str, report: &mut Report) {
+    few_functions(own, path, report);
+    min_within_size(own, base, path, report);
 }
 
 /// Reports `min` above `size` where the section itself sets one of the two.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Report;
-use super::database::{limit, min_within_size};
+use super::database::{few_functions, limit, min_within_size};
 use crate::Limits;
 use crate::kind::{is_md5, is_verifier};
 use crate::shape::{Source, join};
@@ -51,6 +51,7 @@ fn one(user: raw::User, path: &str, limits: &Limits, report: &mut Report) -> Use
         check_previous(&format!("{path}.previousScramVerifier"), &proof, previous, report);
     }
     let pool = user.pool.unwrap_or_default();
+    few_functions(&pool, &format!("{path}.pool"), report);
     if pool.size.is_some() && pool.min.is_some() {
         min_within_size(&pool, &raw::Pool::default(), &format!("{path}.pool"), report);
     }

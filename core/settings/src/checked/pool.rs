@@ -73,6 +73,8 @@ pub struct PoolSettings {
     pub pin_timeout: Option<Duration>,
     pub sequences: Sequences,
     pub isolation: Isolation,
+    /// Functions that leave a session as it is: names, or names behind a schema and a dot.
+    pub harmless_functions: Vec<String>,
 }
 
 /// How long a client may take; `None`: as long as it likes.
@@ -104,6 +106,7 @@ impl Default for PoolSettings {
             pin_timeout: Some(defaults::PIN_TIMEOUT),
             sequences: defaults::SEQUENCES,
             isolation: defaults::ISOLATION,
+            harmless_functions: Vec::new(),
         }
     }
 }
@@ -138,6 +141,10 @@ impl PoolSettings {
             pin_timeout: limit(own.pin_timeout, self.pin_timeout),
             sequences: own.sequences.unwrap_or(self.sequences),
             isolation: own.isolation.unwrap_or(self.isolation),
+            harmless_functions: own
+                .harmless_functions
+                .clone()
+                .unwrap_or_else(|| self.harmless_functions.clone()),
         }
     }
 }

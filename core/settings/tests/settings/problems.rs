@@ -97,21 +97,35 @@ fn a_number_without_a_unit_is_told_which_unit_to_write() {
 fn an_unknown_field_is_told_the_closest_known_one() {
     check(
         "pool: {sise: 5}",
-        "pool.sise: found an unknown field, expected one of clientIdleTimeout, idleTimeout, \
-         idleTransactionTimeout, isolation, lifetime, min, mode, pinTimeout, pinning, queryTimeout, \
+        "pool.sise: found an unknown field, expected one of clientIdleTimeout, harmlessFunctions, \
+         idleTimeout, idleTransactionTimeout, isolation, lifetime, min, mode, pinTimeout, pinning, queryTimeout, \
          queryWaitNotify, reserve, reserveTimeout, sequences, size, transactionTimeout, waitTimeout; \
          did you mean size?",
     );
     check(
         "databases: [{name: a, pool: {Lifetime: 5m..10m}}]",
         "databases[0].pool.Lifetime: found an unknown field, expected one of clientIdleTimeout, \
-         idleTimeout, idleTransactionTimeout, isolation, lifetime, min, mode, pinTimeout, pinning, \
+         harmlessFunctions, idleTimeout, idleTransactionTimeout, isolation, lifetime, min, mode, pinTimeout, pinning, \
          queryTimeout, queryWaitNotify, reserve, reserveTimeout, sequences, size, \
          transactionTimeout, waitTimeout; did you mean lifetime?",
     );
     check(
         "drain: {sql: SELECT}",
         "drain.sql: found an unknown field, expected one of timeout; remove it",
+    );
+}
+
+#[test]
+fn harmless_functions_are_names_and_few() {
+    let expected = "expected a function's name, or schema.name, without quotes";
+    for wrong in ["a.b.c", "f()", "a.", "'\"F\"'"] {
+        let found = problems_with(&format!("pool: {{harmlessFunctions: [f, {wrong}]}}"));
+        assert!(found.contains(expected), "{wrong}: {found}");
+    }
+    let many = vec!["f"; 201].join(",");
+    check(
+        &format!("pool: {{harmlessFunctions: [{many}]}}"),
+        "pool.harmlessFunctions: found 201 functions, expected at most 200; name those called most",
     );
 }
 

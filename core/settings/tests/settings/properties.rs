@@ -152,6 +152,7 @@ fn pool() -> impl Strategy<Value = PoolSettings> {
             pin_timeout: wait,
             sequences: if mode == 1 { Sequences::Pin } else { Sequences::Refuse },
             isolation: if mode == 2 { Isolation::Strict } else { Isolation::Tracked },
+            harmless_functions: if mode == 0 { vec!["own.f".into(), "g".into()] } else { vec![] },
         },
     )
 }

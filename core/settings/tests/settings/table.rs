@@ -22,6 +22,7 @@ fn sample(kind: Kind) -> String {
         Kind::Host | Kind::Name | Kind::File | Kind::Secret => "some".to_owned(),
         Kind::Network => "'10.0.0.0/8'".to_owned(),
         Kind::Text(_) => "some $1".to_owned(),
+        Kind::Function => "own.f".to_owned(),
         Kind::Each(kind) => format!("[{}]", sample(*kind)),
     }
 }
