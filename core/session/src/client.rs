@@ -5,6 +5,7 @@
 mod by_name;
 mod extended;
 mod meaning;
+mod preparing;
 mod refuse;
 mod state;
 

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use poolwright_wire::{Header, TargetKind, TransactionStatus, client as tag, read, write};
 
-use super::extended::{For, make_known};
 use super::meaning::adopt;
+use super::preparing::{For, make_known};
 use super::refuse::{FAILING, Refusal};
 use super::{Output, Pause, Session, Verdict};
 use crate::doubts::Doubts;

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use super::super::extended::{For, make_known};
 use super::super::meaning::{adopt, fits};
+use super::super::preparing::{For, make_known};
 use super::super::refuse::Refusal;
 use super::super::{Pause, Session};
 use super::{STAND_IN, note_sql_name, send_stand_in};
