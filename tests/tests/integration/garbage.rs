@@ -4,6 +4,7 @@
 use poolwright_tests::pg::{Client, Flight, flight, message::transcript};
 use poolwright_tests::random::Random;
 use poolwright_tests::site::Site;
+use tokio::io::AsyncWriteExt;
 
 three_ways!(1:
     nonsense_before_the_login_ends_only_that_connection,
@@ -22,9 +23,9 @@ async fn others_go_on(site: &Site) {
     site.eventually(&sql, "0").await;
 }
 
-fn first_packets(database: &str) -> Vec<(&'static str, Vec<u8>)> {
+fn first_packets(user: &str, database: &str) -> Vec<(&'static str, Vec<u8>)> {
     let startup = |parameters: &[(&str, &str)]| flight::startup(flight::VERSION_3_0, parameters);
-    let good = startup(&[("user", "alice"), ("database", database)]);
+    let good = startup(&[("user", user), ("database", database)]);
     let long = "x".repeat(20_000);
     let mut unended = good.clone();
     unended.pop();
@@ -37,7 +38,7 @@ fn first_packets(database: &str) -> Vec<(&'static str, Vec<u8>)> {
         ("length 7", vec![0, 0, 0, 7, 0, 3, 0]),
         ("length -1", vec![0xff; 8]),
         ("length 2^31 - 1", vec![0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0]),
-        ("a long value", startup(&[("user", "alice"), ("options", &long)])),
+        ("a long value", startup(&[("user", user), ("options", &long)])),
         ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         ("TLS without an SSLRequest", vec![0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]),
         ("no user", startup(&[("database", database)])),
@@ -55,13 +56,40 @@ fn first_packets(database: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 async fn nonsense_before_the_login_ends_only_that_connection(site: &Site) {
-    for (what, bytes) in first_packets(&site.database) {
+    for (what, bytes) in first_packets("alice", &site.database) {
         let mut client = site.target("alice").dial().await.unwrap();
         let _ = client.send(&bytes).await;
         drop(client);
         assert_eq!(site.connect("alice").await.cell("SELECT 1").await, "1", "after {what}");
     }
     others_go_on(site).await;
+}
+
+/// The codes of the errors that one is told who sends this and no more.
+async fn told(site: &Site, bytes: &[u8]) -> Vec<String> {
+    let mut wire = site.target("scott").dial().await.unwrap().into_wire();
+    let _ = wire.write_all(bytes).await;
+    let _ = wire.shutdown().await;
+    let mut client = Client::over(wire);
+    let heard = client.until_closed().await.unwrap_or_default();
+    heard.iter().filter(|it| it.tag == b'E').map(|it| it.fields().code).collect()
+}
+
+/// Where Postgres closes without a word, the pooler may say what is wrong.
+#[tokio::test]
+async fn before_the_login_errors_are_those_of_postgres() {
+    let (direct, pooled) = (Site::direct().await, Site::pooled(&[]).await);
+    let packets = |site: &Site| first_packets("scott", &site.database);
+    let mut told_of = 0;
+    for ((what, bytes), (_, same)) in packets(&direct).iter().zip(packets(&pooled)) {
+        let (expected, seen) = (told(&direct, bytes).await, told(&pooled, &same).await);
+        match expected.is_empty() {
+            true => assert!(seen.iter().all(|code| code == "08P01"), "{what}: {seen:?}"),
+            false => assert_eq!(seen, expected, "{what}"),
+        }
+        told_of += usize::from(!expected.is_empty());
+    }
+    assert!(told_of >= 6, "Postgres says something of {told_of} packets only");
 }
 
 async fn ends_with(site: &Site, client: &mut Client, bytes: &[u8], codes: &[&str]) {
