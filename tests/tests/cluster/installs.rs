@@ -134,7 +134,8 @@ async fn uninstall(release: &str) -> Result<()> {
 
 /// Between the order to delete it and its end, whatever is made there is refused.
 async fn ending(stage: &Stage) -> Result<()> {
-    stage.serve(NAME, json!({})).await?;
+    // The namespace controller looks at pods again after half of their grace period.
+    stage.serve(NAME, json!({"spec": {"drain": {"timeout": "10s"}}})).await?;
     let mark = Mark::now()?;
     let name = &stage.namespace.0;
     stage.namespace.kubectl(&format!("delete namespace {name} --wait=false")).await?;
