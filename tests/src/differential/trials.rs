@@ -145,9 +145,13 @@ async fn every_byte(worker: &Worker) -> Result<()> {
     let target = worker.pooled(Profile::Plain, 0, Mode::Transaction(1), 1);
     let mut bystander = target.connect().await?;
     let all = pipeline();
-    for cut in 0..=all.len() {
+    // Each place twice: the client goes before the server has done what it got, and after that.
+    for (cut, done) in (0..=all.len()).flat_map(|cut| [(cut, false), (cut, true)]) {
         let mut client = target.connect().await?;
         client.send(&all[..cut]).await?;
+        if done {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
         drop(client);
         let limit = worker.patience.min(Duration::from_secs(8));
         let asked = tokio::time::timeout(limit, bystander.query("SELECT 'm00000000.0'")).await;
