@@ -158,6 +158,12 @@ pub struct Naming {
 }
 
 impl Reply {
+    /// The pooler's own, a query or a client's settings sent ahead: everything up to ReadyForQuery,
+    /// for nobody else's eyes.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Reply::Injected | Reply::Settings { .. })
+    }
+
     /// An error in its place makes the server skip everything up to the next Sync.
     pub fn fails_flight(&self) -> bool {
         match self {

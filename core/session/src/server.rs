@@ -459,8 +459,7 @@ impl Server {
     /// and waits there until the client's settings have gone through. A COPY's data belongs to the
     /// request that asks for it.
     pub(crate) fn pace_of_next(&self) -> Pace {
-        let last = self.replies.back();
-        let own = matches!(last, None | Some(Reply::Injected | Reply::Settings { .. }));
+        let own = self.replies.back().is_none_or(Reply::is_own);
         let behind_whole = !own && !self.open_flight && !self.copy_in;
         let waits = behind_whole || self.is_unset() && !self.skipping;
         match self.ahead {

@@ -65,9 +65,7 @@ impl Server {
     #[inline]
     pub(crate) fn try_with(&mut self, output: &[u8]) {
         // Answers wait for what the pooler sends ahead, the client's settings.
-        let injected = |reply: &Reply| {
-            matches!(reply, Reply::Injected | Reply::Settings { .. } | Reply::Answer(..))
-        };
+        let injected = |reply: &Reply| reply.is_own() || matches!(reply, Reply::Answer(..));
         if self.status() == TransactionStatus::Idle
             && !self.flight_sent
             && self.replies.iter().all(injected)

@@ -142,7 +142,7 @@ impl Server {
     }
 
     pub(super) fn is_injected(&self) -> bool {
-        matches!(self.replies.front(), Some(Reply::Injected | Reply::Settings { .. }))
+        self.replies.front().is_some_and(Reply::is_own)
     }
 
     fn unexpected(&self, tag: u8) -> Confused {
@@ -154,7 +154,7 @@ impl Server {
         match self.replies.front() {
             Some(Reply::Query { special, .. }) => Ok(!special.as_ref().is_some_and(|it| it.told)),
             Some(Reply::Execute) => Ok(true),
-            Some(Reply::Injected | Reply::Settings { .. }) => Ok(false),
+            Some(reply) if reply.is_own() => Ok(false),
             _ => Err(self.unexpected(tag)),
         }
     }
@@ -162,7 +162,7 @@ impl Server {
     /// Replies that one message in the queue is owed.
     pub(super) fn reply(&mut self, message: u8) -> Result<bool, Confused> {
         let (forward, done) = match (self.replies.front(), message) {
-            (Some(Reply::Injected | Reply::Settings { .. }), _) => (false, false),
+            (Some(reply), _) if reply.is_own() => (false, false),
             (Some(Reply::Parse { injected, .. }), tag::PARSE_COMPLETE) => {
                 (!injected || mutation::is(Mutation::InjectedRepliesShown), true)
             }
