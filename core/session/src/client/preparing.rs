@@ -175,7 +175,9 @@ impl Session {
         self.unnamed.look = found;
         self.unnamed.reading = server.reading();
         self.unnamed.by_name = None;
-        self.unnamed.wanted = self.wanted.clone();
+        if self.unnamed.wanted != self.wanted {
+            self.unnamed.wanted = self.wanted.clone();
+        }
         if message.is_some() {
             let kept = self.unnamed.body.get_or_insert_default();
             kept.clear();
