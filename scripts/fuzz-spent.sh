@@ -19,8 +19,11 @@ code_of() {
 # Sets `cpu` to the seconds of CPU of all processes that this shell has waited for. Not in a subshell,
 # which has waited for none.
 read_cpu() {
-  times >"$corpora/times"
-  cpu=$(awk 'NR == 2 {for (i = 1; i <= 2; i++) {split($i, t, /[ms]/); sum += 60 * t[1] + t[2]}; printf "%d\n", sum}' "$corpora/times")
+  local file
+  file=$(mktemp)
+  times >"$file"
+  cpu=$(awk 'NR == 2 {for (i = 1; i <= 2; i++) {split($i, t, /[ms]/); sum += 60 * t[1] + t[2]}; printf "%d\n", sum}' "$file")
+  rm "$file"
 }
 
 # Has what is spent from now on count for the code as it is, which was just built.
