@@ -1,4 +1,4 @@
-//! The transactions that are counted: pgbench's select, one client, one after the other.
+//! The transactions that are counted: pgbench's select, one after the other.
 //! Never two at once, since a count must not depend on who was faster.
 
 use std::fmt;
@@ -15,41 +15,44 @@ pub const WARM_UP: u32 = 200;
 
 /// How a transaction is sent.
 #[derive(Clone, Copy, Debug)]
-pub enum Protocol {
+pub enum Kind {
     /// One Query.
     Simple,
     /// Parse, Bind, Describe, Execute and Sync, all unnamed.
     Extended,
     /// Bind, Execute and Sync of a statement that the client has named.
     Prepared,
+    /// One Query, of another client each time, with an application_name and a search_path of its own.
+    Parameters,
 }
 
-impl Protocol {
-    pub const ALL: [Protocol; 3] = [Protocol::Simple, Protocol::Extended, Protocol::Prepared];
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Simple, Kind::Extended, Kind::Prepared, Kind::Parameters];
 
     /// All texts have the same length, so that all transactions of a kind cost the same.
     fn flight(self, row: &str) -> Flight {
         let select = "SELECT abalance FROM pgbench_accounts WHERE aid = ";
         let flight = Flight::new();
         match self {
-            Protocol::Simple => flight.query(&format!("{select}{row};")),
-            Protocol::Extended => {
+            Kind::Simple | Kind::Parameters => flight.query(&format!("{select}{row};")),
+            Kind::Extended => {
                 let flight = flight.parse("", &format!("{select}$1;")).bind("", "", &[row]);
                 flight.describe_portal("").execute("", 0).sync()
             }
-            Protocol::Prepared => flight.run(STATEMENT, &[row]).sync(),
+            Kind::Prepared => flight.run(STATEMENT, &[row]).sync(),
         }
     }
 }
 
 const STATEMENT: &str = "P0_1";
 
-impl fmt::Display for Protocol {
+impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Protocol::Simple => "simple",
-            Protocol::Extended => "extended",
-            Protocol::Prepared => "prepared",
+            Kind::Simple => "simple",
+            Kind::Extended => "extended",
+            Kind::Prepared => "prepared",
+            Kind::Parameters => "parameters",
         })
     }
 }
@@ -67,23 +70,49 @@ pub async fn prepare(postgres: &Postgres) -> Result<Settings> {
     Ok(settings.with("servers.0.tls.mode", "disable").with("pool.size", "20"))
 }
 
-/// A client whose named statement the pooler knows.
-pub async fn login(port: u16) -> Result<Client> {
-    let target = Target::new("127.0.0.1", port, USER, DATABASE).password(&password_of(USER));
-    let mut client = target.connect().await?;
-    let sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1;";
-    send(&mut client, Flight::new().parse(STATEMENT, sql).sync()).await?;
-    Ok(client)
+/// The clients of one pooler.
+pub struct Clients {
+    /// Its named statement is known to the pooler.
+    plain: Client,
+    with_parameters: [Client; 2],
 }
 
-/// Runs so many transactions, each of which has to bring its row.
-pub async fn run(client: &mut Client, protocol: Protocol, transactions: u32) -> Result<()> {
-    for number in 0..transactions {
-        let row = (1000 + number % 9000).to_string();
-        let told = send(client, protocol.flight(&row)).await?;
-        ensure!(told.iter().any(|word| word == "Row(0)"), "{protocol} {row}: {told:?}");
+impl Clients {
+    pub async fn login(port: u16) -> Result<Clients> {
+        let target = Target::new("127.0.0.1", port, USER, DATABASE).password(&password_of(USER));
+        let mut plain = target.connect().await?;
+        let sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1;";
+        send(&mut plain, Flight::new().parse(STATEMENT, sql).sync()).await?;
+        let own = async |name: &str, path: &str| {
+            let target = target.clone().parameter("application_name", name);
+            target.parameter("search_path", path).connect().await
+        };
+        let with_parameters =
+            [own("client_0", "public, s0").await?, own("client_1", "public, s1").await?];
+        Ok(Clients { plain, with_parameters })
     }
-    Ok(())
+
+    /// Runs so many transactions, each of which has to bring its row.
+    pub async fn run(&mut self, kind: Kind, transactions: u32) -> Result<()> {
+        for number in 0..transactions {
+            let client = match kind {
+                Kind::Parameters => &mut self.with_parameters[number as usize % 2],
+                _ => &mut self.plain,
+            };
+            let row = (1000 + number % 9000).to_string();
+            let told = send(client, kind.flight(&row)).await?;
+            ensure!(told.iter().any(|word| word == "Row(0)"), "{kind} {row}: {told:?}");
+        }
+        Ok(())
+    }
+
+    pub async fn terminate(self) -> Result<()> {
+        self.plain.terminate().await?;
+        for client in self.with_parameters {
+            client.terminate().await?;
+        }
+        Ok(())
+    }
 }
 
 async fn send(client: &mut Client, flight: Flight) -> Result<Vec<String>> {

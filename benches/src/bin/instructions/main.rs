@@ -16,15 +16,15 @@ mod profile;
 mod record;
 
 use callgrind::Watched;
-use load::Protocol;
+use load::{Clients, Kind};
 use profile::Profile;
 use record::Record;
 
-/// Instructions per transaction, for one client that sends one after the other.
+/// Instructions per transaction, where one is sent after the other.
 #[derive(Parser)]
 #[command(name = "poolwright-instructions", version)]
 struct Arguments {
-    /// The transactions that are counted, for each protocol.
+    /// The transactions that are counted, of each kind.
     #[arg(long, default_value_t = 1000)]
     transactions: u32,
     /// Write the counts down as the new figures instead of comparing them.
@@ -61,35 +61,35 @@ async fn main() -> Result<ExitCode> {
 async fn measure(settings: &Settings, arguments: &Arguments) -> Result<Vec<Record>> {
     let base = cheaper(settings, None).await.context("count without transactions")?;
     let mut counts = Vec::new();
-    for protocol in Protocol::ALL {
-        let more = Some((protocol, arguments.transactions));
-        let spent = cheaper(settings, more).await.with_context(|| format!("count {protocol}"))?;
+    for kind in Kind::ALL {
+        let more = Some((kind, arguments.transactions));
+        let spent = cheaper(settings, more).await.with_context(|| format!("count {kind}"))?;
         let each = spent.per(&base, arguments.transactions);
-        let list = arguments.lists.join(format!("instructions-{protocol}.txt"));
+        let list = arguments.lists.join(format!("instructions-{kind}.txt"));
         std::fs::create_dir_all(&arguments.lists)?;
         std::fs::write(&list, each.lists()).context("write the list of functions")?;
-        println!("{protocol}: {:.0} instructions each, see {}", each.total(), list.display());
-        counts.push(Record { name: protocol.to_string(), count: each.total().round() as u64 });
+        println!("{kind}: {:.0} instructions each, see {}", each.total(), list.display());
+        counts.push(Record { name: kind.to_string(), count: each.total().round() as u64 });
     }
     Ok(counts)
 }
 
-async fn cheaper(settings: &Settings, counted: Option<(Protocol, u32)>) -> Result<Profile> {
+async fn cheaper(settings: &Settings, counted: Option<(Kind, u32)>) -> Result<Profile> {
     let (first, second) = (life(settings, counted).await?, life(settings, counted).await?);
     Ok(if second.total() < first.total() { second } else { first })
 }
 
 /// One life of the pooler: login, some transactions of every kind that are not counted, and those
 /// that are.
-async fn life(settings: &Settings, counted: Option<(Protocol, u32)>) -> Result<Profile> {
+async fn life(settings: &Settings, counted: Option<(Kind, u32)>) -> Result<Profile> {
     let pooler = Watched::start(settings).await?;
-    let mut client = load::login(pooler.port).await?;
-    for protocol in Protocol::ALL {
-        load::run(&mut client, protocol, load::WARM_UP).await?;
+    let mut clients = Clients::login(pooler.port).await?;
+    for kind in Kind::ALL {
+        clients.run(kind, load::WARM_UP).await?;
     }
-    if let Some((protocol, transactions)) = counted {
-        load::run(&mut client, protocol, transactions).await?;
+    if let Some((kind, transactions)) = counted {
+        clients.run(kind, transactions).await?;
     }
-    client.terminate().await?;
+    clients.terminate().await?;
     pooler.end()
 }
