@@ -21,8 +21,8 @@ const OF_TEXT: [&str; 6] = [
     "transform_null_equals",
     "xmloption",
 ];
-/// Words that a time may be spelled by.
-const TIMES: [&[u8]; 19] = [
+/// Words that a time may be spelled by, as PostgreSQL's table of date tokens has them.
+const TIMES: [&[u8]; 33] = [
     b"now",
     b"today",
     b"tomorrow",
@@ -30,17 +30,31 @@ const TIMES: [&[u8]; 19] = [
     b"epoch",
     b"allballs",
     b"jan",
+    b"january",
     b"feb",
+    b"february",
     b"mar",
+    b"march",
     b"apr",
+    b"april",
     b"may",
     b"jun",
+    b"june",
     b"jul",
+    b"july",
     b"aug",
+    b"august",
     b"sep",
+    b"sept",
+    b"september",
     b"oct",
+    b"october",
     b"nov",
+    b"november",
     b"dec",
+    b"december",
+    b"j",
+    b"jd",
     b"julian",
 ];
 
@@ -123,11 +137,17 @@ fn has_time(text: &[u8]) -> bool {
 
 fn may_be_time(literal: &[u8]) -> bool {
     let separated = |it: &[u8]| {
-        it[0].is_ascii_digit() && matches!(it[1], b'-' | b'/' | b':' | b'.') && it[2] != b' '
+        it[0].is_ascii_digit()
+            && match it[1] {
+                b'-' | b'/' | b':' | b'.' => it[2] != b' ',
+                b' ' => it[2].is_ascii_digit(),
+                _ => false,
+            }
     };
     let many = literal.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 6);
-    let word = |word: &&[u8]| literal.windows(word.len()).any(|it| it.eq_ignore_ascii_case(word));
-    many || literal.windows(3).any(separated) || TIMES.iter().any(word)
+    let is_time = |word: &[u8]| TIMES.iter().any(|time| word.eq_ignore_ascii_case(time));
+    let mut words = literal.split(|byte| !byte.is_ascii_alphabetic());
+    many || literal.windows(3).any(separated) || words.any(is_time)
 }
 
 #[cfg(test)]
@@ -147,14 +167,20 @@ mod tests {
             "SELECT '2020-01-01'::timestamptz",
             "SELECT timestamptz 'now'",
             "SELECT a FROM t WHERE b > 'Jan 2 2020'",
+            "SELECT a FROM t WHERE b > '2march20' AND c = 'Mark'",
             "SELECT '20200101'",
+            "SELECT '2020 1 2'",
             "SELECT $$10:00$$",
         ] {
             check(text, utc, rome, Some("timezone"));
             check(text, "timezone=UTC\0#7", rome, Some("timezone"));
             check(text, utc, "timezone=UTC\0", None);
         }
-        for text in ["SELECT 2020-01-01, $1", "SELECT now() - interval '1 day', 'active'"] {
+        for text in [
+            "SELECT 2020-01-01, $1",
+            "SELECT now() - interval '1 day', 'active'",
+            "SELECT a FROM t WHERE b IN ('Mark', 'unknown', 'decided', 'mayor 1')",
+        ] {
             check(text, utc, rome, None);
         }
     }
