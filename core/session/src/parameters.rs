@@ -1,6 +1,7 @@
 //! Run-time parameters: what a client wants set, what a server connection has set, and the SQL that
 //! makes one equal the other. Names are compared in lower case, as Postgres does.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
@@ -115,7 +116,7 @@ const EXIT_ON_ERROR: &str = "exit_on_error";
 
 /// Commits the messages before it, which a Query by itself does not since PostgreSQL 18, and is skipped
 /// when one of them fails. Without the BEGIN there would be a warning in the server's log.
-const COMMIT_AHEAD: &[u8] = b"BEGIN;COMMIT;RESET exit_on_error";
+const COMMIT_AHEAD: &[u8] = b"BEGIN;COMMIT";
 
 /// Reported parameters that no SET changes.
 const FIXED: &[&str] = &[
@@ -196,8 +197,29 @@ impl Current {
 
     /// The SQL that turns this connection's settings into the wanted ones; `None` if they are equal.
     pub fn difference(&self, wanted: &Wanted) -> Option<String> {
+        if self.are(wanted) {
+            return None;
+        }
         let mut sql = String::new();
-        self.write_difference(wanted, &mut sql).then_some(sql)
+        if self.resets_role() {
+            write_reset(&mut sql, ROLE);
+        }
+        let mut set = String::new();
+        for (name, value) in self.changes(wanted) {
+            match value {
+                None => write_reset(&mut sql, name),
+                Some(value) => write_set(&mut set, name, value, Lasts::ForSession),
+            }
+        }
+        if let Some(role) = wanted.get(ROLE) {
+            write_set(&mut set, ROLE, role, Lasts::ForSession);
+        }
+        if set.pop().is_some() {
+            sql += "SELECT ";
+            sql += &set;
+            sql.push(';');
+        }
+        Some(sql)
     }
 
     /// The same change as messages that can go ahead of a client's request, for nothing sent behind
@@ -205,9 +227,23 @@ impl Current {
     /// follows, until a Sync, or end the session. False if the settings are equal, or have to be
     /// there before the text behind them is read.
     pub fn write_ahead(&self, wanted: &Wanted, to_server: &mut Vec<u8>) -> bool {
-        let differs = |name: &&str| self.applied.get(name) != wanted.get(name);
-        if self.are(wanted) || READING.iter().any(differs) || wanted.get(EXIT_ON_ERROR).is_some() {
+        if self.are(wanted) || wanted.get(EXIT_ON_ERROR).is_some() {
             return false;
+        }
+        let mut sql = String::with_capacity(256);
+        sql.push_str("SELECT ");
+        for (name, value) in self.changes(wanted) {
+            if READING.contains(&name) {
+                return false;
+            }
+            match value {
+                None => {
+                    for part in ["pg_catalog.set_config('", name, "',NULL,false),"] {
+                        sql.push_str(part);
+                    }
+                }
+                Some(value) => write_set(&mut sql, name, value, Lasts::ForSession),
+            }
         }
         if mutation::is(Mutation::SettingsFailOpen) {
             write::query(to_server, self.difference(wanted).unwrap_or_default().as_bytes());
@@ -216,67 +252,43 @@ impl Current {
         if self.resets_role() {
             write::run(to_server, b"RESET role");
         }
-        write::run(to_server, self.select_difference(wanted).as_bytes());
+        if let Some(role) = wanted.get(ROLE) {
+            write_set(&mut sql, ROLE, role, Lasts::ForSession);
+        }
+        // What comes behind it, its commit first, finds it set; it ends with the commit.
+        write_set(&mut sql, EXIT_ON_ERROR, "on", Lasts::ForTransaction);
+        sql.pop();
+        write::run(to_server, sql.as_bytes());
         write::query(to_server, COMMIT_AHEAD);
         true
-    }
-
-    /// All but a role's reset, in one statement. What comes behind it, its commit first, finds
-    /// exit_on_error set.
-    fn select_difference(&self, wanted: &Wanted) -> String {
-        let mut sql = String::with_capacity(256);
-        sql.push_str("SELECT ");
-        for (name, _) in self.gone(wanted) {
-            for part in ["pg_catalog.set_config('", name, "',NULL,false),"] {
-                sql.push_str(part);
-            }
-        }
-        for (name, value) in self.changed(wanted) {
-            write_set(&mut sql, name, value);
-            sql.push(',');
-        }
-        write_set(&mut sql, EXIT_ON_ERROR, "on");
-        sql
-    }
-
-    /// What is to be reset, without the role.
-    fn gone<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let gone = move |name| name != ROLE && wanted.get(name).is_none() && !leaks(name);
-        self.applied.iter().filter(move |&(name, _)| gone(name))
     }
 
     fn resets_role(&self) -> bool {
         self.applied.get(ROLE).is_some() && !leaks(ROLE)
     }
 
-    /// What is to be set; a role comes last.
-    fn changed<'a>(&'a self, wanted: &'a Wanted) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let differs =
-            |&(name, value): &(&str, &str)| name != ROLE && self.applied.get(name) != Some(value);
-        let role = wanted.get(ROLE).map(|role| (ROLE, role));
-        wanted.iter().filter(differs).chain(role)
-    }
-
-    /// Answers whether there was anything to write.
-    fn write_difference(&self, wanted: &Wanted, sql: &mut String) -> bool {
-        if self.are(wanted) {
-            return false;
-        }
-        if self.resets_role() {
-            write_reset(sql, ROLE);
-        }
-        for (name, _) in self.gone(wanted) {
-            write_reset(sql, name);
-        }
-        let mut lead = "SELECT ";
-        for (name, value) in self.changed(wanted) {
-            sql.push_str(std::mem::replace(&mut lead, ","));
-            write_set(sql, name, value);
-        }
-        if lead == "," {
-            sql.push(';');
-        }
-        true
+    /// What is to be set, and, without a value, what is to be reset; but for the role.
+    fn changes<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+    ) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        let (mut now, mut then) = (self.applied.iter().peekable(), wanted.iter().peekable());
+        let both = std::iter::from_fn(move || {
+            let order = match (now.peek(), then.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((now, _)), Some((then, _))) => now.cmp(then),
+            };
+            let now = if order.is_le() { now.next() } else { None };
+            let then = if order.is_ge() { then.next() } else { None };
+            let name = now.or(then)?.0;
+            Some((name, now.map(|(_, value)| value), then.map(|(_, value)| value)))
+        });
+        both.filter_map(|(name, now, then)| {
+            let differs = now != then && name != ROLE && (then.is_some() || !leaks(name));
+            differs.then_some((name, then))
+        })
     }
 
     /// The settings are now the wanted ones.
@@ -323,8 +335,16 @@ fn write_reset(sql: &mut String, name: &str) {
     sql.push(';');
 }
 
-/// `set_config` reads a value as the startup packet does, lists included.
-fn write_set(sql: &mut String, name: &str, value: &str) {
+/// How long a setting lasts.
+#[derive(Clone, Copy)]
+enum Lasts {
+    ForSession,
+    ForTransaction,
+}
+
+/// A call with a comma behind it. `set_config` reads a value as the startup packet does, lists
+/// included.
+fn write_set(sql: &mut String, name: &str, value: &str, lasts: Lasts) {
     for part in ["pg_catalog.set_config('", name, "',E'"] {
         sql.push_str(part);
     }
@@ -336,5 +356,8 @@ fn write_set(sql: &mut String, name: &str, value: &str) {
     } else {
         sql.push_str(value);
     }
-    sql.push_str("',false)");
+    sql.push_str(match lasts {
+        Lasts::ForSession => "',false),",
+        Lasts::ForTransaction => "',true),",
+    });
 }

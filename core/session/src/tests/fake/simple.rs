@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use poolwright_wire::server as tag;
 
-use super::sql::{self, Command};
+use super::sql::{self, Command, SetConfig};
 use super::{After, Block, CopyIn, Deviation, Error, FakePostgres, Portal, error};
 
 /// The commands of a simple query that have not run.
@@ -128,14 +128,14 @@ impl FakePostgres {
         })
     }
 
-    fn set(&mut self, settings: &[(&'static str, Option<String>)]) -> Result<(), Error> {
-        for (name, value) in settings {
+    fn set(&mut self, settings: &[SetConfig]) -> Result<(), Error> {
+        for SetConfig { name, value, local } in settings {
             match value {
                 Some(value) if value == "Nowhere/Land" => {
                     let message = format!("invalid value for parameter \"{name}\"");
                     return Err(error("22023", message));
                 }
-                Some(value) => self.settings.set(name, value, false),
+                Some(value) => self.settings.set(name, value, *local),
                 None => self.settings.reset(name),
             }
         }

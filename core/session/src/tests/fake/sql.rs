@@ -22,8 +22,7 @@ pub enum Command {
         value: String,
         local: bool,
     },
-    /// Names and values; `None` is what RESET makes of it.
-    SetConfigs(Vec<(&'static str, Option<String>)>),
+    SetConfigs(Vec<SetConfig>),
     Reset(&'static str),
     Show(&'static str),
     DiscardAll,
@@ -112,11 +111,20 @@ fn parse_select(text: &str) -> Option<Command> {
     Some(Command::Select(mark.to_owned()))
 }
 
-/// `'name',E'value',false)` or `'name',NULL,false)`
-fn parse_call(call: &str) -> Option<(&'static str, Option<String>)> {
-    let (name, value) = call.strip_prefix('\'')?.strip_suffix(",false)")?.split_once("',")?;
+/// A call of `set_config`. The value `None` is what RESET makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetConfig {
+    pub name: &'static str,
+    pub value: Option<String>,
+    pub local: bool,
+}
+
+/// `'name',E'value',false)` or `'name',NULL,true)`
+fn parse_call(call: &str) -> Option<SetConfig> {
+    let (rest, local) = call.strip_prefix('\'')?.strip_suffix(')')?.rsplit_once(',')?;
+    let (name, value) = rest.split_once("',")?;
     let value = value.strip_prefix("E'").and_then(|it| it.strip_suffix('\'')).map(str::to_owned);
-    Some((canonical(name)?, value))
+    Some(SetConfig { name: canonical(name)?, value, local: local.parse().ok()? })
 }
 
 fn parse_setting(text: &str) -> Option<Command> {
