@@ -8,6 +8,7 @@ mod meaning;
 mod preparing;
 mod refuse;
 mod state;
+mod unnamed;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,14 +19,15 @@ use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, wr
 
 use crate::Rest;
 use crate::doubts::Doubts;
-use crate::lexer::{Harmless, Look, Reading, look_with};
+use crate::lexer::{Harmless, Look, look_with};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
-use crate::server::{Pace, Server};
-use crate::statements::{ByName, Named, Scope, Statements};
+use crate::server::{Pace, Proof, Server};
+use crate::statements::{Named, Scope, Statements};
 pub(crate) use refuse::REFUSED;
 use refuse::Refusal;
 pub use state::{Kind, State};
+use unnamed::{Unnamed, mind_proof};
 
 /// Text longer than this is not looked at and counts as changing anything, in bytes.
 pub const LOOK_LIMIT: u32 = 16 * 1024;
@@ -128,22 +130,6 @@ enum Refused {
     Flight,
 }
 
-/// The client's unnamed statement, kept to be sent again to another server.
-#[derive(Default)]
-struct Unnamed {
-    /// Counts all unnamed statements of all clients, so that servers can tell them apart; 0: none.
-    number: u64,
-    /// The Parse message's body behind the name; `None` if it was too long to keep.
-    body: Option<Vec<u8>>,
-    look: Look,
-    /// How its text was read when it was looked at.
-    reading: Reading,
-    /// It names another statement.
-    by_name: Option<Rc<ByName>>,
-    /// What the client wanted set when it was parsed.
-    wanted: Wanted,
-}
-
 /// What becomes of one message.
 enum Verdict {
     /// It goes to the server as it is.
@@ -237,7 +223,7 @@ impl Session {
         let taken = self.messages(server.as_deref_mut(), input, out);
         if let Some(server) = server {
             server.again.keep(&out.to_server);
-            server.send_owed_sync(&mut out.to_server);
+            server.send_owed(&mut out.to_server);
         }
         taken
     }
@@ -359,12 +345,18 @@ impl Session {
             Pace::Unasked => return Err(Pause::Crowd),
             Pace::OneByOne => return Err(Pause::Hold),
         }
+        if server.proof != Proof::Given {
+            mind_proof(server, head, body, &mut out.to_server)?;
+        }
         match head.tag {
             tag::TERMINATE if server.owes_whole_requests() => return Err(Pause::Hold),
             tag::TERMINATE => return Err(Pause::Terminate),
             tag::SYNC if !server.copy_in => {
                 if server.early_data && !server.skipping {
                     return Err(ambiguous_sync());
+                }
+                if server.skipping {
+                    server.send_owed(&mut out.to_server);
                 }
                 server.send_sync();
                 return Ok(Verdict::Forward);
@@ -477,13 +469,6 @@ impl Session {
         self.remove_name(&name);
         if let Some(before) = before {
             self.insert_name(name, before);
-        }
-    }
-
-    /// The server never got this unnamed statement.
-    pub(crate) fn take_back_unnamed(&mut self, number: u64) {
-        if self.unnamed.number == number {
-            self.unnamed.number = 0;
         }
     }
 

@@ -9,6 +9,7 @@ mod functions;
 mod harmless;
 mod heads;
 mod named;
+mod reading;
 mod roles;
 mod token;
 mod word;
@@ -17,6 +18,7 @@ pub use assignments::customs;
 pub use harmless::Harmless;
 use harmless::Part;
 pub use named::{Does, Reference, References, references};
+pub use reading::only_reads;
 
 use crate::doubts::Doubts;
 use heads::Odd;

@@ -44,8 +44,17 @@ pub enum Reply {
         statement: u64,
         first: bool,
     },
+    /// The same of the unnamed statement, known by its number.
+    DescribeUnnamed {
+        number: u64,
+    },
     /// The same for the pooler, of a statement that was prepared just before.
     Shape(Box<Described>),
+    /// What the unnamed statement gives, for the pooler; `columns`: what its client was told, see
+    /// [`crate::server::Proof`].
+    Proof {
+        columns: u64,
+    },
     Execute,
     /// CloseComplete, for the client or for the pooler.
     Close {
@@ -56,6 +65,9 @@ pub enum Reply {
     Answer(Answer, Undo),
     /// A message made to fail: this error goes to the client in place of the server's.
     Refuse(Box<[u8]>),
+    /// The rest of a flight of which the client has been told that it failed: everything up to
+    /// ReadyForQuery, which answers the Sync behind.
+    Muted,
     /// The client ended a COPY before the server asked for its data.
     CopyEnd,
     /// The pooler's own query: everything up to ReadyForQuery, for nobody else's eyes.
@@ -158,10 +170,10 @@ pub struct Naming {
 }
 
 impl Reply {
-    /// The pooler's own, a query or a client's settings sent ahead: everything up to ReadyForQuery,
-    /// for nobody else's eyes.
+    /// Everything up to ReadyForQuery is for nobody else's eyes: the pooler's own query, a client's
+    /// settings sent ahead, or what the client has been told of already.
     pub fn is_own(&self) -> bool {
-        matches!(self, Reply::Injected | Reply::Settings { .. })
+        matches!(self, Reply::Injected | Reply::Settings { .. } | Reply::Muted)
     }
 
     /// An error in its place makes the server skip everything up to the next Sync.
@@ -170,7 +182,9 @@ impl Reply {
             Reply::Parse { .. }
             | Reply::Bind { .. }
             | Reply::Describe { .. }
+            | Reply::DescribeUnnamed { .. }
             | Reply::Shape(_)
+            | Reply::Proof { .. }
             | Reply::Execute
             | Reply::Close { .. }
             | Reply::Refuse(_) => true,
@@ -178,6 +192,7 @@ impl Reply {
             | Reply::Function
             | Reply::Sync { .. }
             | Reply::Answer(..)
+            | Reply::Muted
             | Reply::CopyEnd
             | Reply::Injected
             | Reply::Settings { .. } => false,

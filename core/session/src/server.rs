@@ -3,6 +3,7 @@
 
 mod again;
 mod failure;
+mod proof;
 mod receive;
 mod settings;
 mod shape;
@@ -13,7 +14,9 @@ use std::ops::Range;
 
 use poolwright_wire::{TargetKind, TransactionStatus, write};
 
+pub(crate) use proof::Proof;
 pub use settings::CANCELED;
+pub(crate) use shape::of_columns;
 
 use crate::Rest;
 use crate::doubts::Doubts;
@@ -67,10 +70,11 @@ pub struct Server {
     pub(crate) sql_names: Vec<Box<[u8]>>,
     /// The number of the unnamed statement that the server holds.
     pub(crate) unnamed: Option<u64>,
+    pub(crate) proof: Proof,
     ahead: Ahead,
     undoing: Undoing,
-    /// A Sync is due behind the message that is half sent.
-    owes_sync: bool,
+    /// Messages of the pooler's own that are due behind the one that is half sent.
+    owed: Vec<u8>,
     pace: Pace,
     /// They are, and none of them may leave a transaction open.
     by_statement: bool,
@@ -171,9 +175,10 @@ impl Server {
             held: Held::new(statements),
             sql_names: Vec::new(),
             unnamed: None,
+            proof: Proof::Given,
             ahead: Ahead::Through,
             undoing: Undoing::No,
-            owes_sync: false,
+            owed: Vec::new(),
             pace: Pace::AsTheyCome,
             by_statement: false,
             left_block: false,

@@ -73,5 +73,6 @@ mod state;
 mod timeouts;
 mod tls;
 mod trouble;
+mod unnamed;
 mod upkeep;
 mod vanishing;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use poolwright_wire::{Header, TargetKind, client as tag, read, write};
 
 use super::by_name::parsed::hold_executed;
-use super::meaning::{adopt, spoilt_by};
-use super::preparing::{For, UNNAMED_LIMIT, make_known};
+use super::meaning::adopt;
+use super::preparing::{For, make_known};
 use super::refusal;
 use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, Session, Verdict};
@@ -61,29 +61,8 @@ impl Session {
         Ok(Verdict::Rewritten(names.consumed as u32))
     }
 
-    fn bind_unnamed(&mut self, server: &mut Server, out: &mut Output) -> Result<Verdict, Pause> {
-        if let Some(refusal) = self.rely_on_unnamed(server, &mut out.to_server)? {
-            return Ok(self.refuse(server, refusal, out));
-        }
-        if let Some(refusal) = self.refusal(server, self.unnamed.look) {
-            return Ok(self.refuse(server, refusal, out));
-        }
-        if !self.unnamed.look.doubts.is_none() {
-            let body = self.unnamed.body.as_deref().unwrap_or_default();
-            self.mind_undoing(server, self.unnamed.look, body)?;
-        }
-        let by_name = self.unnamed.by_name.clone();
-        let undo = match self.rely_on_any(server, by_name.as_deref(), &mut out.to_server) {
-            Ok(undo) => undo,
-            Err(refusal) => return Ok(self.refuse(server, refusal, out)),
-        };
-        let body = self.unnamed.body.as_deref().unwrap_or_default();
-        self.note_bind(server, self.unnamed.look, body, (0, false), undo);
-        Ok(Verdict::Forward)
-    }
-
     /// `body`: the Parse message's, behind the name.
-    fn note_bind(
+    pub(super) fn note_bind(
         &self,
         server: &mut Server,
         look: Look,
@@ -120,6 +99,8 @@ impl Session {
                 if let Some(refusal) = self.rely_on_unnamed(server, &mut out.to_server)? {
                     return Ok(self.refuse(server, refusal, out));
                 }
+                server.send_extended(Reply::DescribeUnnamed { number: self.unnamed.number });
+                return Ok(Verdict::Forward);
             }
             (TargetKind::Statement, name) => match self.find(server, name, false, out)? {
                 Found::Here(statement, first, _) => {
@@ -238,52 +219,13 @@ impl Session {
         Ok(Found::Here(Rc::clone(&named.statement), first, named.by_name.clone()))
     }
 
-    fn rely_on_any(
+    pub(super) fn rely_on_any(
         &mut self,
         server: &mut Server,
         by_name: Option<&ByName>,
         to_server: &mut Vec<u8>,
     ) -> Result<Undo, Refusal> {
         by_name.map_or(Ok(Undo::Nothing), |by_name| self.rely_on_name(server, by_name, to_server))
-    }
-
-    /// Sends the unnamed statement ahead if the server does not hold it; answers why it cannot.
-    fn rely_on_unnamed(
-        &self,
-        server: &mut Server,
-        to_server: &mut Vec<u8>,
-    ) -> Result<Option<Refusal>, Pause> {
-        let number = self.unnamed.number;
-        let held = number > 0 && server.unnamed == Some(number);
-        let same_flight = held && server.open_flight && server.flight_edits;
-        if server.edits_ahead > 0 && !same_flight {
-            return Err(Pause::Hold);
-        }
-        if number == 0 {
-            return Ok(Some(Refusal::missing(b"")));
-        }
-        if let Some(by_name) = &self.unnamed.by_name {
-            hold_executed(server, by_name, &self.wanted, to_server);
-        }
-        if held {
-            return Ok(None);
-        }
-        let Some(body) = &self.unnamed.body else {
-            return Ok(Some(Refusal::too_long("an unnamed statement kept", UNNAMED_LIMIT)));
-        };
-        if self.unnamed.wanted != self.wanted {
-            let (then, now) = (self.unnamed.wanted.meaning(), self.wanted.meaning());
-            if let Some(setting) = spoilt_by(&then, &now, body) {
-                return Ok(Some(Refusal::other_settings(setting)));
-            }
-        }
-        write::parse_head(to_server, b"", body.len() as u32);
-        to_server.extend_from_slice(body);
-        server.unnamed = Some(number);
-        server.flight_edits = true;
-        let undo = Undo::Unnamed { number, own: false };
-        server.send_extended(Reply::Parse { injected: true, undo });
-        Ok(None)
     }
 
     pub(super) fn refuse(

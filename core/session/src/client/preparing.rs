@@ -3,22 +3,17 @@
 
 use std::rc::Rc;
 
-use poolwright_wire::{Header, TargetKind, TransactionStatus, WireError, read, write};
+use poolwright_wire::{Header, TargetKind, TransactionStatus, read, write};
 
 use super::by_name::parsed::{self, hold_executed};
 use super::meaning::alone;
 use super::refuse::Refusal;
-use super::{
-    LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Unnamed, Verdict,
-};
+use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
 use crate::lexer::{Look, look_with};
 use crate::mutation::{self, Mutation};
 use crate::replies::{Answer, Described, Edit, Naming, Reply, Undo};
 use crate::server::Server;
 use crate::statements::{Named, Statement, Use};
-
-/// Statements up to this length are kept when unnamed, in bytes.
-pub(super) const UNNAMED_LIMIT: u32 = LOOK_LIMIT;
 
 impl Session {
     pub(super) fn parse(
@@ -118,82 +113,6 @@ impl Session {
             make_known(server, &statement, For::Client(name), &mut out.to_server);
         }
         Ok(Verdict::Skip)
-    }
-
-    fn parse_unnamed(
-        &mut self,
-        server: &mut Server,
-        head: Header,
-        body: &[u8],
-        out: &mut Output,
-    ) -> Result<Verdict, Pause> {
-        let mut rewritten = false;
-        if !self.is_unnamed_again(server, head, body) {
-            rewritten = match self.take_unnamed(server, head, body, out)? {
-                Ok(rewritten) => rewritten,
-                Err(error) => return Ok(self.refuse(server, error.into(), out)),
-            };
-        }
-        self.unnamed.number = self.statements.borrow_mut().next_unnamed();
-        server.unnamed = Some(self.unnamed.number);
-        server.flight_edits = true;
-        let undo = Undo::Unnamed { number: self.unnamed.number, own: true };
-        server.send_extended(Reply::Parse { injected: false, undo });
-        Ok(if rewritten { Verdict::Skip } else { Verdict::Forward })
-    }
-
-    /// Many a client prepares the same text again and again: it has been looked at, and there was
-    /// nothing in it.
-    fn is_unnamed_again(&self, server: &Server, head: Header, body: &[u8]) -> bool {
-        let Unnamed { body: kept, look, reading, wanted, .. } = &self.unnamed;
-        let whole = body.len() == head.length as usize;
-        let same = whole && kept.as_deref().is_some_and(|kept| *kept == body[1..]);
-        same && look.doubts.is_none() && *reading == server.reading() && *wanted == self.wanted
-    }
-
-    /// Takes an unnamed statement over; answers whether another was written in its place.
-    fn take_unnamed(
-        &mut self,
-        server: &mut Server,
-        head: Header,
-        body: &[u8],
-        out: &mut Output,
-    ) -> Result<Result<bool, WireError>, Pause> {
-        let whole = body.len() == head.length as usize;
-        let message = match whole.then(|| read::parse(body)).transpose() {
-            Ok(message) => message.filter(|_| head.length <= UNNAMED_LIMIT),
-            Err(error) => return Ok(Err(error)),
-        };
-        let mut found = Look::UNDECIDABLE;
-        let mut changed = None;
-        if let Some(message) = &message {
-            found = look_with(message.query, server.reading(), &self.harmless);
-            if !found.doubts.is_none() {
-                changed = self.change_parsed(server, message.query)?;
-            }
-        }
-        self.unnamed.look = found;
-        self.unnamed.reading = server.reading();
-        self.unnamed.by_name = None;
-        if self.unnamed.wanted != self.wanted {
-            self.unnamed.wanted = self.wanted.clone();
-        }
-        if message.is_some() {
-            let kept = self.unnamed.body.get_or_insert_default();
-            kept.clear();
-            kept.extend_from_slice(&body[1..]);
-        } else {
-            self.unnamed.body = None;
-        }
-        if let Some((changed, message)) = changed.zip(message) {
-            hold_executed(server, &changed.by_name, &self.wanted, &mut out.to_server);
-            let new = with_text(&changed.text, message.query, &body[1..]);
-            write::parse_head(&mut out.to_server, b"", new.len() as u32);
-            out.to_server.extend_from_slice(&new);
-            self.unnamed.body = Some(new);
-            self.unnamed.by_name = Some(changed.by_name);
-        }
-        Ok(Ok(self.unnamed.by_name.is_some()))
     }
 }
 

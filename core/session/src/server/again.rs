@@ -64,14 +64,19 @@ impl Server {
     /// `output`: if nothing of its transaction comes before, it may be sent again.
     #[inline]
     pub(crate) fn try_with(&mut self, output: &[u8]) {
-        // Answers wait for what the pooler sends ahead, the client's settings.
-        let injected = |reply: &Reply| reply.is_own() || matches!(reply, Reply::Answer(..));
-        if self.status() == TransactionStatus::Idle
-            && !self.flight_sent
-            && self.replies.iter().all(injected)
-        {
+        if self.is_next_first() {
             self.again.arm(output);
         }
+    }
+
+    /// Whether what is sent next is the first of its transaction that the server gets to do.
+    #[inline]
+    pub(crate) fn is_next_first(&self) -> bool {
+        // Answers wait for what the pooler sends ahead, the client's settings.
+        let injected = |reply: &Reply| reply.is_own() || matches!(reply, Reply::Answer(..));
+        self.status() == TransactionStatus::Idle
+            && !self.flight_sent
+            && self.replies.iter().all(injected)
     }
 
     /// Bytes of the pooler's own for the server, ahead of all that the client sends from now on.

@@ -2,7 +2,7 @@
 
 use poolwright_wire::read;
 
-use super::{Confused, Failure, Server};
+use super::{Confused, Failure, Proof, Server};
 use crate::client::{REFUSED, Session};
 use crate::mutation::{self, Mutation};
 use crate::replies::{Edit, Reply, Special, Undo};
@@ -41,6 +41,9 @@ impl Server {
     ) -> Result<bool, Confused> {
         self.copy_in = false;
         if self.is_injected() {
+            if matches!(self.replies.front(), Some(Reply::Muted)) {
+                return Ok(false);
+            }
             let fatal = self.note_failure(body);
             let ahead = matches!(self.replies.front(), Some(Reply::Settings { .. }));
             return if ahead && !fatal { self.fail_settings(session, sink) } else { Ok(false) };
@@ -140,6 +143,9 @@ impl Server {
             _ => false,
         };
         self.edits_ahead -= failed.iter().filter(edits).count() as u32;
+        if failed.iter().any(|reply| matches!(reply, Reply::Proof { .. })) {
+            self.proof = Proof::Given;
+        }
         if mutation::is(Mutation::EditsNotTakenBack) {
             return;
         }

@@ -171,8 +171,14 @@ impl Server {
                 self.again.disarm();
                 (true, true)
             }
-            (Some(Reply::Describe { .. }), tag::PARAMETER_DESCRIPTION) => (true, false),
-            (Some(Reply::Describe { .. }), tag::ROW_DESCRIPTION | tag::NO_DATA) => (true, true),
+            (
+                Some(Reply::Describe { .. } | Reply::DescribeUnnamed { .. }),
+                tag::PARAMETER_DESCRIPTION,
+            ) => (true, false),
+            (
+                Some(Reply::Describe { .. } | Reply::DescribeUnnamed { .. }),
+                tag::ROW_DESCRIPTION | tag::NO_DATA,
+            ) => (true, true),
             (Some(Reply::Execute), tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED) => {
                 (true, true)
             }
@@ -253,6 +259,7 @@ impl Server {
                 self.settings_went_through();
                 (false, false)
             }
+            Some(Reply::Muted) => return self.ready(body, session),
             other => {
                 return Err(Confused(format!("ReadyForQuery while {other:?} is owed")));
             }

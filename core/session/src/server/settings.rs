@@ -113,18 +113,20 @@ impl Server {
     fn end_skipped(&mut self) {
         self.skipping = false;
         self.replies.push_back(Reply::Sync { edits: false, injected: false, bare: false });
-        self.owes_sync = self.half_sent;
-        if !self.half_sent {
-            write::sync(&mut self.resent);
-        }
+        write::sync(self.behind_half_sent());
+    }
+
+    /// Where messages of the pooler's own are written, behind all that was sent, and ahead of what the
+    /// client sends from now on but for the rest of a message.
+    pub(super) fn behind_half_sent(&mut self) -> &mut Vec<u8> {
+        if self.half_sent { &mut self.owed } else { &mut self.resent }
     }
 
     /// A message that was half sent may have been sent whole since.
     #[inline]
-    pub(crate) fn send_owed_sync(&mut self, to_server: &mut Vec<u8>) {
-        if self.owes_sync && !self.half_sent {
-            self.owes_sync = false;
-            write::sync(to_server);
+    pub(crate) fn send_owed(&mut self, to_server: &mut Vec<u8>) {
+        if !self.owed.is_empty() && !self.half_sent {
+            to_server.append(&mut self.owed);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a statement takes and gives, as the server says when the pooler asks behind a Parse.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use poolwright_wire::{Header, read, server as tag};
 
@@ -14,7 +14,7 @@ impl Server {
     /// Whether the front of what is owed makes this message worth a look.
     pub(super) fn asks_itself(&self, message: u8) -> bool {
         match self.replies.front() {
-            Some(Reply::Shape(_)) => true,
+            Some(Reply::Shape(_) | Reply::Proof { .. } | Reply::DescribeUnnamed { .. }) => true,
             Some(Reply::Describe { .. }) => {
                 message == tag::PARAMETER_DESCRIPTION && self.again.is_armed()
             }
@@ -32,6 +32,14 @@ impl Server {
     ) -> Result<bool, Confused> {
         match self.replies.front() {
             Some(Reply::Shape(_)) => return self.shape(head, body, session),
+            Some(Reply::Proof { columns }) => {
+                return self.prove(*columns, head, body, session, sink);
+            }
+            Some(Reply::DescribeUnnamed { number }) => {
+                if let Some(session) = session {
+                    session.note_told(*number, head, body)?;
+                }
+            }
             Some(Reply::Describe { .. }) if self.again.is_armed() => {
                 if head.tag == tag::PARAMETER_DESCRIPTION && !body.is_empty() {
                     self.withhold(body);
@@ -53,19 +61,13 @@ impl Server {
         session: Option<&mut Session>,
     ) -> Result<bool, Confused> {
         let Some(Reply::Shape(described)) = self.replies.front_mut() else { return Ok(false) };
-        // One that is too long to be read counts by its length alone.
-        head.length.hash(&mut described.hasher);
-        let confused = |error: poolwright_wire::WireError| Confused(error.to_string());
         if head.tag == tag::PARAMETER_DESCRIPTION {
             described.takes = head.length > 2;
+            head.length.hash(&mut described.hasher);
             body.hash(&mut described.hasher);
             return Ok(false);
         }
-        if head.tag == tag::ROW_DESCRIPTION && !body.is_empty() {
-            for column in read::columns(body).map_err(confused)? {
-                column.hash(&mut described.hasher);
-            }
-        }
+        hash_columns(head, body, &mut described.hasher)?;
         if let Some(Reply::Shape(described)) = self.replies.pop_front() {
             self.note_shape(*described, head.tag, session);
         }
@@ -87,4 +89,25 @@ impl Server {
             session.renew_name(&name);
         }
     }
+}
+
+/// A hash over the columns that a RowDescription tells, by names and types.
+///
+/// # Errors
+/// [`Confused`]: it is malformed.
+pub(crate) fn of_columns(head: Header, body: &[u8]) -> Result<u64, Confused> {
+    let mut hasher = DefaultHasher::new();
+    hash_columns(head, body, &mut hasher)?;
+    Ok(hasher.finish())
+}
+
+/// A message that is too long to be read counts by its length alone.
+fn hash_columns(head: Header, body: &[u8], hasher: &mut DefaultHasher) -> Result<(), Confused> {
+    head.length.hash(hasher);
+    if head.tag == tag::ROW_DESCRIPTION && !body.is_empty() {
+        for column in read::columns(body).map_err(|error| Confused(error.to_string()))? {
+            column.hash(hasher);
+        }
+    }
+    Ok(())
 }

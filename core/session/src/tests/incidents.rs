@@ -9,6 +9,7 @@ mod preparing;
 mod servers;
 mod settings;
 mod state;
+mod unnamed;
 
 use super::script::Message;
 

@@ -203,10 +203,19 @@ fn copy() -> impl Strategy<Value = Unit> {
     )
 }
 
+/// As lib/pq does it: the server may be another when the statement runs.
+fn described(mark: usize, resets: bool) -> impl Strategy<Value = Unit> {
+    (text(mark, resets), any::<bool>()).prop_map(|(text, waits)| {
+        let parse = vec![Message::Parse("", text), Message::DescribeStatement(""), Message::Sync];
+        let run = vec![Message::Bind("", ""), Message::Execute("", 0), Message::Sync];
+        vec![Step { messages: parse, waits }, Step { messages: run, waits }]
+    })
+}
+
 fn unit(mark: usize, resets: bool) -> impl Strategy<Value = Unit> {
     let flight = (flight(mark, resets), any::<bool>())
         .prop_map(|(messages, waits)| vec![Step { messages, waits }]);
-    prop_oneof![8 => flight, 1 => copy()]
+    prop_oneof![8 => flight, 1 => described(mark, resets), 1 => copy()]
 }
 
 pub fn script(mark: usize) -> impl Strategy<Value = Script> {

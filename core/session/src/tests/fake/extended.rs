@@ -63,7 +63,7 @@ impl FakePostgres {
             return Err(error("42601", message));
         }
         let Some(mut command) = commands.pop() else { return Ok(None) };
-        if let Command::Changing(version) = &mut command {
+        if let Command::Changing(version) | Command::InsertChanging(version) = &mut command {
             *version = self.version;
         }
         self.refuse_if_failed(Some(&command))?;
@@ -74,7 +74,9 @@ impl FakePostgres {
     /// `RevalidateCachedQuery`
     fn revalidate(&self, command: Option<&Command>) -> Result<(), Error> {
         match command {
-            Some(Command::Changing(version)) if *version != self.version => {
+            Some(Command::Changing(version) | Command::InsertChanging(version))
+                if *version != self.version =>
+            {
                 Err(error("0A000", "cached plan must not change result type"))
             }
             _ => Ok(()),

@@ -119,6 +119,10 @@ impl FakePostgres {
             Command::Select(mark) => vec![mark.clone()],
             Command::Three => ["a", "b", "c"].map(str::to_owned).into(),
             Command::Changing(version) => vec![version.to_string()],
+            Command::InsertChanging(version) => {
+                self.inserted += 1;
+                vec![version.to_string()]
+            }
             Command::Show(name) => vec![self.settings.get(name).to_owned()],
             Command::SetConfigs(settings) => {
                 self.set(settings)?;
@@ -148,6 +152,7 @@ impl FakePostgres {
     pub(super) fn row_tag(&self, command: &Command, count: usize) -> String {
         match command {
             Command::Show(_) => "SHOW".to_owned(),
+            Command::InsertChanging(_) => format!("INSERT 0 {count}"),
             _ => format!("SELECT {count}"),
         }
     }

@@ -10,6 +10,8 @@ pub enum Command {
     Three,
     /// Its column is another after each change of the table.
     Changing(usize),
+    /// The same, of a row that it inserts.
+    InsertChanging(usize),
     DivideByZero,
     /// Fails when analysed.
     Missing,
@@ -50,7 +52,9 @@ impl Command {
         match self {
             Command::Select(_) | Command::DivideByZero => Some("?column?"),
             Command::Three => Some("t"),
-            Command::Changing(version) => Some(["first", "second", "third"][*version]),
+            Command::Changing(version) | Command::InsertChanging(version) => {
+                Some(["first", "second", "third"][*version])
+            }
             Command::Show(name) => Some(name),
             Command::SetConfigs(_) => Some("set_config"),
             _ => None,
@@ -76,6 +80,7 @@ fn parse_one(text: &str) -> Result<Command, Error> {
     let fixed = match text {
         "TABLE three" => Some(Command::Three),
         "TABLE changing" => Some(Command::Changing(0)),
+        "INSERT INTO changing DEFAULT VALUES RETURNING *" => Some(Command::InsertChanging(0)),
         "SELECT 1/i FROM zero" => Some(Command::DivideByZero),
         "SELECT x FROM missing" => Some(Command::Missing),
         "INSERT INTO sink VALUES ('a')" => Some(Command::Insert),
