@@ -27,6 +27,8 @@ impl Doubts {
     pub const ENDS: Doubts = Doubts(256);
     /// A call of set_config that has not been looked at yet.
     pub(crate) const SET_CONFIG: Doubts = Doubts(512);
+    /// Settings, until the transaction ends; no doubt of a whole text, see [`crate::lexer::Look`].
+    pub(crate) const LOCALLY: Doubts = Doubts(1024);
 
     /// What surely cannot follow a client to another connection.
     pub const PINS: Doubts = Doubts(4 | 8 | 16 | 32 | 64);
@@ -64,7 +66,7 @@ impl std::ops::BitOrAssign for Doubts {
 
 impl std::fmt::Debug for Doubts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const NAMES: [&str; 10] = [
+        const NAMES: [&str; 11] = [
             "settings",
             "customs",
             "locks",
@@ -75,6 +77,7 @@ impl std::fmt::Debug for Doubts {
             "anything",
             "ends",
             "set_config",
+            "locally",
         ];
         let held = NAMES.iter().enumerate().filter(|(bit, _)| self.0 & 1 << bit != 0);
         f.debug_set().entries(held.map(|(_, name)| name)).finish()

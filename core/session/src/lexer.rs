@@ -46,6 +46,8 @@ impl Default for Reading {
 pub struct Look {
     /// What of the session's state may change.
     pub doubts: Doubts,
+    /// It sets something that holds until its transaction ends.
+    pub locally: bool,
     /// It may call nextval.
     pub advances: bool,
     /// It calls currval or lastval, which answer from what the session did before.
@@ -54,7 +56,8 @@ pub struct Look {
 
 impl Look {
     /// Of a text that was not looked at.
-    pub const UNDECIDABLE: Look = Look { doubts: Doubts::ANYTHING, advances: true, reads: false };
+    pub const UNDECIDABLE: Look =
+        Look { doubts: Doubts::ANYTHING, locally: true, advances: true, reads: false };
 }
 
 /// Looks at `text`, without its final NUL.
@@ -109,7 +112,8 @@ fn look_beside(
             }
             Token::Undecidable => {
                 let reads = scan.found().reads;
-                let doubts = scan.doubts.and(Doubts::ANYTHING).without(Doubts::SET_CONFIG);
+                let open = Doubts::SET_CONFIG.and(Doubts::LOCALLY);
+                let doubts = scan.doubts.and(Doubts::ANYTHING).without(open);
                 return Look { doubts, reads, ..Look::UNDECIDABLE };
             }
         }
@@ -118,6 +122,8 @@ fn look_beside(
     if found.doubts.is_any(assignments::IN_QUESTION) {
         found.doubts = assignments::settle(found.doubts, text, reading);
     }
+    found.locally = found.doubts.is_any(Doubts::LOCALLY);
+    found.doubts = found.doubts.without(Doubts::LOCALLY);
     found
 }
 
@@ -203,6 +209,7 @@ impl Scan {
         let advances = self.heads.has(Role::Advancing) || self.called.has(Role::Nextval);
         Look {
             doubts: self.doubts,
+            locally: false,
             advances: advances || self.doubts.is_any(Doubts::ANYTHING),
             reads: self.called.has(Role::ReadsSequence),
         }
@@ -302,8 +309,9 @@ impl Statement {
         if head.has(Role::Declare) && word.has(Role::Hold) && before.has(Role::With) {
             return Some(Doubts::CURSORS);
         }
-        if head.has(Role::Set) && before.has(Role::Set) && !word.has(Role::Bounded) {
-            return Some(Doubts::SETTINGS);
+        if head.has(Role::Set) && before.has(Role::Set) {
+            let bounded = word.has(Role::Bounded);
+            return Some(if bounded { Doubts::LOCALLY } else { Doubts::SETTINGS });
         }
         if word.has(Role::PgSettings) && !head.has(Role::Select) {
             return Some(Doubts::SETTINGS);

@@ -82,6 +82,8 @@ pub struct Server {
     left_block: bool,
     /// What the client that has the connection may have changed since the server was asked.
     doubts: Doubts,
+    /// Something of what is not answered yet sets what holds until its transaction ends.
+    pub(crate) sets_locally: bool,
     /// Customized settings that its text has named since then, in lower case.
     customs: Vec<Box<str>>,
     /// A RESET or DISCARD ALL went through since then.
@@ -183,6 +185,7 @@ impl Server {
             by_statement: false,
             left_block: false,
             doubts: Doubts::NONE,
+            sets_locally: false,
             customs: Vec::new(),
             was_reset: false,
             was_discarded: false,
@@ -402,6 +405,7 @@ impl Server {
     /// Text that is about to run.
     pub(crate) fn note(&mut self, look: Look) {
         self.doubts |= look.doubts;
+        self.sets_locally |= look.locally;
         self.advanced |= look.advances;
     }
 

@@ -66,7 +66,7 @@ pub fn adopt(
     server: &Server,
 ) -> Option<Refusal> {
     let mut settings = wanted.meaning();
-    let doubted = server.settings_in_doubt();
+    let doubted = is_doubtful(&named.statement.body, server);
     if mutation::is(Mutation::StatementsKeyedByText)
         || of_names(&named.statement.settings) == settings && !doubted
     {
@@ -94,6 +94,13 @@ pub fn adopt(
     None
 }
 
+/// Whether a text, a Parse message's body behind the name, may mean here what it means nowhere else
+/// (I10). What is set until the transaction ends is known when it was answered; a text without literals
+/// does not depend on it, since PostgreSQL looks its names up whenever it runs.
+pub fn is_doubtful(body: &[u8], server: &Server) -> bool {
+    server.settings_in_doubt() || server.sets_locally && has_literal(text_of(body))
+}
+
 /// Settings that nobody else has, since it is not known what they are.
 pub fn alone(settings: &str, statements: &mut Statements) -> String {
     format!("{settings}#{}", statements.next_unnamed())
@@ -112,7 +119,7 @@ fn of_names(settings: &str) -> &str {
 /// The setting by which the literals of a text, a Parse message's body behind the name, mean
 /// something else now.
 pub fn spoilt_by(then: &str, now: &str, body: &[u8]) -> Option<&'static str> {
-    let text = body.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = text_of(body);
     let value = |settings: &str, name: &str| {
         let found = settings.split('\0').find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
         found.map(str::to_owned)
@@ -121,6 +128,10 @@ pub fn spoilt_by(then: &str, now: &str, body: &[u8]) -> Option<&'static str> {
     let differs = |name: &&&str| value(then, name) != value(now, name);
     let spoils = |of: &'static [&str], may: bool| of.iter().filter(|_| may).find(differs).copied();
     spoils(&OF_TIME, has_time(text)).or_else(|| spoils(&OF_TEXT, has_literal(text)))
+}
+
+fn text_of(body: &[u8]) -> &[u8] {
+    body.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 fn has_literal(text: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use poolwright_wire::{Header, TargetKind, TransactionStatus, read, write};
 
 use super::by_name::parsed::{self, hold_executed};
-use super::meaning::alone;
+use super::meaning::{alone, is_doubtful};
 use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, STATEMENTS_LIMIT, Session, Verdict};
 use crate::lexer::{Look, look_with};
@@ -88,8 +88,7 @@ impl Session {
             self.scope.settings = Box::default();
         }
         let mut statements = self.statements.borrow_mut();
-        if server.settings_in_doubt() {
-            // What it means here it may mean nowhere else (I10).
+        if is_doubtful(rest, server) {
             self.scope.settings = alone(&self.scope.settings, &mut statements).into();
         }
         let statement = statements.intern(&self.scope, rest, look);

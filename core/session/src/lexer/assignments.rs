@@ -21,6 +21,9 @@ pub(super) fn settle(doubts: Doubts, text: &[u8], reading: Reading) -> Doubts {
     if found.unknown {
         doubts |= Doubts::ANYTHING;
     }
+    if found.locally {
+        doubts |= Doubts::LOCALLY;
+    }
     if found.lasts {
         doubts |= Doubts::SETTINGS;
     }
@@ -35,6 +38,8 @@ struct Assignments {
     customs: Vec<Box<str>>,
     /// A call of set_config may set something for longer than its transaction.
     lasts: bool,
+    /// One sets something for its transaction.
+    locally: bool,
     /// A call of set_config whose first argument is no plain literal, or a name that nobody may ask
     /// for.
     unknown: bool,
@@ -103,6 +108,7 @@ impl Assignments {
         };
         tokens.next();
         if ends_locally(tokens) {
+            self.locally = true;
             return;
         }
         self.lasts = true;
@@ -187,6 +193,22 @@ mod tests {
             "SELECT set_config('a.b', lower((concat('a', 'b'))), true)",
         ] {
             check(text, Doubts::NONE, &[]);
+        }
+    }
+
+    #[test]
+    fn what_holds_until_the_transaction_ends_is_told_apart() {
+        let locally = |text: &str| look(text.as_bytes(), Reading::default()).locally;
+        for text in [
+            "SET LOCAL search_path = a",
+            "BEGIN; set local a.b = 1; SELECT 1",
+            "SELECT set_config('role', $1, true)",
+            "SELECT set_config('a', 'b', false), set_config('role', $1, true)",
+        ] {
+            assert!(locally(text), "{text}");
+        }
+        for text in ["SET a = 1", "SELECT set_config('a', 'b', false)", "SELECT 'SET LOCAL a'"] {
+            assert!(!locally(text), "{text}");
         }
     }
 

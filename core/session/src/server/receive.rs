@@ -265,6 +265,10 @@ impl Server {
             }
         };
         self.edits_ahead -= u32::from(edits);
+        if self.sets_locally && self.replies.is_empty() && !self.open_flight {
+            // The client has read what it set, as far as servers tell.
+            self.sets_locally = false;
+        }
         self.copy_in = false;
         self.resetting = false;
         if let Some(session) = session.filter(|_| forward) {

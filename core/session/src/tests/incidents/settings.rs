@@ -80,6 +80,50 @@ fn settings_that_are_not_reported_count_as_gone_after_discard_all() {
     assert_eq!(sql, "SELECT pg_catalog.set_config('search_path',E'b',false);");
 }
 
+/// What a statement's text means there, it may mean nowhere else (I10).
+#[test]
+fn what_is_set_until_the_transaction_ends_is_minded_before_the_server_has_answered() {
+    const TIME: &str = "SELECT '2020-01-01'";
+    let zone = "SET LOCAL TimeZone = 'Asia/Tokyo'";
+    let set = [&[parse("", zone)][..], &run("")[..2]].concat();
+    let same_flight = [&set[..], &[parse("a", TIME), Sync]].concat();
+    let next_flight = [&set[..], &[Sync, parse("a", TIME), Sync]].concat();
+    let simple = [query("BEGIN; SET LOCAL TimeZone = 'Asia/Tokyo'"), parse("a", TIME), Sync];
+    let after = [&set[..], &[Sync, query("ROLLBACK"), parse("a", TIME), Sync]].concat();
+    for (flight, expected) in [(&same_flight[..], 2), (&next_flight, 2), (&simple, 2), (&after, 1)]
+    {
+        let mut pair = Pair::new(3);
+        pair.ask(&[query("BEGIN")]);
+        pair.ask(flight);
+        pair.ask(&[query("ROLLBACK")]);
+        pair.change_client(&[]);
+        pair.ask(&[parse("a", TIME), Sync]);
+        assert_eq!(pair.held(), (expected, expected), "{flight:?}");
+    }
+}
+
+#[test]
+fn what_is_set_until_the_transaction_ends_parts_no_texts_without_literals() {
+    let set = [&[parse("", "SET LOCAL TimeZone = 'Asia/Tokyo'")][..], &run("")[..2]].concat();
+    let mut pair = Pair::new(3);
+    pair.ask(&[&set[..], &[parse("a", "TABLE three"), Sync]].concat());
+    pair.change_client(&[]);
+    pair.ask(&[parse("a", "TABLE three"), Sync]);
+    assert_eq!(pair.held(), (1, 1));
+}
+
+#[test]
+fn a_statement_prepared_anew_behind_what_sets_locally_is_nobody_elses() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[parse("a", "SELECT '2020-01-01'"), Sync]);
+    pair.change_server();
+    let set = [&[parse("", "SET LOCAL TimeZone = 'Asia/Tokyo'")][..], &run("")[..2]].concat();
+    pair.ask(&[&set[..], &run("a")].concat());
+    pair.change_client(&[]);
+    pair.ask(&[parse("a", "SELECT '2020-01-01'"), Sync]);
+    assert_eq!(pair.held(), (2, 2));
+}
+
 fn ahead(pair: &mut Pair) -> String {
     let mut sent = Vec::new();
     assert!(pair.server.send_settings(&pair.session.wanted, &mut sent));
