@@ -92,10 +92,7 @@ impl Client {
             if pin.as_mut().is_some_and(|pin| pin.count(reasons)) {
                 self.log_pin(reasons);
             }
-            if let Err(error) = lease.apply(&self.conn.session.wanted).await {
-                return Err(self.unprepared(lease, error));
-            }
-            lease.model.set_restored();
+            lease = self.set_again(lease).await?;
             self.tell_notifications(&mut lease);
             let stay = if rules.tracks() { Stay::UntilDoubt } else { Stay::Always };
             let end = self.attend(&mut lease, stay).await;
@@ -110,6 +107,11 @@ impl Client {
         if let Err(unsure) = self.survey(&mut lease).await {
             return Err(self.unsure(lease, unsure));
         }
+        self.set_again(lease).await
+    }
+
+    /// Makes the settings the client's while it keeps the connection.
+    async fn set_again(&self, mut lease: Lease) -> Result<Lease, Over> {
         if let Err(error) = lease.apply(&self.conn.session.wanted).await {
             return Err(self.unprepared(lease, error));
         }

@@ -206,13 +206,13 @@ impl Session {
             if let Some(refusal) = adopt(named, here, &self.statements, server) {
                 return Ok(Found::Refused(refusal));
             }
-        }
-        if !server.held.touch(&named.statement) {
-            let awaited = matches!(named.statement.shape.get(), Shape::Of(_));
-            make_known(server, &named.statement, For::Pooler { awaited }, &mut out.to_server);
-            if awaited {
-                write::flush(&mut out.to_server);
-                return Err(Pause::Hold);
+            if !server.held.touch(&named.statement) {
+                let awaited = matches!(named.statement.shape.get(), Shape::Of(_));
+                make_known(server, &named.statement, For::Pooler { awaited }, &mut out.to_server);
+                if awaited {
+                    write::flush(&mut out.to_server);
+                    return Err(Pause::Hold);
+                }
             }
         }
         let first = !std::mem::replace(&mut named.told, true);
