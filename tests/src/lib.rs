@@ -2,7 +2,7 @@
 //! It never fakes Postgres or the pooler (a broken network is faked, in `blackhole`), and ends only processes that it started itself.
 //!
 //! In reading order: how a child process is kept and ended (`process`), a PostgreSQL of our own
-//! (`postgres`), a pooler of our own (`pooler`), both together with a database (`site`), the raw
+//! (`postgres`), a network that it may have to itself (`network`), a pooler of our own (`pooler`), both together with a database (`site`), the raw
 //! client (`pg`), the operator's side of a control port (`control`), marks that show who sees whose rows (`marks`), the count of server connections
 //! (`sampler`), clients compared with a server of their own (`differential`), and Kubernetes (`kube`).
 
@@ -13,6 +13,7 @@ pub mod differential;
 pub mod kube;
 pub mod load;
 pub mod marks;
+pub mod network;
 pub mod pg;
 pub mod pooler;
 pub mod postgres;

@@ -1,6 +1,7 @@
 //! A pooler of our own: the real binary, with a settings file in a folder that we throw away.
 //! Never builds it: who runs the tests builds first, and is told the command if they did not.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,6 +13,14 @@ use tokio::net::TcpStream;
 
 use crate::postgres::{free_port, password_of};
 use crate::process::{self, Process};
+
+/// Where a pooler keeps what outlives it; the next one with the same folder is its successor.
+pub const STATE_DIR: &str = "POOLWRIGHT_STATE_DIR";
+/// After how many seconds a silent peer is given up; a release build does not ask for it.
+pub const PEER_TIMEOUT: &str = "POOLWRIGHT_PEER_TIMEOUT";
+
+/// Name and value.
+pub type Variable = (&'static str, OsString);
 
 /// A settings file in the making.
 #[derive(Clone, Debug)]
@@ -96,22 +105,22 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one and waits until it is ready.
     pub async fn start(settings: Settings) -> Result<Pooler> {
-        Pooler::start_after(settings, None).await
+        Pooler::start_in(settings, &[]).await
     }
 
-    /// As the successor of those that had this folder for their state before.
-    pub async fn start_after(settings: Settings, state: Option<&Path>) -> Result<Pooler> {
-        let mut pooler = Pooler::launch_after(settings, state)?;
+    /// With these variables in its environment.
+    pub async fn start_in(settings: Settings, environment: &[Variable]) -> Result<Pooler> {
+        let mut pooler = Pooler::launch_in(settings, environment)?;
         pooler.ready().await?;
         Ok(pooler)
     }
 
     /// Starts one and does not wait.
     pub fn launch(settings: Settings) -> Result<Pooler> {
-        Pooler::launch_after(settings, None)
+        Pooler::launch_in(settings, &[])
     }
 
-    fn launch_after(settings: Settings, state: Option<&Path>) -> Result<Pooler> {
+    fn launch_in(settings: Settings, environment: &[Variable]) -> Result<Pooler> {
         let folder = process::scratch("pooler")?;
         let (port, admin_port) = (free_port()?, free_port()?);
         let settings = settings
@@ -121,8 +130,8 @@ impl Pooler {
         let log = std::fs::File::create(folder.join("log"))?;
         let mut command = process::bound_to_us(&binary()?, "KILL", None);
         command.arg(folder.join("settings.yaml")).current_dir(&folder);
-        command.env("NO_COLOR", "1").env("POOLWRIGHT_STATE_DIR", "");
-        command.envs(state.map(|state| ("POOLWRIGHT_STATE_DIR", state)));
+        command.env("NO_COLOR", "1").env(STATE_DIR, "");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let process = Process::spawn(command, "KILL").context("start the pooler")?;
         Ok(Pooler { process, folder, port, admin_port })

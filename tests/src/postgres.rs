@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::certificates::Certificates;
+use crate::network::Network;
 use crate::pg::{Client, Target};
 use crate::process::{self, Process};
 
@@ -28,18 +29,22 @@ pub struct Options {
     pub superuser_reserved: u32,
     /// Further lines of postgresql.conf.
     pub settings: Vec<String>,
+    /// Where it runs, if not on the loopback.
+    pub network: Option<Arc<Network>>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_connections: 100, superuser_reserved: 5, settings: Vec::new() }
+        let settings = Vec::new();
+        Options { max_connections: 100, superuser_reserved: 5, settings, network: None }
     }
 }
 
-/// A running PostgreSQL that listens on 127.0.0.1.
+/// A running PostgreSQL that listens on 127.0.0.1, or in a network of its own.
 pub struct Postgres {
     process: Process,
     folder: PathBuf,
+    host: String,
     port: u16,
     /// The certificate that it shows, and the authority to trust.
     pub certificates: Certificates,
@@ -59,14 +64,20 @@ impl Postgres {
         for _ in 0..5 {
             let port = draw()?;
             configure(&folder, port, &options, &certificates)?;
-            let process = launch(&folder)?;
-            let certificates = certificates.clone();
-            let mut server = Postgres { process, folder: folder.clone(), port, certificates };
+            let process = launch(&folder, &options)?;
+            let (folder, certificates) = (folder.clone(), certificates.clone());
+            let host = host(&options).to_owned();
+            let mut server = Postgres { process, folder, host, port, certificates };
             if server.answers().await? {
                 return Ok(server);
             }
         }
         bail!("PostgreSQL found no free port in five tries, see {}", folder.display())
+    }
+
+    /// The address that it listens on.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     pub fn port(&self) -> u16 {
@@ -96,7 +107,7 @@ impl Postgres {
     }
 
     pub fn target(&self, user: &str, database: &str) -> Target {
-        Target::new("127.0.0.1", self.port, user, database)
+        Target::new(&self.host, self.port, user, database)
     }
 
     pub async fn superuser(&self, database: &str) -> Result<Client> {
@@ -209,11 +220,19 @@ fn server_user() -> Option<&'static str> {
     process::are_root().then_some(SUPERUSER)
 }
 
-fn launch(folder: &Path) -> Result<Process> {
+fn host(options: &Options) -> &str {
+    options.network.as_ref().map_or("127.0.0.1", |network| network.host())
+}
+
+fn launch(folder: &Path, options: &Options) -> Result<Process> {
     let log = std::fs::File::create(folder.join("log"))?;
     let program = programs()?.join("postgres");
     let mut command = process::bound_to_us(&program, "QUIT", server_user());
-    command.arg("-D").arg(folder.join("data")).current_dir(folder);
+    command.arg("-D").arg(folder.join("data"));
+    if let Some(network) = &options.network {
+        command = network.inside(&command);
+    }
+    command.current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     Process::spawn(command, "QUIT").context("start PostgreSQL (needs setpriv of util-linux)")
 }
@@ -279,13 +298,13 @@ fn configure(
 }
 
 fn settings(folder: &Path, port: u16, options: &Options, certificates: &Certificates) -> String {
-    let Options { max_connections, superuser_reserved, settings } = options;
-    let folder = folder.display();
+    let Options { max_connections, superuser_reserved, settings, network: _ } = options;
+    let (folder, host) = (folder.display(), host(options));
     let certificate = certificates.certificate.display();
     let key = certificates.key.display();
     let more = settings.join("\n");
     format!(
-        "listen_addresses = '127.0.0.1'
+        "listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = '{folder}'
 max_connections = {max_connections}
@@ -309,10 +328,10 @@ log_min_messages = warning
 
 const HBA: &str = "
 local all postgres trust
-host all postgres 127.0.0.1/32 trust
-hostnossl all +by_tls 127.0.0.1/32 reject
-host all +by_password 127.0.0.1/32 scram-sha-256
-host all all 127.0.0.1/32 trust
-host replication +by_password 127.0.0.1/32 scram-sha-256
-host replication all 127.0.0.1/32 trust
+host all postgres samenet trust
+hostnossl all +by_tls samenet reject
+host all +by_password samenet scram-sha-256
+host all all samenet trust
+host replication +by_password samenet scram-sha-256
+host replication all samenet trust
 ";

@@ -8,6 +8,7 @@ use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// A running child, ended by its id when dropped.
+#[derive(Debug)]
 pub struct Process {
     child: Child,
     ending: &'static str,

@@ -1,14 +1,13 @@
 //! What most tests need: a database of their own in a shared PostgreSQL, reached directly or
 //! through a pooler of their own. Never lets a complaint in the pooler's log pass unseen.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use anyhow::{Context, Result};
 
 use crate::pg::{Client, Target};
-use crate::pooler::{Pooler, Settings};
+use crate::pooler::{Pooler, Settings, Variable};
 use crate::postgres::{BY_PASSWORD, BY_TLS, Options, Postgres, SUPERUSER, password_of, programs};
 
 /// The users that every site has. The last one has to show Postgres its password.
@@ -20,8 +19,8 @@ pub struct Site {
     pub database: String,
     pub pooler: Option<Pooler>,
     pub settings: Settings,
-    /// Where its poolers keep what outlives them.
-    pub state: Option<PathBuf>,
+    /// Of its poolers.
+    pub environment: Vec<Variable>,
     expected: Vec<String>,
     owned: bool,
 }
@@ -44,9 +43,10 @@ impl Site {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let database = format!("db_{}_{number}", std::process::id());
         create_database(&postgres, &database).await.unwrap_or_else(|error| panic!("{error:#}"));
-        let settings = Settings::new(postgres.port(), &database, &USERS);
-        let (pooler, state, expected) = (None, None, Vec::new());
-        Site { postgres, database, pooler, settings, state, expected, owned: true }
+        let settings = Settings::new(postgres.port(), &database, &USERS)
+            .with("servers.0.host", postgres.host());
+        let (pooler, environment, expected) = (None, Vec::new(), Vec::new());
+        Site { postgres, database, pooler, settings, environment, expected, owned: true }
     }
 
     /// Puts a pooler in front of it.
@@ -54,7 +54,7 @@ impl Site {
         for (path, value) in changes {
             self.settings = self.settings.clone().with(path, value);
         }
-        let started = Pooler::start_after(self.settings.clone(), self.state.as_deref()).await;
+        let started = Pooler::start_in(self.settings.clone(), &self.environment).await;
         self.pooler = Some(started.unwrap_or_else(|error| panic!("{error:#}")));
         self
     }
@@ -84,7 +84,8 @@ impl Site {
     /// How `user` logs in here.
     pub fn target(&self, user: &str) -> Target {
         let port = self.pooler.as_ref().map_or(self.postgres.port(), |pooler| pooler.port);
-        Target::new("127.0.0.1", port, user, &self.database).password(&password_of(user))
+        let host = self.pooler.as_ref().map_or(self.postgres.host(), |_| "127.0.0.1");
+        Target::new(host, port, user, &self.database).password(&password_of(user))
     }
 
     pub async fn connect(&self, user: &str) -> Client {
@@ -173,7 +174,7 @@ async fn create_database(postgres: &Postgres, database: &str) -> Result<()> {
 fn drop_database(postgres: &Postgres, database: &str) {
     let Ok(programs) = programs() else { return };
     let mut command = std::process::Command::new(programs.join("dropdb"));
-    command.args(["--force", "--if-exists", "-h", "127.0.0.1", "-U", SUPERUSER]);
+    command.args(["--force", "--if-exists", "-h", postgres.host(), "-U", SUPERUSER]);
     command.arg("-p").arg(postgres.port().to_string()).arg(database);
     let _ =
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use poolwright_settings::control::{Left, ServerReport};
 use poolwright_tests::control::Control;
 use poolwright_tests::pg::Flight;
+use poolwright_tests::pooler::{Pooler, STATE_DIR, Variable};
 use poolwright_tests::postgres::Options;
 use poolwright_tests::process;
 use poolwright_tests::sampler::Sampler;
@@ -21,6 +22,10 @@ struct State(PathBuf);
 impl State {
     fn new() -> State {
         State(process::scratch("state").unwrap())
+    }
+
+    fn variable(&self) -> Variable {
+        (STATE_DIR, self.0.clone().into())
     }
 }
 
@@ -39,7 +44,7 @@ async fn site(state: Option<&State>) -> (Site, Control) {
     let mut site = Site::on(start_postgres(options).await.unwrap()).await;
     let control = Control::prepare().unwrap();
     site.settings = control.open_in(site.settings.clone());
-    site.state = state.map(|state| state.0.clone());
+    site.environment = state.map(State::variable).into_iter().collect();
     let slots = SLOTS.to_string();
     let changes = [("servers.0.maxConnections", &*slots), ("pool.size", "9"), ("workers", "2")];
     (site.behind_a_pooler(&changes).await, control)
@@ -199,8 +204,8 @@ async fn an_orderly_end_leaves_nothing_in_the_journal() {
 async fn a_state_folder_belongs_to_one_pooler_at_a_time() {
     let state = State::new();
     let (site, _control) = site(Some(&state)).await;
-    let second =
-        poolwright_tests::pooler::Pooler::start_after(site.settings.clone(), Some(&state.0));
+    let environment = [state.variable()];
+    let second = Pooler::start_in(site.settings.clone(), &environment);
     let error = second.await.err().expect("the folder is in use").to_string();
     let expected = "another process keeps its journal there";
     assert!(error.contains(expected) && error.contains("POOLWRIGHT_STATE_DIR"), "{error}");

@@ -54,6 +54,7 @@ mod killed;
 mod large;
 mod load;
 mod login;
+mod lost;
 mod marks;
 mod modes;
 mod neighbours;
