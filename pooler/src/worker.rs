@@ -319,7 +319,8 @@ impl Worker {
     /// The tenant of a login; `None` if the settings have lost its database or user meanwhile.
     pub fn tenant(&self, database: &str, user: &str, part: Part) -> Option<Rc<Tenant>> {
         let whose = if mutation::is(Mutation::PoolsKeyedByDatabase) { "" } else { user };
-        let key = (database.to_owned(), whose.to_owned());
+        let which = if mutation::is(Mutation::PoolsKeyedByUser) { "" } else { database };
+        let key = (which.to_owned(), whose.to_owned());
         if let Some(tenant) = self.tenants.borrow().get(&key) {
             return Some(Rc::clone(tenant));
         }

@@ -48,6 +48,8 @@ pub enum Mutation {
     SequencesLeak,
     /// I9: users of one database share a pool.
     PoolsKeyedByDatabase,
+    /// I9: a user's databases share a pool.
+    PoolsKeyedByUser,
     /// I10: statements are the same when their texts are.
     StatementsKeyedByText,
     /// I10: statements are the same whatever the search_path.
@@ -57,7 +59,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Mutation; 25] = [
+    pub const ALL: [Mutation; 26] = [
         Mutation::NoDiscardToSync,
         Mutation::ReleaseWithRepliesOwed,
         Mutation::InjectedRepliesShown,
@@ -80,6 +82,7 @@ impl Mutation {
         Mutation::PreparedLeaks,
         Mutation::SequencesLeak,
         Mutation::PoolsKeyedByDatabase,
+        Mutation::PoolsKeyedByUser,
         Mutation::StatementsKeyedByText,
         Mutation::StatementsWithoutPath,
         Mutation::NotPaced,
@@ -107,7 +110,7 @@ impl Mutation {
             | Mutation::CursorsLeak
             | Mutation::PreparedLeaks
             | Mutation::SequencesLeak => "I8",
-            Mutation::PoolsKeyedByDatabase => "I9",
+            Mutation::PoolsKeyedByDatabase | Mutation::PoolsKeyedByUser => "I9",
             Mutation::StatementsKeyedByText | Mutation::StatementsWithoutPath => "I10",
             Mutation::NotPaced => "P",
         }

@@ -51,6 +51,7 @@ pub fn checks(mutation: Mutation) -> &'static [Check] {
         | Mutation::SequencesLeak
         | Mutation::StatementsKeyedByText => &[RANDOM],
         Mutation::PoolsKeyedByDatabase => &[RANDOM, Check::Trial(Trial::Tenants)],
+        Mutation::PoolsKeyedByUser => &[Check::Trial(Trial::Tenants)],
         Mutation::StatementsWithoutPath => &[Check::Trial(Trial::Paths)],
         Mutation::SettingsFailOpen => &[Check::Trial(Trial::RefusedSetting)],
         Mutation::CancelNotAwaited => &[Check::Trial(Trial::Cancels)],

@@ -18,6 +18,8 @@ use crate::pg::{Client, Target};
 use crate::pooler::{Pooler, Settings};
 use crate::postgres::{Options, Postgres, SUPERUSER};
 
+/// Threads of each pooler, on every machine.
+const THREADS: &str = "2";
 /// How many prepared statements a server connection may hold, a pooler for each.
 pub const STATEMENTS: [usize; 3] = [1, 2, 3];
 /// The ways in which each worker's database is pooled, and their names.
@@ -137,6 +139,7 @@ fn sequence(client: usize) -> String {
 fn settings_for(postgres: &Postgres, statements: usize, workers: usize) -> Settings {
     let mut settings = Settings::new(postgres.port(), "unused", &[])
         .with("listen.auth", "trust")
+        .with("workers", THREADS)
         .with("servers.0.maxConnections", "200")
         .with("pool.queryWaitNotify", "0s")
         .with("preparedStatements.max", &statements.to_string());
@@ -296,12 +299,17 @@ impl Worker {
     }
 
     /// How one of the worker's users logs in to the pools of all workers, and which database each is
-    /// in. Those that one thread of the pooler serves are told apart by its tables alone.
+    /// in. Those that one thread of the pooler serves are told apart by its tables alone: whoever logs
+    /// in to these in order is served from both databases by each thread, since threads take the pools
+    /// in turn and there are at least as many workers.
     pub fn everywhere(&self, user: usize) -> Vec<(Target, &'static str)> {
         let kind = (Profile::Plain, user);
-        let pools = (0..self.workers)
-            .flat_map(|worker| [(elsewhere(worker), "direct"), (format!("w{worker}t1"), "pooled")]);
-        pools.map(|(pool, name)| (self.target(self.ports[0], &pool, kind), name)).collect()
+        let elsewhere = (0..self.workers).map(|worker| (elsewhere(worker), "direct"));
+        let here = (0..self.workers).map(|worker| (format!("w{worker}t1"), "pooled"));
+        elsewhere
+            .chain(here)
+            .map(|(pool, name)| (self.target(self.ports[0], &pool, kind), name))
+            .collect()
     }
 
     /// The name of one of the worker's users.
