@@ -26,13 +26,13 @@ renders() {
   say "ok: helm template $*"
 }
 
-# tests_by PROGRAM ARGUMENT… — helm test runs this program.
-tests_by() {
-  local program=$1 pod
+# test_has TEXT ARGUMENT… — it is in the pod of helm test.
+test_has() {
+  local text=$1 pod
   shift
   pod=$(helm template release "$chart" --show-only templates/tests/test.yaml --kube-version 1.34.0 "$@")
-  [[ $pod == *"/usr/local/bin/$program"* ]] || fail "helm test with $* does not run $program" "$pod"
-  say "ok: helm test runs $program"
+  [[ $pod == *"$text"* ]] || fail "the pod of helm test with $* has no $text" "$pod"
+  say "ok: the pod of helm test has $text"
 }
 
 # refuses ARGUMENT…
@@ -52,9 +52,15 @@ renders "Deployment Role Role Role Role RoleBinding RoleBinding RoleBinding Role
 renders "ClusterRole ClusterRoleBinding Deployment Role Role Role RoleBinding RoleBinding RoleBinding ServiceAccount" --set "crds.install=false,watchNamespace=apps,tenantsInAllNamespaces=true,$kinds"
 renders "Deployment" --set crds.install=false,rbac.create=false,serviceAccount.create=false,serviceAccount.name=own
 renders "ClusterRole ClusterRoleBinding CustomResourceDefinition Deployment NetworkPolicy Role Role RoleBinding RoleBinding ServiceAccount" --set networkPolicy.enabled=true
-tests_by poolwright-operator
-tests_by poolwright-pooler --set test.poolerCluster=app,test.database=app,test.user=alice,test.secret=users
+test_has /usr/local/bin/poolwright-operator
+named=test.poolerCluster=app,test.database=app,test.user=alice,test.secret=users
+test_has /usr/local/bin/poolwright-pooler --set "$named"
+test_has "secretName: \"alice-tls\"" --set "$named,test.clientCertificate=alice-tls"
+test_has "PGSSLROOTCERT, value: /etc/poolwright-test/ca.crt" \
+  --set "$named,test.clientCertificate=alice-tls,test.sslmode=verify-full"
 refuses --set test.poolerCluster=app,test.database=app,test.user=alice
+refuses --set "$named,test.sslmode=verify-ca"
+refuses --set "$named,test.sslmode=disable"
 refuses --set image.tga=1
 refuses --set replicas=0
 refuses --set image.pullPolicy=Sometimes

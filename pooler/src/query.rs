@@ -2,31 +2,39 @@
 //! it never keeps a connection, and is no part of the pooler that runs.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use poolwright_settings::{ChannelBinding, CleartextPassword, Secret, ServerTlsMode};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use poolwright_wire::{read, server, write};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as NotOneOf;
 use tokio::runtime;
 use tokio::time::timeout;
 
 use crate::credential::Credential;
-use crate::server::{ClientKeyCache, Identity, ServerTarget, connect};
+use crate::server::{ClientKeyCache, ConnectError, Identity, ServerTarget, connect};
 use crate::stream::{Framed, Message};
 use crate::tls::ServerTls;
 
 /// Where the password is, as for libpq: an argument could be read by others.
 const PASSWORD: &str = "PGPASSWORD";
+/// What poolers and PostgreSQL say to who should have shown a certificate.
+const NO_CERTIFICATE: &str = "requires a valid client certificate";
+const SHOW_ONE: &str = "show one: name its files by PGSSLCERT and PGSSLKEY, or for `helm test` its \
+                        Secret by the chart's value test.clientCertificate";
 /// The longest message of an answer, in bytes.
 const LONGEST: u32 = 1024 * 1024;
 
 /// Log in as a client does, run one query, print its rows, and end.
 ///
-/// Columns are separated by |, an absent value is empty. Works on poolers and on PostgreSQL. TLS is
-/// taken where the server has it, and its certificate is not checked. The password is taken from
-/// PGPASSWORD.
+/// Columns are separated by |, an absent value is empty. Works on poolers and on PostgreSQL. The
+/// password is taken from PGPASSWORD.
 #[derive(Args)]
 pub struct Query {
     /// Name or address.
@@ -38,6 +46,20 @@ pub struct Query {
     user: String,
     #[arg(long, env = "PGDATABASE")]
     database: String,
+    /// disable, allow, prefer, require, verify-ca or verify-full. The first three take TLS or not, as
+    /// the server has it; the certificate is checked by the last two, and by require where authorities
+    /// are named.
+    #[arg(long, env = "PGSSLMODE", default_value = "prefer", value_parser = mode)]
+    sslmode: ServerTlsMode,
+    /// A file with the certificate to show, PEM.
+    #[arg(long, env = "PGSSLCERT", requires = "sslkey")]
+    sslcert: Option<PathBuf>,
+    /// A file with its key, PEM.
+    #[arg(long, env = "PGSSLKEY", requires = "sslcert")]
+    sslkey: Option<PathBuf>,
+    /// A file with the authorities that are trusted to sign the server's certificate, PEM.
+    #[arg(long, env = "PGSSLROOTCERT")]
+    sslrootcert: Option<PathBuf>,
     /// Seconds for all of it.
     #[arg(long, default_value_t = 30)]
     timeout: u64,
@@ -63,7 +85,7 @@ impl Query {
         let target = ServerTarget {
             host: self.host.clone(),
             port: self.port,
-            tls: ServerTls::new(ServerTlsMode::Prefer, None, None)?,
+            tls: self.tls()?,
             connect_timeout: patience,
             cancel_timeout: patience,
             protocol: PROTOCOL_3_0,
@@ -74,7 +96,8 @@ impl Query {
         let credential = credential.as_ref();
         let more = &[("application_name", env!("CARGO_PKG_NAME"))];
         let identity = Identity { database: &self.database, user: &self.user, credential, more };
-        let connected = connect(&target, identity, &ClientKeyCache::default()).await?;
+        let connected = connect(&target, identity, &ClientKeyCache::default()).await;
+        let connected = connected.map_err(|error| self.advise(error))?;
         let mut framed = Framed::new(connected.stream);
         framed.input = connected.leftover;
         write::query(&mut framed.output, self.sql.as_bytes());
@@ -85,6 +108,32 @@ impl Query {
         let _ = framed.flush().await;
         Ok(rows)
     }
+
+    fn tls(&self) -> anyhow::Result<ServerTls> {
+        let authorities = self.sslrootcert.as_deref().map(read_file).transpose()?;
+        let own = match (&self.sslcert, &self.sslkey) {
+            (Some(certificate), Some(key)) => Some((read_file(certificate)?, read_file(key)?)),
+            _ => None,
+        };
+        let own = own.as_ref().map(|(certificate, key)| (&**certificate, &**key));
+        Ok(ServerTls::new(self.sslmode, authorities.as_deref(), own)?)
+    }
+
+    fn advise(&self, error: ConnectError) -> anyhow::Error {
+        match self.sslcert {
+            None if error.message.contains(NO_CERTIFICATE) => anyhow!("{error}; {SHOW_ONE}"),
+            _ => error.into(),
+        }
+    }
+}
+
+/// As libpq names them.
+fn mode(text: &str) -> Result<ServerTlsMode, NotOneOf> {
+    ServerTlsMode::deserialize(text.into_deserializer())
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
 }
 
 /// All rows up to ReadyForQuery, or the error before it.

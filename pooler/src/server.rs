@@ -119,17 +119,19 @@ pub async fn connect(
         let (stream, addr) = match dial::open(target, encryption, deadline).await {
             Ok(opened) => opened,
             Err(error) if error.another_encryption_may_do() => {
-                last = Some(error);
+                last = Some(error.after(last));
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.after(last)),
         };
         let declined = encryption == Encryption::Offered && !stream.is_tls();
         let ServerTarget { protocol, cleartext, binding, .. } = *target;
         let asked = Asked { protocol, cleartext, binding, identity, deadline };
         match log_in(stream, addr, asked, keys).await {
-            Err(error) if error.another_encryption_may_do() && !declined => last = Some(error),
-            done => return done,
+            Err(error) if error.another_encryption_may_do() && !declined => {
+                last = Some(error.after(last));
+            }
+            done => return done.map_err(|error| error.after(last)),
         }
     }
     Err(last.unwrap_or_else(|| ConnectError::timed_out(target)))

@@ -90,6 +90,14 @@ impl ConnectError {
         self.kind == Kind::Tls || self.sqlstate.as_deref() == Some("28000")
     }
 
+    /// Tells of the attempt before it as well, with another encryption.
+    pub(super) fn after(mut self, before: Option<ConnectError>) -> Self {
+        if let Some(ConnectError { message, .. }) = before {
+            self.message = format!("{}; before that, {message}", self.message);
+        }
+        self
+    }
+
     pub(super) fn timed_out(target: &ServerTarget) -> Self {
         let ServerTarget { host, port, connect_timeout, .. } = target;
         let message = format!("{host}:{port} did not answer within {connect_timeout:?}");

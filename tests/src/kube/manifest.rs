@@ -1,8 +1,10 @@
 //! What tests apply, as JSON: the documented example with changes.
 //! Never holds a second copy of the example.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::load::Account;
 
@@ -21,7 +23,7 @@ pub fn pooler_cluster(changes: &[&Value]) -> Result<Value> {
 /// Every account's user with its password.
 pub fn users(name: &str, accounts: &[Account]) -> Value {
     let users = accounts.iter().map(|it| (it.user.clone(), Value::from(it.password.as_str())));
-    let users = users.collect::<serde_json::Map<_, _>>();
+    let users = users.collect::<Map<_, _>>();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": users})
 }
 
@@ -61,6 +63,20 @@ pub fn merge(into: &mut Value, changes: &Value) {
             _ => merge(&mut into[key.as_str()], change),
         }
     }
+}
+
+/// A Secret with these files, under their names.
+///
+/// # Errors
+/// One cannot be read.
+pub fn files(name: &str, files: &[&Path]) -> Result<Value> {
+    let entry = |file: &&Path| {
+        let key = file.file_name().context("a file without a name")?.to_string_lossy();
+        Ok((key.into_owned(), std::fs::read_to_string(file)?.into()))
+    };
+    let data = files.iter().map(entry).collect::<Result<Map<_, _>>>()?;
+    let metadata = json!({"name": name});
+    Ok(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}))
 }
 
 #[cfg(test)]

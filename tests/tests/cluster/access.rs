@@ -2,12 +2,12 @@
 //! server knows, balancers; and that a cancel request finds its pod. Clients are libpq's own but where
 //! bytes matter.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use poolwright_tests::certificates::Certificates;
 use poolwright_tests::kube::command::{run, text};
+use poolwright_tests::kube::manifest;
 use poolwright_tests::kube::stage::{Stage, USERS};
 use poolwright_tests::kube::wait::{eventually, seconds};
 use poolwright_tests::load::Account;
@@ -36,8 +36,8 @@ async fn all_of_it(stage: &Stage) -> Result<()> {
     let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
     let own = Certificates::make_named(&scratch("own")?, &hosts)?;
     let known = Certificates::make_for(&scratch("known")?, &["ws_001@staff", "ws_002"])?;
-    stage.namespace.apply(&secret("app-tls", &own, &["tls.crt", "tls.key"])?).await?;
-    stage.namespace.apply(&secret("clients-ca", &known[0], &["ca.crt"])?).await?;
+    stage.namespace.apply(&manifest::files("app-tls", &[&own.certificate, &own.key])?).await?;
+    stage.namespace.apply(&manifest::files("clients-ca", &[&known[0].authority])?).await?;
     let asker = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ASKER},
                        "stringData": {ASKER: ASKER}});
     stage.namespace.apply(&asker).await?;
@@ -81,15 +81,6 @@ fn spec() -> Value {
 /// The Service's names.
 fn hosts(stage: &Stage) -> [String; 2] {
     [stage.host(NAME), format!("{}.svc", stage.host(NAME))]
-}
-
-/// These files of `certificates`, under their names.
-fn secret(name: &str, certificates: &Certificates, keys: &[&str]) -> Result<Value> {
-    let folder = certificates.key.parent().context("a folder")?;
-    let read = |key: &&str| Ok(((*key).to_owned(), std::fs::read_to_string(folder.join(key))?));
-    let data = keys.iter().map(read).collect::<Result<BTreeMap<_, _>>>()?;
-    let metadata = json!({"name": name});
-    Ok(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}))
 }
 
 /// psql with these words of its connection string: whom it came in as.
@@ -171,7 +162,7 @@ async fn certificates_change_while_clients_are_served(
     let mut open = target.connect().await.context("with the certificate before")?;
 
     let next = Certificates::make_named(&scratch("next")?, hosts)?;
-    let renewed = secret("app-tls", &next, &["tls.crt", "tls.key"])?;
+    let renewed = manifest::files("app-tls", &[&next.certificate, &next.key])?;
     stage.namespace.apply(&renewed).await?;
     both_pods_show(stage, &next).await?;
     ensure!(target.connect().await.is_err(), "the certificate before is shown too");
