@@ -3,7 +3,7 @@
 
 mod accounts;
 mod budgets;
-mod credentials;
+pub mod credentials;
 mod listen;
 pub mod metadata;
 mod policies;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use poolwright_budget::Plan;
 use poolwright_crds::ServerStatus;
+use poolwright_settings::Problem;
 
 use crate::{
     apply::Applied,
@@ -63,6 +64,8 @@ pub struct Prepared {
     /// The server as it was seen; `None`: never, or nobody needs to know.
     pub server: Option<ServerStatus>,
     pub reach: Reach,
+    /// What is wrong with Secrets of which the last sound content stays in force.
+    pub stale: Vec<Problem>,
     /// Whether the budget waits for the server to be seen.
     pub asks_server: bool,
     pub upgrade: State,

@@ -366,6 +366,7 @@ fn prepare(read: &Dereferenced, image: &str) -> Result<Ready, Blocked> {
         shares: Shares::default(),
         server: seen_server(&read.cluster, &checked),
         reach: Reach::default(),
+        stale: checked.stale.clone(),
         asks_server: checked.asks_server,
     };
     Ok(Ready { checked, plan, template, ledger, prepared })

@@ -63,6 +63,8 @@ pub struct Validated {
     pub auth_query: Option<AuthQuery>,
     /// None: clients have no TLS.
     pub client_tls: Option<ClientTls>,
+    /// What is wrong with Secrets of which the last sound content stays in force.
+    pub stale: Vec<Problem>,
     /// The user's certificates for the control channel; else the operator makes them.
     pub control: Option<Named>,
     pub drain: Duration,
@@ -138,6 +140,7 @@ impl Problems {
 pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, Problems> {
     let spec = &read.cluster.spec;
     let mut problems = Problems::default();
+    let mut stale = Vec::new();
     let found = &mut problems.spec;
     let (host, port) = writer(&spec.server.endpoints.writer, found);
     let endpoint = format!("{host}:{port}");
@@ -172,7 +175,8 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         ca: users::authority(read, &mut problems.credentials),
         rules: spec.auth.rules.clone(),
         maps: spec.auth.maps.clone(),
-        client_tls: client_tls::resolve(read, &mut problems.credentials),
+        client_tls: client_tls::resolve(read, &mut problems.credentials, &mut stale),
+        stale,
         auth_query: spec.auth.auth_query.clone(),
         control: control::resolve(read, &mut problems.credentials),
     };
@@ -182,7 +186,11 @@ pub fn validate(read: &Dereferenced, default_image: &str) -> Result<Validated, P
         let path = format!("spec.databases[{index}].timeouts");
         database.own = own_settings(own, &path, &mut problems.spec);
     }
-    if problems.is_empty() { Ok(checked) } else { Err(problems) }
+    if problems.is_empty() {
+        return Ok(checked);
+    }
+    problems.credentials.extend(checked.stale);
+    Err(problems)
 }
 
 fn own_settings(

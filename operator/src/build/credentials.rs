@@ -8,7 +8,7 @@ use poolwright_settings::raw;
 
 use super::{metadata, template};
 use crate::{
-    certificate::Identity,
+    certificate::{Identity, text},
     names,
     validate::{ClientTls, Validated},
 };
@@ -49,6 +49,13 @@ fn shown(tls: &ClientTls) -> impl Iterator<Item = (String, ByteString)> {
     let is_there = |(_, text): &(_, &String)| !text.is_empty();
     let file = |(name, text): (&str, &String)| (name.to_owned(), ByteString(text.clone().into()));
     files.into_iter().filter(is_there).map(file)
+}
+
+/// The certificate that [`secret`] has the pods show to clients, with its key.
+pub fn client_pair(secret: &Secret) -> Option<Identity> {
+    let text = |file| text(secret, file).map(str::to_owned);
+    let (certificate, key) = (text(template::CLIENT_TLS_FILE)?, text(template::CLIENT_KEY_FILE)?);
+    Some(Identity { certificate, key, ..Identity::default() })
 }
 
 /// What the Secret holds, by file name.

@@ -32,6 +32,7 @@ fn applied_with(checked: &Validated, phase: Phase, asked: u32) -> Outcome {
         shares: Shares { floor: plan.per_pod, per_pod: plan.per_pod, ..Shares::default() },
         server: None,
         reach: Reach::Works,
+        stale: checked.stale.clone(),
         asks_server: checked.asks_server,
     };
     Outcome::Applied(plan, Box::new(prepared), applied, told)
@@ -194,6 +195,24 @@ fn a_problem_stalls_and_keeps_what_was_known() {
                   go on with the last good settings";
     assert_eq!(message(&status, "Ready"), expect);
     assert_eq!(status.sizing, good.sizing);
+}
+
+#[test]
+fn a_secret_whose_last_content_holds_on_stalls_nothing() {
+    let Outcome::Applied(plan, mut prepared, applied, told) = settled() else { unreachable!() };
+    let problem = Problem::new("spec.clientTls.secretRef", "no key", "a key", "put it there");
+    prepared.stale.push(problem);
+    let status = after(None, &Outcome::Applied(plan, prepared, applied, told), 1);
+    check(
+        &status,
+        &[
+            ("Ready", "True", "AllPodsReady"),
+            ("Stalled", "False", "Working"),
+            ("CredentialsReady", "False", "CredentialsMissing"),
+        ],
+    );
+    let expect = "spec.clientTls.secretRef: found no key, expected a key; put it there";
+    assert_eq!(message(&status, "CredentialsReady"), expect);
 }
 
 #[test]

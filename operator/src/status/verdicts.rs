@@ -68,7 +68,7 @@ fn applied(plan: &Plan, prepared: &Prepared, told: &Told) -> Vec<Verdict> {
     verdicts.extend([
         budget(plan, prepared),
         Verdict::new(TENANTS, true, "Counted", format!("{} tenants", plan.tenants)),
-        Verdict::new(CREDENTIALS, true, "Found", ""),
+        credentials(&prepared.stale),
         replicas(*asked, *wanted),
         config(told),
         up_to_date(upgrade, version),
@@ -204,12 +204,16 @@ fn blocked(problems: &Problems, last: &PoolerClusterStatus, ready: i32) -> Vec<V
         Verdict::new(STALLED, true, reason, message),
         kept(BUDGET, last),
         found(TENANTS, "Counted", unresolved, &tenants),
-        found(CREDENTIALS, "Found", "CredentialsMissing", credentials),
+        self::credentials(credentials),
         kept(REPLICAS, last),
         kept(CONFIG, last),
         kept(UP_TO_DATE, last),
         kept(BACKEND, last),
     ]
+}
+
+fn credentials(problems: &[Problem]) -> Verdict {
+    found(CREDENTIALS, "Found", "CredentialsMissing", problems)
 }
 
 fn found(

@@ -6,6 +6,7 @@ use poolwright_settings::Problem;
 
 use super::users;
 use crate::{
+    build::credentials,
     certificate::{Flaw, Identity},
     dereference::Dereferenced,
 };
@@ -23,18 +24,39 @@ pub struct ClientTls {
     pub identity: Identity,
 }
 
-pub fn resolve(read: &Dereferenced, found: &mut Vec<Problem>) -> Option<ClientTls> {
+/// A certificate that is not sound is `stale` where the pods have one to go on with, and else among
+/// what is `found` wrong. Authorities always are: rules that are changed with them must not meet those
+/// before.
+pub fn resolve(
+    read: &Dereferenced,
+    found: &mut Vec<Problem>,
+    stale: &mut Vec<Problem>,
+) -> Option<ClientTls> {
     let from = read.cluster.spec.client_tls.as_ref()?;
     if from.mode == TlsMode::Disable {
         return None;
     }
-    let own = identity(read, &from.secret_ref, found);
+    let own = identity(read, &from.secret_ref).unwrap_or_else(|problem| {
+        let last = in_force(read);
+        if last.is_some() {
+            stale.push(problem)
+        } else {
+            found.push(problem)
+        }
+        last.unwrap_or_default()
+    });
     let authority = from.client_ca_secret_ref.as_ref();
     let authorities = authority.map(|it| authorities(read, it, found)).unwrap_or_default();
     Some(ClientTls { mode: from.mode, identity: Identity { authorities, ..own } })
 }
 
-fn identity(read: &Dereferenced, from: &SecretRef, found: &mut Vec<Problem>) -> Identity {
+/// What the pods show now, if that is a certificate and its key.
+fn in_force(read: &Dereferenced) -> Option<Identity> {
+    let shown = read.live.credentials.as_ref().and_then(credentials::client_pair)?;
+    shown.pair().is_ok().then_some(shown)
+}
+
+fn identity(read: &Dereferenced, from: &SecretRef) -> Result<Identity, Problem> {
     let path = "spec.clientTls.secretRef";
     let Some(secret) = read.secrets.get(&from.name).and_then(Option::as_ref) else {
         let missing = format!("no Secret {}", from.name);
@@ -42,16 +64,17 @@ fn identity(read: &Dereferenced, from: &SecretRef, found: &mut Vec<Problem>) -> 
             "create it: kubectl create secret tls {} --cert=tls.crt --key=tls.key",
             from.name
         );
-        found.push(Problem::new(format!("{path}.name"), missing, SECRET, remedy));
-        return Identity::default();
+        return Err(Problem::new(format!("{path}.name"), missing, SECRET, remedy));
     };
     let identity = Identity::of(secret);
-    if let Err(Flaw { key, found: flaw }) = identity.pair() {
-        let path = format!("{path}: Secret {}, key {key}", from.name);
-        let remedy = "put the certificate and its key there; pods keep those that they have";
-        found.push(Problem::new(path, flaw, PAIR, remedy));
+    match identity.pair() {
+        Ok(_) => Ok(identity),
+        Err(Flaw { key, found }) => {
+            let path = format!("{path}: Secret {}, key {key}", from.name);
+            let remedy = "put the certificate and its key there; pods keep those that they have";
+            Err(Problem::new(path, found, PAIR, remedy))
+        }
     }
-    identity
 }
 
 fn authorities(read: &Dereferenced, from: &CaSecretRef, found: &mut Vec<Problem>) -> String {
@@ -75,11 +98,21 @@ mod tests {
         certificate::{CA_CERTIFICATE, CERTIFICATE, KEY},
         live::Live,
         testing,
+        validate::Validated,
     };
 
     /// A PoolerCluster with TLS towards clients, changed by `change`: what it comes to, and all that is
     /// wrong.
     fn resolved(change: impl FnOnce(&mut Dereferenced)) -> (Option<ClientTls>, Vec<String>) {
+        let (tls, found, stale) = resolved_apart(change);
+        assert_eq!(stale, [""; 0], "no pod has a certificate");
+        (tls, found)
+    }
+
+    type Said = Vec<String>;
+
+    /// The same, and apart what is wrong while the pods go on with what they have.
+    fn resolved_apart(change: impl FnOnce(&mut Dereferenced)) -> (Option<ClientTls>, Said, Said) {
         let mut read = testing::dereferenced();
         let made = certificates(&testing::validated(), &Live::default(), None, testing::now());
         let Identity { certificate, key, authorities } = Identity::of(&made.unwrap().control);
@@ -92,9 +125,17 @@ mod tests {
         read.secrets.insert("clients-ca".into(), of(&all[2..]));
         read.cluster.spec.client_tls = Some(testing::client_tls());
         change(&mut read);
-        let mut found = Vec::new();
-        let tls = resolve(&read, &mut found);
-        (tls, found.iter().map(ToString::to_string).collect())
+        let (mut found, mut stale) = (Vec::new(), Vec::new());
+        let tls = resolve(&read, &mut found, &mut stale);
+        let said = |all: Vec<Problem>| all.iter().map(ToString::to_string).collect();
+        (tls, said(found), said(stale))
+    }
+
+    /// The pods have the certificate and the authority that the Secrets hold.
+    fn apply(read: &mut Dereferenced) {
+        let tls = resolve(read, &mut Vec::new(), &mut Vec::new());
+        let checked = Validated { client_tls: tls, ..testing::validated() };
+        read.live.credentials = Some(credentials::secret(&checked, String::new()));
     }
 
     fn set(read: &mut Dereferenced, secret: &str, key: &str, value: &[u8]) {
@@ -123,6 +164,36 @@ mod tests {
         });
         assert_eq!(found, [""; 0]);
         assert_eq!(tls.unwrap().identity.authorities, "", "ca.crt is who signed for the pods");
+    }
+
+    #[test]
+    fn pods_go_on_with_their_certificate_while_the_secret_is_not_sound() {
+        let broken: [fn(&mut Dereferenced); 3] = [
+            |read| drop(read.secrets.insert("app-tls".into(), None)),
+            |read| set(read, "app-tls", KEY, b"rubbish"),
+            |read| set(read, "app-tls", CERTIFICATE, b""),
+        ];
+        for break_it in broken {
+            let mut before = String::new();
+            let (tls, found, stale) = resolved_apart(|read| {
+                apply(read);
+                before = Identity::of(read.secrets["app-tls"].as_ref().unwrap()).key;
+                break_it(read);
+            });
+            assert_eq!(found, [""; 0]);
+            assert!(stale.len() == 1 && stale[0].contains("app-tls"), "{stale:?}");
+            let Identity { key, authorities, .. } = tls.unwrap().identity;
+            assert!(key == before && !authorities.is_empty());
+        }
+    }
+
+    #[test]
+    fn authorities_that_are_not_sound_let_nothing_through() {
+        let (_, found, stale) = resolved_apart(|read| {
+            apply(read);
+            read.secrets.insert("clients-ca".into(), None);
+        });
+        assert_eq!((found.len(), stale.len()), (1, 0));
     }
 
     #[test]

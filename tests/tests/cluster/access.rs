@@ -174,6 +174,7 @@ async fn certificates_change_while_clients_are_served(
     let expect = "spec.clientTls.secretRef: Secret app-tls, key tls.key: \
                   found a key that is not that of tls.crt";
     ensure!(text(&said, "/message").contains(expect), "{said}");
+    stage.ready(NAME).await.context("a broken certificate holds nothing else back")?;
     both_pods_show(stage, &next).await?;
     stage.namespace.patch("secret/app-tls", &json!({"stringData": {"tls.key": right}})).await?;
     stage.condition(NAME, "CredentialsReady", "True").await.map(drop)
