@@ -15,7 +15,7 @@ use poolwright_session::parameters::Wanted;
 use poolwright_session::server::Failure;
 use poolwright_session::{Confused, Server, Session};
 use poolwright_wire::{TransactionStatus, write};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::server::Connected;
 use crate::stream::Stream;
@@ -40,6 +40,8 @@ pub struct ServerConn {
     fitting: Fitting,
     /// The key of the client that had it last, where that matters; 0: of none.
     pub last_client: i32,
+    /// TCP has given the server up, which may not know: its backend may live on.
+    is_given_up: bool,
     /// Until its end is confirmed.
     listed: Listed,
 }
@@ -182,6 +184,7 @@ impl ServerConn {
             is_stale: false,
             fitting,
             last_client: 0,
+            is_given_up: false,
             listed,
         }
     }
@@ -358,7 +361,8 @@ impl ServerConn {
 
     /// Writes what is to be written.
     pub fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll_drain(&mut self.stream, &mut self.output, cx)
+        let sent = poll_drain(&mut self.stream, &mut self.output, cx);
+        self.mind(sent)
     }
 
     /// Writes `bytes`, which is left empty, behind what is to be written already.
@@ -366,17 +370,36 @@ impl ServerConn {
         if self.output.is_empty() {
             let sent = poll_drain(&mut self.stream, bytes, cx);
             self.output.append(bytes);
-            return sent;
+            return self.mind(sent);
         }
         self.output.append(bytes);
         self.poll_output(cx)
+    }
+
+    /// Reads once.
+    #[inline]
+    pub fn poll_read(
+        &mut self,
+        buf: &mut ReadBuf<'_>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.mind(read)
+    }
+
+    #[inline]
+    fn mind(&mut self, done: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(Err(error)) = &done {
+            self.is_given_up |= gives_up(error);
+        }
+        done
     }
 
     /// Reads once, with no client to hear it.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let mut fresh = [MaybeUninit::uninit(); 4096];
         let mut buf = ReadBuf::uninit(&mut fresh);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+        ready!(self.poll_read(&mut buf, cx))?;
         if buf.filled().is_empty() {
             return Poll::Ready(Err(Lost::Closed));
         }
@@ -395,31 +418,35 @@ impl ServerConn {
         }
     }
 
-    /// Says goodbye and waits for the server's end of the connection: then the slot is free (B).
+    /// Says goodbye and waits for the server's end of the connection: then the slot is free (B). Where
+    /// TCP gives the server up, it is free when the backend is seen to be gone.
     pub async fn close(mut self: Box<Self>) {
-        self.say_goodbye().await;
-        self.listed.end();
+        if let Err(error) = self.say_goodbye().await {
+            self.is_given_up |= gives_up(&error);
+        }
+        match self.is_given_up {
+            true => self.listed.lose(),
+            false => self.listed.end(),
+        }
     }
 
-    async fn say_goodbye(&mut self) {
+    async fn say_goodbye(&mut self) -> io::Result<()> {
         let mut goodbye = std::mem::take(&mut self.output);
         goodbye.clear();
         write::terminate(&mut goodbye);
-        if self.stream.write_all(&goodbye).await.is_err() || self.stream.shutdown().await.is_err() {
-            return;
-        }
+        self.stream.write_all(&goodbye).await?;
+        self.stream.shutdown().await?;
         let mut rest = [0; 4096];
-        poll_fn(|cx| {
-            loop {
-                let mut buf = ReadBuf::new(&mut rest);
-                match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
-                    Ok(()) if !buf.filled().is_empty() => {}
-                    _ => return Poll::Ready(()),
-                }
-            }
-        })
-        .await;
+        while self.stream.read(&mut rest).await? > 0 {}
+        Ok(())
     }
+}
+
+/// Whether nobody has answered for too long. Any other error is the word of the server, or of its
+/// machine, that there is no such connection.
+fn gives_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown)
 }
 
 /// Writes `output` and empties it.

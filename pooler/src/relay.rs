@@ -182,7 +182,7 @@ impl<'a> Pair<'a> {
         }
         let Scratch { read, out } = scratch;
         let mut buf = ReadBuf::new(read);
-        match Pin::new(&mut self.server.stream).poll_read(cx, &mut buf) {
+        match self.server.poll_read(&mut buf, cx) {
             Poll::Pending => return Ok(Step::Stuck),
             Poll::Ready(Err(error)) => return Err(End::ServerLost(error.into())),
             Poll::Ready(Ok(())) if buf.filled().is_empty() => {

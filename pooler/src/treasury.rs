@@ -7,7 +7,7 @@ mod left;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use poolwright_pool::{Bank, Cap, DatabaseId, Lender, News, ServerId, Statement, UserId, Word};
 use poolwright_settings::control::Grants;
@@ -29,6 +29,8 @@ pub struct Treasury {
     state: Mutex<State>,
     workers: Vec<UnboundedSender<Message>>,
     left_open: AtomicBool,
+    /// Who looks for backends of which nobody knows whether they live.
+    searcher: OnceLock<UnboundedSender<Entry>>,
     pub journal: Arc<Journal>,
     /// Where the clocks of all workers begin.
     pub origin: Instant,
@@ -76,8 +78,14 @@ impl Treasury {
             backends: BTreeSet::new(),
             troubles: HashMap::new(),
         };
-        let (state, left_open) = (Mutex::new(state), AtomicBool::new(false));
-        Arc::new(Treasury { state, workers, left_open, journal, origin: Instant::now() })
+        Arc::new(Treasury {
+            state: Mutex::new(state),
+            workers,
+            left_open: AtomicBool::new(false),
+            searcher: OnceLock::new(),
+            journal,
+            origin: Instant::now(),
+        })
     }
 
     /// Takes over the caps of the settings: those of all servers, and of the databases that have
@@ -150,7 +158,12 @@ impl Treasury {
     /// Has the backend of a connection in the list until its end.
     pub fn list(self: &Arc<Treasury>, server: ServerId, process_id: i32, entry: Entry) -> Listed {
         self.lock().backends.insert((server, process_id));
-        Listed { treasury: Arc::clone(self), backend: (server, process_id), entry }
+        Listed { treasury: Arc::clone(self), backend: (server, process_id), entry: Some(entry) }
+    }
+
+    /// Where to send what was lost from now on.
+    pub fn search_by(&self, searcher: UnboundedSender<Entry>) {
+        let _ = self.searcher.set(searcher);
     }
 
     /// A worker ends, and the server has not confirmed the end of all its connections.
@@ -287,13 +300,27 @@ impl Lender for Teller {
 pub struct Listed {
     treasury: Arc<Treasury>,
     backend: (ServerId, i32),
-    entry: Entry,
+    entry: Option<Entry>,
 }
 
 impl Listed {
     /// The server has ended the connection.
     pub fn end(mut self) {
-        self.entry.end();
+        if let Some(mut entry) = self.entry.take() {
+            entry.end();
+        }
+    }
+
+    /// Nobody answers, and the backend may live: it counts from now on, before its slot is free, until
+    /// it is seen to be gone.
+    pub fn lose(mut self) {
+        let (server, process_id) = self.backend;
+        let searcher = self.treasury.searcher.get();
+        if let Some((searcher, entry)) = searcher.zip(self.entry.take()) {
+            self.treasury.inherit(server, Some(process_id));
+            // Nobody looks any more when the process ends.
+            let _ = searcher.send(entry);
+        }
     }
 }
 

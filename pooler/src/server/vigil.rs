@@ -11,16 +11,18 @@ use super::{ClientKeyCache, ConnectError, Connected, Identity, ServerTarget, con
 /// How often a server looks for its client while a query runs. PostgreSQL 14 and later know it.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The server's side of what `stream::tune` sets on ours, and [`CHECK_INTERVAL`] in milliseconds.
-const SETTINGS: [(&str, &str); 4] = [
+/// The server's side of what `stream::tune` sets on ours, and [`CHECK_INTERVAL`], both in milliseconds
+/// where the unit is not seconds.
+const SETTINGS: [(&str, &str); 5] = [
     ("tcp_keepalives_idle", "15"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30000"),
     ("client_connection_check_interval", "1000"),
 ];
-/// How many of them are tried, one after the other: older servers lack the last one, other poolers
-/// take none.
-const TRIED: [usize; 3] = [4, 3, 0];
+/// How many of them are tried, one after the other: before PostgreSQL 14 servers lack the last one,
+/// before 12 the one before, and other poolers take none.
+const TRIED: [usize; 4] = [5, 4, 3, 0];
 
 /// Which servers take how many of the settings, by host and port: a place in [`TRIED`].
 #[derive(Default)]

@@ -1,4 +1,5 @@
-//! The slots that earlier processes of the pod still take, until somebody has seen that they are free.
+//! The slots that earlier processes of the pod still take, and connections that TCP has given up, until
+//! somebody has seen that they are free.
 //! It is told what is gone; it looks for nothing.
 
 use std::collections::BTreeSet;
@@ -37,7 +38,7 @@ impl Left {
 }
 
 impl Treasury {
-    /// Counts what an earlier process left, by process id where that is known.
+    /// Counts what was left, by process id where that is known.
     pub fn inherit(&self, server: ServerId, process_id: Option<i32>) {
         self.change(server, |left| match process_id {
             Some(process_id) => drop(left.backends.insert(process_id)),
@@ -65,7 +66,7 @@ impl Treasury {
         u64::from(lent) + u64::from(left) <= u64::from(max)
     }
 
-    /// What earlier processes left and nobody has seen gone; `None`: no journal tells.
+    /// What was left and nobody has seen gone; `None`: no journal tells of earlier processes.
     pub fn left(&self, server: &str) -> Option<control::Left> {
         if !self.journal.is_whole() {
             return None;

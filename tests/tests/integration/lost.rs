@@ -9,7 +9,8 @@ use std::time::Duration;
 use poolwright_tests::network::Network;
 use poolwright_tests::pg::{Client, Flight};
 use poolwright_tests::pooler::PEER_TIMEOUT;
-use poolwright_tests::postgres::Options;
+use poolwright_tests::postgres::{Options, SUPERUSER};
+use poolwright_tests::sampler::Sampler;
 use poolwright_tests::site::{Site, start_postgres};
 use tokio::time::timeout;
 
@@ -43,9 +44,11 @@ async fn is_told(mut client: Client) {
 }
 
 #[tokio::test]
-async fn a_server_that_no_packet_reaches_is_given_up_and_its_slots_serve_again() {
+async fn a_server_that_no_packet_reaches_is_given_up_and_its_slots_serve_when_its_backends_are_gone()
+ {
     let Some(network) = network() else { return };
-    let site = site(&network).await;
+    let mut site = site(&network).await;
+    site.expect_complaint("TCP gave connections up");
     let mut sends = site.connect("alice").await;
     sends.run("BEGIN").await;
     let mut waits = site.connect("alice").await;
@@ -61,6 +64,8 @@ async fn a_server_that_no_packet_reaches_is_given_up_and_its_slots_serve_again()
     site.metric_reaches("poolwright_server_connections", "", |open| open == 0.0).await;
 
     drop(cut);
+    let sampled = site.postgres.target(SUPERUSER, SUPERUSER);
+    let sampler = Sampler::start(sampled, Duration::from_millis(20)).await.unwrap();
     let mut served = Vec::new();
     for _ in 0..SLOTS {
         let mut client = site.connect("alice").await;
@@ -68,4 +73,6 @@ async fn a_server_that_no_packet_reaches_is_given_up_and_its_slots_serve_again()
         served.push(client);
     }
     assert_eq!(site.pooler().metric("poolwright_server_connections", "").await, SLOTS as f64);
+    let peaks = sampler.stop().await.unwrap();
+    assert!(peaks.total <= SLOTS as u64, "at most {SLOTS} were to be open (B1): {peaks:?}");
 }

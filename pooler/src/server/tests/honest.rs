@@ -445,8 +445,10 @@ async fn asked_by_vigil(refused: &[&str], sqlstate: &str) -> (Vec<usize>, bool) 
 
 #[tokio::test]
 async fn a_server_is_asked_to_watch_and_to_keep_alive_as_far_as_it_can() {
-    let (check, keepalive) = ("client_connection_check_interval", "tcp_keepalives_idle");
-    assert_eq!(asked_by_vigil(&[], "").await, (vec![4, 4], true));
-    assert_eq!(asked_by_vigil(&[check], "42704").await, (vec![4, 3, 3], false));
-    assert_eq!(asked_by_vigil(&[check, keepalive], "08P01").await, (vec![4, 3, 0, 0], false));
+    let (check, user) = ("client_connection_check_interval", "tcp_user_timeout");
+    let all = [check, user, "tcp_keepalives_idle"];
+    assert_eq!(asked_by_vigil(&[], "").await, (vec![5, 5], true));
+    assert_eq!(asked_by_vigil(&[check], "42704").await, (vec![5, 4, 4], false));
+    assert_eq!(asked_by_vigil(&[check, user], "42704").await, (vec![5, 4, 3, 3], false));
+    assert_eq!(asked_by_vigil(&all, "08P01").await, (vec![5, 4, 3, 0, 0], false));
 }
