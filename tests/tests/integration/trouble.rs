@@ -1,6 +1,6 @@
 //! Servers that are away, refuse, or break: said to those who wait, in the log and in a metric.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use poolwright_tests::pg::{Fields, Flight};
 use poolwright_tests::pooler::{Pooler, Settings};
@@ -84,9 +84,15 @@ async fn a_server_without_free_slots_makes_clients_wait_and_not_fail() {
     site.expect_complaint("53300");
     site.expect_complaint("reserved");
     site.expect_complaint("too many");
+    // What prepared the site may not have ended yet.
+    let begun = Instant::now();
     let mut outsiders = Vec::new();
-    for _ in 0..3 {
-        outsiders.push(site.connect("bob").await);
+    while outsiders.len() < 3 {
+        match site.target("bob").connect().await {
+            Ok(outsider) => outsiders.push(outsider),
+            Err(error) if begun.elapsed() > Duration::from_secs(30) => panic!("{error:#}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
     let site = site.behind_a_pooler(&[("pool.waitTimeout", "30s")]).await;
     let target = site.target("alice");
