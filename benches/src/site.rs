@@ -43,7 +43,12 @@ impl Site {
     /// Starts both, with as many numbered databases and users as the cells need.
     pub async fn start(databases: u32, users: u32) -> Result<Site> {
         let settings = vec!["shared_buffers = '256MB'".to_owned()];
-        let options = Options { max_connections: CONNECTIONS, superuser_reserved: 3, settings };
+        let options = Options {
+            max_connections: CONNECTIONS,
+            superuser_reserved: 3,
+            settings,
+            ..Options::default()
+        };
         let postgres = Postgres::start_on(options, port).await?;
         postgres.add_user(USER, "").await?;
         let mut admin = postgres.superuser(SUPERUSER).await?;

@@ -50,8 +50,7 @@ pub enum Reply {
     },
     /// The same for the pooler, of a statement that was prepared just before.
     Shape(Box<Described>),
-    /// What the unnamed statement gives, for the pooler; `columns`: what its client was told, see
-    /// [`crate::server::Proof`].
+    /// What the unnamed statement gives, for the pooler; `columns`: what its client was told.
     Proof {
         columns: u64,
     },
