@@ -237,7 +237,8 @@ impl Server {
     /// Replies are on their way that no further message has to bring: a client that says goodbye
     /// behind its requests gets them first.
     pub(crate) fn owes_whole_requests(&self) -> bool {
-        !self.replies.is_empty() && !self.open_flight && !self.copy_in
+        let awaits_sync = self.open_flight || self.skipping;
+        !self.replies.is_empty() && !awaits_sync && !self.copy_in
     }
 
     /// The client has got the beginning of a message and not its end.

@@ -1,5 +1,4 @@
-//! Preparing statements: names are the client's own, servers know a statement by its text. An unnamed
-//! one goes as it comes, and is kept to be sent to another server.
+//! Preparing named statements: names are the client's own, servers know a statement by its text.
 
 use std::rc::Rc;
 

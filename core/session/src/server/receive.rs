@@ -289,7 +289,8 @@ impl Server {
     ) -> Result<bool, Confused> {
         let (name, value) = read::parameter_status(body).map_err(|e| Confused(e.to_string()))?;
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        let mut forward = !self.is_injected();
+        let is_muted = matches!(self.replies.front(), Some(Reply::Muted));
+        let mut forward = !self.is_injected() || is_muted;
         match session.filter(|_| forward) {
             Some(session) => {
                 self.parameters.report_to(&name, &value, &mut session.wanted);

@@ -126,6 +126,32 @@ fn a_transaction_fails_with_it() {
     }
 }
 
+/// What the server reports then is news to the client, who knows that its transaction failed.
+#[test]
+fn what_the_transaction_had_set_is_gone_with_it() {
+    let mut pair = told(READS, 1);
+    let set = parse("l", "SET LOCAL TimeZone = 'Asia/Tokyo'");
+    pair.ask(&[parse("b", "BEGIN"), set, Sync]);
+    pair.ask(&run("b"));
+    assert!(pair.ask(&run("l")).contains(" S"));
+    assert_eq!(pair.session.wanted.get("timezone"), Some("Asia/Tokyo"));
+    let seen = pair.ask(&run(""));
+    assert!(seen.starts_with("E:0A000 S") && seen.ends_with(" Z:E"), "{seen}");
+    assert_eq!(pair.session.wanted.get("timezone"), None);
+    assert_eq!(pair.ask(&[query("ROLLBACK")]), "C:ROLLBACK Z:I");
+    assert!(pair.server.parameters().are(&pair.session.wanted));
+}
+
+#[test]
+fn a_client_may_leave_without_a_sync() {
+    let mut pair = told(WRITES, 1);
+    pair.send(&[Bind("", ""), Execute("", 0), Flush]);
+    pair.serve();
+    pair.serve();
+    assert_eq!(pair.seen(), "E:0A000");
+    assert_eq!(pair.send_bytes(b"X\0\0\0\x04").0, Pause::Terminate);
+}
+
 /// The transaction is not known to be open yet.
 #[test]
 fn a_transaction_that_was_begun_in_the_same_breath_fails_with_it() {
