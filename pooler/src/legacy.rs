@@ -12,10 +12,11 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
+use tracing::warn;
 
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::journal::Entry;
+use crate::journal::{Entry, Note};
 use crate::treasury::Treasury;
 use search::Search;
 
@@ -64,7 +65,8 @@ impl Searches {
 
     async fn follow(mut self, mut lost: UnboundedReceiver<Entry>) {
         while let Some(entry) = lost.recv().await {
-            let server = entry.note.server.clone();
+            let Note { server, database, user, .. } = entry.note.clone();
+            warn!(server, database, user, "TCP gave a connection up: it counts until it is gone");
             let sent = match self.running.get(&server) {
                 Some(search) => search.send(entry),
                 None => Err(SendError(entry)),

@@ -1,6 +1,6 @@
 //! What the workers share about server connections: one number for each name, one clock, the bank
-//! that lends slots, what the operator granted, which backends there are, and what earlier processes
-//! left. Locked when a connection is opened or closed, or a client waits in vain; never for a
+//! that lends slots, what the operator granted, which backends there are, and what is left of earlier
+//! processes and lost connections. Locked when a connection is opened or closed, or a client waits in vain; never for a
 //! transaction that finds a connection.
 
 mod left;
@@ -116,7 +116,7 @@ impl Treasury {
     }
 
     /// How many connections to a server the process may have, and how many there are, with those that
-    /// earlier processes left.
+    /// earlier processes left and those that TCP gave up.
     pub fn counts(&self, server: &str) -> (u32, u32) {
         let mut state = self.lock();
         let id = state.server(server);
@@ -158,7 +158,8 @@ impl Treasury {
     /// Has the backend of a connection in the list until its end.
     pub fn list(self: &Arc<Treasury>, server: ServerId, process_id: i32, entry: Entry) -> Listed {
         self.lock().backends.insert((server, process_id));
-        Listed { treasury: Arc::clone(self), backend: (server, process_id), entry: Some(entry) }
+        let backend = Some((server, process_id));
+        Listed { treasury: Arc::clone(self), backend, entry: Some(entry) }
     }
 
     /// Where to send what was lost from now on.
@@ -299,7 +300,7 @@ impl Lender for Teller {
 /// A backend's place in the list and in the journal.
 pub struct Listed {
     treasury: Arc<Treasury>,
-    backend: (ServerId, i32),
+    backend: Option<(ServerId, i32)>,
     entry: Option<Entry>,
 }
 
@@ -314,18 +315,26 @@ impl Listed {
     /// Nobody answers, and the backend may live: it counts from now on, before its slot is free, until
     /// it is seen to be gone.
     pub fn lose(mut self) {
-        let (server, process_id) = self.backend;
+        let (backend, entry) = (self.unlist(), self.entry.take());
         let searcher = self.treasury.searcher.get();
-        if let Some((searcher, entry)) = searcher.zip(self.entry.take()) {
+        if let (Some((server, process_id)), Some(entry), Some(searcher)) =
+            (backend, entry, searcher)
+        {
             self.treasury.inherit(server, Some(process_id));
             // Nobody looks any more when the process ends.
             let _ = searcher.send(entry);
         }
     }
+
+    fn unlist(&mut self) -> Option<(ServerId, i32)> {
+        let backend = self.backend.take()?;
+        self.treasury.lock().backends.remove(&backend);
+        Some(backend)
+    }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.treasury.lock().backends.remove(&self.backend);
+        self.unlist();
     }
 }

@@ -34,10 +34,9 @@ use crate::treasury::{Look, Treasury};
 const HANG_UP: Duration = Duration::from_secs(1);
 /// The server has ended what it watches when it has looked twice.
 const WATCHED: Duration = CHECK_INTERVAL.saturating_mul(2);
-/// What it does not watch ends by its cancel, or when TCP has given up its client.
+/// What it does not watch ends by its cancel, or when TCP has given up its client. What TCP has given
+/// up here may have sent something until then, and is given up there this much later.
 const UNWATCHED: Duration = Duration::from_secs(30);
-/// The server gives up what TCP has given up here at about the same time.
-const GIVEN_UP: Duration = Duration::from_secs(15);
 /// Nobody lets us look for so long: what was left counts as gone.
 const UNSEEN: Duration = Duration::from_secs(300);
 /// How long a round of cancels may take before the look.
@@ -85,11 +84,9 @@ impl Search {
 
     /// Counted already.
     pub(super) async fn settle_lost(self, lost: Entry, more: UnboundedReceiver<Entry>) {
-        let server = &self.server;
-        warn!(server, "TCP gave connections up: they count until they are seen to be gone");
         self.treasury.set_look(self.id, Look::Planned);
-        self.look_for(vec![lost], GIVEN_UP, more).await;
-        info!(server, "no connection that TCP gave up is left");
+        self.look_for(vec![lost], UNWATCHED, more).await;
+        info!(server = self.server, "no connection that TCP gave up is left");
     }
 
     async fn outwait(&self, attempts: Vec<Entry>) {
@@ -117,7 +114,7 @@ impl Search {
             while let Ok(entry) = more.try_recv() {
                 entries.push(entry);
                 (begun, answered) = (Instant::now(), Instant::now());
-                dares = dares.max(begun + GIVEN_UP);
+                dares = dares.max(begun + UNWATCHED);
             }
             if entries.is_empty() {
                 match witness.take() {

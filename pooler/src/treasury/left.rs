@@ -163,6 +163,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_counts_before_its_slot_is_free_and_is_looked_for() {
+        let mut teller = teller(3);
+        let treasury = Arc::clone(&teller.treasury);
+        let (searcher, mut lost) = mpsc::unbounded_channel();
+        treasury.search_by(searcher);
+        treasury.set_cap(Cap::Server(SERVER), 3);
+        assert_eq!(borrow(&mut teller, 2), 2);
+        let listed =
+            [7, 8].map(|id| treasury.list(SERVER, id, treasury.begin(SERVER, "shop", "ann")));
+        let [ended, gone] = listed;
+        ended.end();
+        assert!(lost.try_recv().is_err() && treasury.counts("main") == (3, 2));
+        gone.lose();
+        assert_eq!(treasury.counts("main"), (3, 3), "its slot, too");
+        assert!(treasury.backends("main").is_empty());
+        assert_eq!(lost.try_recv().unwrap().note.database, "shop");
+        treasury.forget(SERVER, Some(8));
+        assert_eq!(treasury.counts("main"), (3, 2));
+    }
+
+    #[test]
     fn where_more_was_left_than_there_may_be_there_is_no_room_to_look() {
         let mut teller = teller(2);
         let treasury = Arc::clone(&teller.treasury);
