@@ -117,11 +117,11 @@ impl Search {
                 dares = dares.max(begun + UNWATCHED);
             }
             if entries.is_empty() {
-                match witness.take() {
-                    // More may be lost meanwhile.
-                    Some(witness) => self.dismiss(Some(witness)).await,
-                    None => break,
+                if witness.is_none() {
+                    break;
                 }
+                // More may be lost meanwhile.
+                self.dismiss(witness.take()).await;
                 continue;
             }
             if witness.is_none() && (self.has_room() || Instant::now() >= dares) {
