@@ -497,7 +497,7 @@ impl Session {
         }
     }
 
-    /// A first use of this statement failed: nothing was told of it.
+    /// A first use of this statement failed, and the client was told so: it knows nothing of it.
     pub(crate) fn untell(&mut self, statement: u64) {
         for named in self.names.values_mut().filter(|named| named.statement.id == statement) {
             named.told = false;

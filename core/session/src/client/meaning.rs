@@ -130,7 +130,8 @@ pub fn spoilt_by(then: &str, now: &str, body: &[u8]) -> Option<&'static str> {
     spoils(&OF_TIME, has_time(text)).or_else(|| spoils(&OF_TEXT, has_literal(text)))
 }
 
-fn text_of(body: &[u8]) -> &[u8] {
+/// The text in a Parse message's body behind the name.
+pub fn text_of(body: &[u8]) -> &[u8] {
     body.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 

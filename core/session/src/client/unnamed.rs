@@ -6,7 +6,7 @@ use std::rc::Rc;
 use poolwright_wire::{Header, WireError, client as tag, read, server as reply, write};
 
 use super::by_name::parsed::hold_executed;
-use super::meaning::spoilt_by;
+use super::meaning::{spoilt_by, text_of};
 use super::preparing::with_text;
 use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, Session, Verdict};
@@ -197,7 +197,7 @@ impl Session {
     fn parse_again(&self, server: &mut Server, body: &[u8], to_server: &mut Vec<u8>) {
         let number = self.unnamed.number;
         let is_first = server.is_next_first();
-        let (text, types) = body.split_at(text_length(body));
+        let (text, types) = body.split_at((text_of(body).len() + 1).min(body.len()));
         let types = match &self.unnamed.types {
             Some(told) if self.unnamed.told != Told::Nothing => told,
             _ => types,
@@ -253,11 +253,6 @@ impl Session {
             self.unnamed.number = 0;
         }
     }
-}
-
-/// How long the text of a Parse message's body behind the name is, with its final NUL.
-fn text_length(body: &[u8]) -> usize {
-    body.iter().position(|byte| *byte == 0).map_or(body.len(), |at| at + 1)
 }
 
 /// What may go on before it is known whether the unnamed statement has the columns that the client was

@@ -98,32 +98,23 @@ impl Server {
     }
 
     /// Takes note of what is wrong with a statement; answers whether it is hidden from the client.
-    fn mend(
-        &mut self,
-        id: u64,
-        first: bool,
-        fault: Fault,
-        mut session: Option<&mut Session>,
-    ) -> bool {
+    fn mend(&mut self, id: u64, first: bool, fault: Fault, session: Option<&mut Session>) -> bool {
         let Some(statement) = self.held.get(id).cloned() else { return false };
         if fault == Fault::Outdated {
             statement.outdate();
-            if let Some(session) = session.as_deref_mut().filter(|_| first) {
-                session.untell(id);
-            }
         }
         match session {
             Some(session) if self.can_try_again() && (first || fault == Fault::Lost) => {
                 self.try_again(&statement, session);
-                true
+                return true;
             }
-            _ => {
-                if fault == Fault::Lost {
-                    self.held.remove(id);
-                }
-                false
-            }
+            Some(session) if first && fault == Fault::Outdated => session.untell(id),
+            _ => {}
         }
+        if fault == Fault::Lost {
+            self.held.remove(id);
+        }
+        false
     }
 
     /// The client has been told of an error in what was sent ahead of its query.

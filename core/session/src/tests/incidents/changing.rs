@@ -66,6 +66,24 @@ fn a_client_that_prepared_after_the_change_never_hears_of_it() {
     }
 }
 
+/// It has got what the statement gives now.
+#[test]
+fn a_client_whose_first_use_was_sent_again_hears_of_the_next_change() {
+    for elsewhere in [true, false] {
+        let mut pair = prepared();
+        pair.ask(&run("a"));
+        pair.change_client(&[]);
+        pair.fake.version = 1;
+        pair.ask(&[parse("b", TABLE), Sync]);
+        assert_eq!(pair.ask(&run("b")), "2 D:1 C:SELECT 1 Z:I");
+        if elsewhere {
+            pair.change_server();
+        }
+        pair.fake.version = 2;
+        assert_eq!(pair.ask(&run("b")), "E:0A000 Z:I", "elsewhere: {elsewhere}");
+    }
+}
+
 #[test]
 fn what_comes_behind_a_flush_is_sent_once() {
     let mut pair = prepared();
