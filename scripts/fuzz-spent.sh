@@ -1,9 +1,12 @@
 # shellcheck shell=bash
 # What fuzzing has cost so far: a line in the cache for each turn, with the code that was fuzzed, so
-# that several runs add up. An hour of each target is wanted of the code as it is.
+# that several runs add up, and in fuzz/spent what turns on other machines have cost. An hour of each
+# target is wanted of the code as it is.
 # shellcheck disable=SC2154 # root, corpora and targets are fuzz.sh's
 
 wanted=3600
+# Lines as in the cache, one for each target, code and how.
+recorded=$root/fuzz/spent
 
 # The code that a target runs through, as a short hash.
 code_of() {
@@ -43,8 +46,24 @@ begin_turn() {
 # end_turn STATUS
 end_turn() {
   read_cpu
-  echo "$(date --utc +%FT%TZ) $turn_of $((cpu - before)) $1" >>"$corpora/spent"
+  echo "$(date --utc +%FT%TZ) $turn_of $((cpu - before)) $(($1 != 0))" >>"$corpora/spent"
 }
+
+# Moves what the turns of this machine have cost to fuzz/spent, where it adds up; what was spent on
+# code that is gone goes.
+record_spent() {
+  local target codes
+  codes=$(for target in "${targets[@]}"; do echo "$target $(code_of "$target")"; done)
+  all_spent | awk '
+    NR == FNR {now[$1] = $2; next}
+    now[$2] == $3 {key = $2 " " $3 " " $4; spent[key] += $5; found[key] += $6; when[key] = $1}
+    END {for (key in spent) print when[key], key, spent[key], found[key]}' <(echo "$codes") - |
+    sort -k 2 >"$recorded.new"
+  mv "$recorded.new" "$recorded"
+  rm -f "$corpora/spent"
+}
+
+all_spent() { cat "$recorded" "$corpora/spent" 2>/dev/null || true; }
 
 # CPU seconds of each target: of all turns, of those with the code as it is now, of these under
 # libFuzzer; and how often it found something.
@@ -55,10 +74,10 @@ print_spent() {
     awk -v target="$target" -v code="$(code_of "$target")" -v wanted="$wanted" '
       $2 == target {
         all += $5
-        if ($3 == code) { now += $5; if ($4 == "libfuzzer") covered += $5; if ($6) found++ }
+        if ($3 == code) { now += $5; if ($4 == "libfuzzer") covered += $5; found += $6 }
       }
       END {
         printf "%-10s %10d %16d %14d %8d%s\n", target, all, now, covered, found, now < wanted ? "   of " wanted " wanted" : ""
-      }' <(cat "$corpora/spent" 2>/dev/null)
+      }' <(all_spent)
   done
 }

@@ -4,6 +4,7 @@
 #
 #   fuzz.sh [TARGET [SECONDS]]    a target or "all", for so many seconds each (60), in turns
 #   fuzz.sh status                the CPU seconds that each target has had so far
+#   fuzz.sh --record              moves that from the cache to fuzz/spent
 #   fuzz.sh --keep [TARGET]       few small inputs that reach much go into fuzz/seeds
 #
 # Inputs that reach something new stay in the cache, and the next run goes on from there; what was
@@ -128,6 +129,7 @@ main() {
   case ${1:-all} in
     all) ;;
     status) print_spent && return ;;
+    --record) record_spent && print_spent && return ;;
     *)
       [[ " ${targets[*]} " == *" $1 "* ]] || fail "unknown target $1" "known are: ${targets[*]}"
       targets=("$1")
