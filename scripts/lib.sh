@@ -107,4 +107,15 @@ use_postgres() {
   export POOLWRIGHT_PG_BIN
 }
 
+# The last words of each part that failed, once more: whoever keeps only the end of the output of a long
+# run has them.
+print_failures() {
+  local name
+  for name in "${failed_parts[@]}"; do
+    [[ -s $logs/$name.log ]] || continue
+    say "$name:"
+    grep -v '^ *$' "$logs/$name.log" | tail -n 20 | cut -c 1-240 | sed 's/^/    /'
+  done
+}
+
 print_parts() { printf '%s\n' "${part_lines[@]}"; }

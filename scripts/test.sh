@@ -135,6 +135,7 @@ summary() {
   local name passed=0 failed=0
   say "parts:"
   print_parts
+  print_failures
   for name in "${ran[@]}"; do
     passed=$((passed + $(sum "$name" passed)))
     failed=$((failed + $(sum "$name" failed)))
