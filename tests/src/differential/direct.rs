@@ -94,8 +94,12 @@ pub struct Run {
 }
 
 impl Run {
+    /// In letters: so many digits might be a time, which the pooler does not read again once TimeZone
+    /// is another.
     pub fn new(number: u64) -> Run {
-        Run { lead: format!("m{:08}.", number % 100_000_000).into_bytes() }
+        let digits = format!("{:08}", number % 100_000_000);
+        let letters: String = digits.bytes().map(|digit| char::from(digit - b'0' + b'a')).collect();
+        Run { lead: format!("m{letters}.").into_bytes() }
     }
 
     /// What a script says, with the run's marks.
@@ -138,7 +142,8 @@ fn position(bytes: &[u8], what: &[u8]) -> Option<usize> {
 /// Everything that looks like a mark.
 fn marks(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.windows(LEAD.len() + 1).filter(|window| {
-        window[0] == b'm' && window[1..9].iter().all(u8::is_ascii_digit) && window[9] == b'.'
+        let within = |byte: &u8| matches!(byte, b'0' | b'a'..=b'j');
+        window[0] == b'm' && window[1..9].iter().all(within) && window[9] == b'.'
     })
 }
 

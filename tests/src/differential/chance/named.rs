@@ -67,7 +67,8 @@ impl Author<'_> {
         used.needs_idle = true;
         used.stays = true;
         let change = alter("text");
-        let again = messages(run());
+        let mut again = messages(run());
+        again.stays = true;
         let anew = messages(Flight::new().close_statement("shaped").parse("shaped", &text));
         let last = messages(run());
         // Others may come between, in this order.
