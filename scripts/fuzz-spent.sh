@@ -8,7 +8,7 @@ wanted=3600
 # Lines as in the cache, one for each target, code and how.
 recorded=$root/fuzz/spent
 
-# The code that a target runs through, as a short hash.
+# The code that a target runs through, without lines of comment, as a short hash.
 code_of() {
   local places=(core/wire/src)
   case $1 in
@@ -16,7 +16,7 @@ code_of() {
     settings) places=(core/settings/src core/budget/src) ;;
   esac
   (cd "$root" && find "${places[@]}" "fuzz/bodies/src/$1.rs" -name '*.rs' ! -path '*/tests*' -print0 |
-    sort -z | xargs -0 cat | sha256sum | cut -c1-12)
+    sort -z | xargs -0 cat | sed '/^ *\/\//d' | sha256sum | cut -c1-12)
 }
 
 # Sets `cpu` to the seconds of CPU of all processes that this shell has waited for. Not in a subshell,
