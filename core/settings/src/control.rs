@@ -119,16 +119,16 @@ pub struct Report {
 pub struct ServerReport {
     /// Connections that the process may hold.
     pub max: u32,
-    /// Connections that it holds, from before their login to the server's end of them, and those that
-    /// earlier processes of its pod left.
+    /// Connections that it holds, from before their login to the server's end of them, those that TCP
+    /// gave up and those that earlier processes of its pod left.
     pub open: u32,
     /// Connections that it would begin with if it were started now.
     pub floor: u32,
     /// The process ids of their backends, as far as these are known.
     #[serde(default)]
     pub backends: Vec<i32>,
-    /// What earlier processes of its pod left open there and nobody has seen gone; nothing of it is in
-    /// `backends`. `None`: the process does not know, since no journal was kept.
+    /// What earlier processes of its pod left open there, or TCP gave up, and nobody has seen gone;
+    /// nothing of it is in `backends`. `None`: the process does not know, since no journal was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Left>,
     /// Why the last try to connect found no server that takes logins; `None` where it found one, or
@@ -140,7 +140,8 @@ pub struct ServerReport {
     pub sight: Option<Sight>,
 }
 
-/// Connections of processes that ended without having seen them closed. Empty: all are gone.
+/// Connections whose process ended, or whose TCP gave up, before they were seen closed. Empty: all are
+/// gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
