@@ -9,6 +9,7 @@ use crate::mutation::{self, Mutation};
 use crate::parameters::Wanted;
 use crate::server::Server;
 use crate::statements::{Named, Scope, Shape, Statements};
+use crate::survey::Pins;
 
 /// What decides how dates and times are read.
 const OF_TIME: [&str; 4] = ["datestyle", "intervalstyle", "timezone", "timezone_abbreviations"];
@@ -98,7 +99,9 @@ pub fn adopt(
 /// (I10). What is set until the transaction ends is known when it was answered; a text without literals
 /// does not depend on it, since PostgreSQL looks its names up whenever it runs.
 pub fn is_doubtful(body: &[u8], server: &Server) -> bool {
-    server.settings_in_doubt() || server.sets_locally && has_literal(text_of(body))
+    server.settings_in_doubt()
+        || server.pins().has(Pins::AUTHORIZATION.and(Pins::SETTING))
+        || server.sets_locally && has_literal(text_of(body))
 }
 
 /// Settings that nobody else has, since it is not known what they are.

@@ -3,7 +3,8 @@
 use poolwright_wire::{TransactionStatus, write};
 
 use super::super::pair::Pair;
-use super::query;
+use super::super::script::Message::{CloseStatement, Sync};
+use super::{parse, query};
 use crate::parameters::Wanted;
 use crate::survey::Pins;
 
@@ -83,6 +84,24 @@ fn settings_too_long_to_replay_pin_until_the_server_says_that_they_are_gone() {
     assert!(question.contains("'{its.var,my.var}'"), "it ends unasked: {question}");
     assert!(pair.server.learn(&said, &mut pair.session));
     assert_eq!(pair.server.pins(), Pins::SETTING);
+}
+
+/// Whose names they are is decided by what no setting tells.
+#[test]
+fn what_was_parsed_by_the_login_s_own_rights_is_parsed_anew_by_another_s() {
+    let mut pair = Pair::new(3);
+    pair.ask(&[parse("a", "TABLE changing"), Sync]);
+    pair.change_client(&[]);
+    pair.ask(&[query("SET application_name = b")]);
+    let mut status = Vec::new();
+    write::parameter_status(&mut status, b"session_authorization", b"other");
+    pair.receive(&status);
+    assert!(pair.server.learn(b".", &mut pair.session));
+    assert_eq!(pair.server.pins(), Pins::AUTHORIZATION);
+    for held in 2..4 {
+        pair.ask(&[CloseStatement("a"), parse("a", "TABLE changing"), Sync]);
+        assert_eq!(pair.held(), (held, held));
+    }
 }
 
 #[test]
