@@ -50,6 +50,8 @@ pub enum LoginError {
     Encoding(String),
     #[error(transparent)]
     Options(#[from] OptionsError),
+    #[error("unrecognized configuration parameter \"{0}\"")]
+    Unrecognized(String),
     #[error("invalid value for parameter \"replication\": \"{0}\"")]
     Replication(String),
     #[error("sorry, too many clients already")]
@@ -106,6 +108,7 @@ impl LoginError {
             | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
             E::Options(_) | E::Replication(_) => Some("22023"),
+            E::Unrecognized(_) => Some("42704"),
             E::Full | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
             E::Timeout => Some("57014"),
             E::Stopping | E::NotFoundOut => Some("57P03"),
@@ -149,9 +152,11 @@ impl LoginError {
             | E::Io(_) => "gone",
             E::Frame(_) | E::Unexpected { .. } | E::Repeated(_) => "protocol",
             E::Buffered(_) | E::Handshake(_) | E::NoTls | E::NoAlpn | E::TlsRequired => "tls",
-            E::Protocol { .. } | E::Replication(_) | E::Encoding(_) | E::Options(_) => {
-                "unsupported"
-            }
+            E::Protocol { .. }
+            | E::Replication(_)
+            | E::Encoding(_)
+            | E::Options(_)
+            | E::Unrecognized(_) => "unsupported",
             E::NoCertificate | E::Certificate { .. } => "certificate",
             E::NoRule { .. } | E::Rejected { .. } => "rule",
             E::PasswordInClear => "tls",

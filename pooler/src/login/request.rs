@@ -50,9 +50,18 @@ pub(super) fn read(
     }
     let user = user.filter(|user| !user.is_empty()).ok_or(LoginError::NoUser)?;
     let database = database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
+    if let Some((name, _)) = from_options.iter().find(|(name, _)| is_no_setting(name)) {
+        return Err(LoginError::Unrecognized(name.clone()));
+    }
     from_options.append(&mut direct);
     from_options.retain(|(name, _)| !is_ignored(name, ignored));
     Ok(Request { protocol, user, database, parameters: from_options, replication })
+}
+
+/// It means something in a startup message, where nothing but settings may come from `options`.
+fn is_no_setting(name: &str) -> bool {
+    const NAMES: [&str; 4] = ["user", "database", "replication", "options"];
+    NAMES.iter().any(|own| own.eq_ignore_ascii_case(name)) || name.starts_with("_pq_.")
 }
 
 fn is_ignored(name: &str, ignored: &[String]) -> bool {

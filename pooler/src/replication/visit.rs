@@ -83,8 +83,8 @@ impl Visit {
         let seat =
             self.hall.seats.take(&server.name, max).ok_or_else(|| full(&server.name, max))?;
         let target = ServerTarget::of(server, &config.server_tls[index], &config.limits);
-        let mut more = vec![("replication", self.kind.value())];
-        more.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let asked_for = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let more: Vec<_> = asked_for.chain([("replication", self.kind.value())]).collect();
         let who = Identity { database: dbname, user: server_user, credential: None, more: &more };
         let connected = self.hall.desk.connect(&target, who, &credentials).await;
         let connected = connected.map_err(|error| {

@@ -39,6 +39,8 @@ pub(super) async fn log_in(
 ) -> Result<Session, ConnectError> {
     let Identity { database, user, more, .. } = asked.identity;
     let who = [("user", user), ("database", database)];
+    // Of two the server would take the last.
+    debug_assert!(more.iter().all(|(name, _)| who.iter().all(|(own, _)| own != name)));
     let parameters =
         who.iter().chain(more).map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     write::startup(&mut framed.output, asked.protocol, &parameters.collect::<Vec<_>>());

@@ -170,6 +170,17 @@ async fn what_the_server_says_against_it_is_told() {
     assert_eq!(last.fields().code, "08P01");
 }
 
+/// It would be an ordinary session that no pool counts, or another database's or user's.
+#[tokio::test]
+async fn nothing_of_who_asks_for_what_comes_from_options() {
+    let site = site(&[]).await;
+    for own in ["replication=off", "replication=true", "database=postgres", "user=postgres"] {
+        let target = logical(&site, "alice").parameter("options", &format!("-c {own}"));
+        let refused = refusal(target).await;
+        assert_eq!((refused.code.as_str(), refused.severity.as_str()), ("42704", "FATAL"), "{own}");
+    }
+}
+
 #[tokio::test]
 async fn none_is_let_in_where_the_settings_say_none() {
     let site = site(&[("servers.0.maxReplicationConnections", "0")]).await;

@@ -54,6 +54,13 @@ fn what_cannot_be_granted_is_refused_by_name() {
     assert!(matches!(refusal(&[("user", "")]), LoginError::NoUser));
     let options = refusal(&[("user", "ann"), ("options", "-c=")]);
     assert!(matches!(options, LoginError::Options(_)));
+    for name in ["user", "database", "replication", "Replication", "options", "_pq_.x"] {
+        let options = format!("-c geqo=off -c {name}=off");
+        let refused = refusal(&[("user", "ann"), ("options", &options)]);
+        let is_named = |found: &str| found.eq_ignore_ascii_case(name);
+        assert!(matches!(&refused, LoginError::Unrecognized(it) if is_named(it)), "{name}");
+        assert_eq!(refused.sqlstate(), Some("42704"));
+    }
     for value in ["", "o", "2", "Database", "trueish", "-"] {
         let replication = refusal(&[("user", "ann"), ("replication", value)]);
         assert!(matches!(replication, LoginError::Replication(_)), "{value}");
