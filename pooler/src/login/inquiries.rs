@@ -40,6 +40,8 @@ struct Name {
 struct Answer {
     secret: Option<Secret>,
     at: Instant,
+    /// A proof did not fit since.
+    is_doubted: bool,
 }
 
 impl Answer {
@@ -76,17 +78,19 @@ impl Inquiries {
         }
     }
 
-    /// A proof did not fit: the secret may be another by now.
+    /// A proof did not fit: the secret may be another by now, which the server is asked if it can be.
     pub(super) fn doubt(&self, server: &str, user: &str) {
         let name = Name { server: server.to_owned(), user: user.to_owned() };
-        self.answers.borrow_mut().remove(&name);
+        if let Some(answer) = self.answers.borrow_mut().get_mut(&name) {
+            answer.is_doubted = true;
+        }
     }
 
     fn remembered(&self, name: &Name, age: Duration) -> Option<Option<Secret>> {
         let answers = self.answers.borrow();
         let answer = answers.get(name)?;
         let age = if answer.secret.is_some() { age } else { age.min(NOBODY) };
-        answer.is_younger(age).then(|| answer.secret.clone())
+        (!answer.is_doubted && answer.is_younger(age)).then(|| answer.secret.clone())
     }
 
     fn remembered_at_all(&self, name: &Name) -> Option<Option<Secret>> {
@@ -103,7 +107,7 @@ impl Inquiries {
         if answers.len() >= REMEMBERED {
             answers.clear();
         }
-        answers.insert(name, Answer { secret, at: Instant::now() });
+        answers.insert(name, Answer { secret, at: Instant::now(), is_doubted: false });
     }
 
     /// By the worker that is home to the server's askers; `None`: it found out nothing.
