@@ -22,7 +22,12 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Worker {
     /// Ends when all clients are gone, or the drain's time is over.
     pub(super) async fn drain(self: &Rc<Worker>, mut lifecycle: watch::Receiver<Lifecycle>) {
-        let Lifecycle::Draining { deadline } = *lifecycle.borrow() else { return };
+        let deadline = match *lifecycle.borrow() {
+            Lifecycle::Serving => return,
+            Lifecycle::Draining { deadline } => deadline,
+            // The news before was missed.
+            Lifecycle::Stopped => Instant::now(),
+        };
         let stopped = async move {
             let _ = lifecycle.wait_for(|stage| *stage == Lifecycle::Stopped).await;
         };
