@@ -8,6 +8,7 @@ use crate::deadlines::Subject;
 use crate::event::{CloseReason, Effect, Limit, Refusal};
 use crate::ids::{ConnId, DatabaseId, PoolId};
 use crate::lending::Cap;
+use crate::limits::PoolLimits;
 
 impl Pools {
     pub(super) fn tick(&mut self, turn: &mut Turn) {
@@ -98,7 +99,9 @@ impl Pools {
     fn press(&mut self, now: Duration, id: PoolId) {
         let pool = self.at_mut(id);
         let timeout = pool.limits.reserve_timeout;
-        if pool.waiters.head_since().is_some_and(|since| since + timeout <= now) {
+        if !timeout.is_zero()
+            && pool.waiters.head_since().is_some_and(|since| since + timeout <= now)
+        {
             pool.pressed = true;
             self.touch(id);
         }
@@ -125,8 +128,9 @@ impl Pools {
         let pool = self.at(id);
         let since = pool.waiters.head_since()?;
         let refuse = pool.limits.wait_timeout.map(|timeout| since + timeout);
-        let may_press = pool.limits.reserve > 0 && !pool.pressed;
-        let press = may_press.then(|| since + pool.limits.reserve_timeout);
+        let PoolLimits { reserve, reserve_timeout, .. } = pool.limits;
+        let may_press = reserve > 0 && !reserve_timeout.is_zero() && !pool.pressed;
+        let press = may_press.then(|| since + reserve_timeout);
         let paused = pool.failing.as_ref().filter(|failing| failing.paused);
         let resume = paused.map(|failing| failing.until);
         [refuse, press, resume].into_iter().flatten().min()
