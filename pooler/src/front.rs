@@ -4,7 +4,7 @@
 mod closing;
 mod listener;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -38,11 +38,16 @@ use listener::Listener;
 /// After a failure to accept, which may last.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// So many logins may be under way at least, else as many as there may be clients.
+const LEAST_LOGINS: u32 = 100;
+
 /// Databases by names that are not listed, in a process's life: each keeps a little memory.
 const MOST_UNLISTED: usize = 10_000;
 
 pub struct Front {
     login: RefCell<LoginContext>,
+    /// Logins, and cancel requests.
+    under_way: Cell<u32>,
     homes: Rc<Homes>,
     crew: Rc<Crew>,
     room: Room,
@@ -107,7 +112,8 @@ impl Front {
             door: Arc::new(Door::default()),
         };
         let post = Post::default();
-        Ok(Front { login: RefCell::new(login), homes, crew, room, treasury, metrics, post })
+        let (login, under_way) = (RefCell::new(login), Cell::new(0));
+        Ok(Front { login, under_way, homes, crew, room, treasury, metrics, post })
     }
 
     fn config(&self) -> Arc<Config> {
@@ -122,7 +128,16 @@ impl Front {
     async fn take_in(self: &Rc<Front>, accepted: io::Result<(Socket, SocketAddr)>) {
         match accepted {
             Ok((socket, peer)) => {
-                spawn_local(Rc::clone(self).meet(socket, peer));
+                let most = self.config().max_clients.max(LEAST_LOGINS);
+                if self.under_way.get() >= most {
+                    return self.turn_away(peer, &LoginError::Full);
+                }
+                self.under_way.set(self.under_way.get() + 1);
+                let front = Rc::clone(self);
+                spawn_local(async move {
+                    Rc::clone(&front).meet(socket, peer).await;
+                    front.under_way.set(front.under_way.get() - 1);
+                });
             }
             // Out of files, or a peer that left before it was taken in.
             Err(error) => {
@@ -166,11 +181,14 @@ impl Front {
             spawn_local(turn_away(login));
             return;
         }
-        if let Some(database) = database.as_deref() {
-            self.treasury.open(database, &config);
-        }
-        let share = database.as_ref().map_or(1, |database| database.workers);
-        let (worker, part) = self.homes.next(&login.database, share);
+        let (worker, part) = match database.as_deref() {
+            None => self.homes.next(&login.database, 1, 1),
+            Some(database) => {
+                self.treasury.open(database, &config);
+                let size = config.pool(database, database.server_user(&login.user)).size;
+                self.homes.next(&login.database, database.workers, size)
+            }
+        };
         let peer = login.peer;
         match login.try_map(Stream::park) {
             Ok(login) => self.crew.tell(worker, Message::Client(Box::new(login), part)),

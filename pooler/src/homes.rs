@@ -48,20 +48,22 @@ impl Homes {
     /// The worker whose connection asks this server for users.
     pub fn asker(&self, server: &str) -> usize {
         // No database has such a name.
-        self.next(&format!("\0{server}"), 1).0
+        self.next(&format!("\0{server}"), 1, 1).0
     }
 
-    /// The worker for the next client of this database, which `share` workers may serve.
-    pub fn next(&self, database: &str, share: u32) -> (usize, Part) {
+    /// The worker for the next client of this database, which `share` workers may serve. `size`: of the
+    /// client's pool; a worker whose part of it is nothing gets none of its clients.
+    pub fn next(&self, database: &str, share: u32, size: u32) -> (usize, Part) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.homes.contains_key(database) {
             let home = state.settle(share);
             state.homes.insert(database.into(), home);
         }
         let home = state.homes.get_mut(database).expect("it has just been given one");
-        let place = home.next;
-        home.next = (place + 1) % home.workers.len();
-        (home.workers[place], Part { place: place as u32, count: home.workers.len() as u32 })
+        let count = home.workers.len();
+        let place = home.next % count.min(size.max(1) as usize);
+        home.next = (place + 1) % count;
+        (home.workers[place], Part { place: place as u32, count: count as u32 })
     }
 }
 
@@ -85,15 +87,15 @@ mod tests {
         let homes = Homes::new(3);
         let alone = Part { place: 0, count: 1 };
         for (database, worker) in [("a", 0), ("b", 1), ("a", 0), ("c", 2), ("d", 0), ("b", 1)] {
-            assert_eq!(homes.next(database, 1), (worker, alone), "{database}");
+            assert_eq!(homes.next(database, 1, 5), (worker, alone), "{database}");
         }
     }
 
     #[test]
     fn a_shared_database_takes_its_workers_in_turn_and_their_parts_make_up_the_whole() {
         let homes = Homes::new(3);
-        homes.next("a", 1);
-        let parts: Vec<(usize, Part)> = (0..3).map(|_| homes.next("big", 2)).collect();
+        homes.next("a", 1, 5);
+        let parts: Vec<(usize, Part)> = (0..3).map(|_| homes.next("big", 2, 5)).collect();
         assert_eq!(parts.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1, 2, 1]);
         for whole in [1, 4, 5] {
             assert_eq!(parts[0].1.of(whole) + parts[1].1.of(whole), whole);
@@ -101,9 +103,18 @@ mod tests {
     }
 
     #[test]
+    fn no_worker_gets_clients_of_a_pool_of_which_it_has_nothing() {
+        let homes = Homes::new(3);
+        for size in [1, 2, 1, 5, 2, 2, 1, 3] {
+            let (_, part) = homes.next("big", 3, size);
+            assert!(part.of(size) > 0, "{part:?} of {size}");
+        }
+    }
+
+    #[test]
     fn no_more_workers_share_a_database_than_there_are() {
         let homes = Homes::new(2);
-        let (_, part) = homes.next("big", 256);
+        let (_, part) = homes.next("big", 256, 256);
         assert_eq!(part.count, 2);
     }
 }

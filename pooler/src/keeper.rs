@@ -179,7 +179,8 @@ impl Keeper {
             config.databases.values().find(|it| it.name != ANY && is_there(&it.server))?;
         let user = config.users.values().find(|user| user.server_password.is_some())?;
         self.treasury.open(database, config);
-        let (worker, part) = self.homes.next(&database.name, database.workers);
+        let size = config.pool(database, database.server_user(&user.name)).size;
+        let (worker, part) = self.homes.next(&database.name, database.workers, size);
         Some((worker, Otherwise::Tenant(database.name.clone(), user.name.clone(), part)))
     }
 

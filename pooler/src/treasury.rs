@@ -177,16 +177,18 @@ impl Treasury {
         self.left_open.load(Ordering::Relaxed) || self.lock().has_left()
     }
 
-    /// Has the database's cap set before anybody asks for a slot.
-    pub fn open(&self, database: &Database, config: &Config) {
+    /// The number of a database, whose cap is set before anybody asks for a slot.
+    pub fn open(&self, database: &Database, config: &Config) -> DatabaseId {
         let place = Place::of(database, config);
         let mut state = self.lock();
-        if !state.databases.contains_key(&place) {
-            let id = state.database(place);
+        let is_new = !state.databases.contains_key(&place);
+        let id = state.database(place);
+        if is_new {
             let max = state.database_cap(database, config);
             drop(state);
             self.set_cap(Cap::Database(id), max);
         }
+        id
     }
 
     /// The number of a user whose connections are limited, or were before; the limit is set.
@@ -211,10 +213,6 @@ impl Treasury {
 
     pub fn server_id(&self, name: &str) -> ServerId {
         self.lock().server(name)
-    }
-
-    pub fn database_id(&self, database: &Database, settings: &Settings) -> DatabaseId {
-        self.lock().database(Place::of(database, settings))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -302,7 +302,7 @@ impl Worker {
     /// The pool of a tenant and its database, with the limits that the settings give them today.
     fn pool(&self, database: &Database, user: &str, part: Part) -> PoolId {
         let config = Arc::clone(&self.config.borrow());
-        let id = self.treasury.database_id(database, &config);
+        let id = self.treasury.open(database, &config);
         self.databases.borrow_mut().insert(database.name.clone(), id);
         let server = self.treasury.server_id(&config.servers[database.server].name);
         self.pools.set_database(id, DatabaseLimits { server, max: database.max_connections });
@@ -419,7 +419,8 @@ fn place(config: &Config, database: &Database) -> (String, String, Option<String
 
 fn pool_limits(pool: &PoolSettings, part: Part) -> PoolLimits {
     PoolLimits {
-        size: part.of(pool.size),
+        // Nobody waits in vain who came while the pool was larger.
+        size: part.of(pool.size).max(1),
         min: part.of(pool.min),
         reserve: part.of(pool.reserve),
         reserve_timeout: pool.reserve_timeout,

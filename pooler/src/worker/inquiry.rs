@@ -95,8 +95,7 @@ impl Worker {
     pub(super) fn asker(&self, server: &str, config: &Config) -> Option<Rc<Tenant>> {
         let query = config.auth_query.as_ref()?;
         let database = database(server, query, config)?;
-        self.treasury.open(&database, config);
-        let id = self.treasury.database_id(&database, config);
+        let id = self.treasury.open(&database, config);
         let server = self.treasury.server_id(server);
         self.pools.set_database(id, DatabaseLimits { server, max: 1 });
         let pool = self.pools.pool(id, &query.user, limits(&database.pool));

@@ -1,9 +1,12 @@
 //! How many clients there may be, of a database and of a user, and how long a login may take.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use poolwright_tests::pg::{Client, Fields, Target, flight};
 use poolwright_tests::site::Site;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 async fn refusal(target: Target) -> Fields {
     match target.connect().await {
@@ -24,9 +27,29 @@ async fn admitted(target: &Target) -> Client {
         if let Ok(client) = target.connect().await {
             return client;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{} was not let in within 30 s", target.user);
+}
+
+#[tokio::test]
+async fn no_more_logins_are_under_way_than_there_may_be_clients() {
+    let mut site = Site::pooled(&[("maxClients", "120")]).await;
+    site.expect_complaint("login failed");
+    let silent = TcpStream::connect(("127.0.0.1", site.pooler().port));
+    drop(silent.await.unwrap());
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(("127.0.0.1", site.pooler().port)).await.unwrap());
+    }
+    let mut closed = 0;
+    for stream in &mut silent {
+        let read = timeout(Duration::from_millis(20), stream.read(&mut [0; 1])).await;
+        closed += usize::from(read.is_ok());
+    }
+    assert_eq!(closed, 80);
+    drop(silent);
+    admitted(&site.target("alice")).await.run("SELECT 1").await;
 }
 
 #[tokio::test]

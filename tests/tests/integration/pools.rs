@@ -192,6 +192,47 @@ async fn a_reserve_serves_those_who_waited_long() {
     holder.run("COMMIT").await;
 }
 
+/// As with PgBouncer.
+#[tokio::test]
+async fn a_reserve_without_a_time_stays_closed() {
+    let changes = [
+        ("pool.size", "1"),
+        ("pool.reserve", "1"),
+        ("pool.reserveTimeout", "0s"),
+        ("pool.waitTimeout", "500ms"),
+    ];
+    let site = Site::pooled(&changes).await;
+    let mut holder = site.connect("alice").await;
+    let mut second = site.connect("alice").await;
+    holder.run("BEGIN").await;
+    second.send(Flight::new().query("SELECT 1").bytes()).await.unwrap();
+    let told = second.until_closed().await.unwrap().pop().expect("an error");
+    assert_eq!(told.fields().code, "08P01");
+    assert_eq!(site.server_connections().await, 1);
+    holder.run("COMMIT").await;
+}
+
+#[tokio::test]
+async fn a_pool_smaller_than_the_number_of_its_workers_serves_all_its_clients() {
+    let changes = [
+        ("workers", "2"),
+        ("databases.0.workers", "2"),
+        ("users.1.pool.size", "1"),
+        ("pool.waitTimeout", "5s"),
+    ];
+    let site = Site::pooled(&changes).await;
+    let mut clients = Vec::new();
+    for user in ["bob", "bob", "alice", "bob"] {
+        clients.push(site.connect(user).await);
+    }
+    for client in &mut clients {
+        assert_eq!(client.cell("SELECT 'served'").await, "served");
+    }
+    let own = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'bob' AND application_name";
+    let own = format!("{own} = 'poolwright' AND datname = '{}'", site.database);
+    assert_eq!(site.superuser().await.cell(&own).await, "1");
+}
+
 #[tokio::test]
 async fn a_session_keeps_its_server_until_it_ends() {
     let site = Site::pooled(&[("pool.mode", "session"), ("pool.size", "2")]).await;
