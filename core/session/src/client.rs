@@ -23,7 +23,7 @@ use crate::lexer::{Harmless, Look, look_with};
 use crate::parameters::Wanted;
 use crate::replies::{Naming, Reply};
 use crate::server::{Pace, Proof, Server};
-use crate::statements::{Named, Scope, Statements};
+use crate::statements::{Named, Scope, Statement, Statements};
 pub(crate) use refuse::REFUSED;
 use refuse::Refusal;
 pub use state::{Kind, State};
@@ -484,24 +484,26 @@ impl Session {
     }
 
     /// The server prepared for this name what the statement is now.
-    pub(crate) fn renew_name(&mut self, name: &[u8]) {
-        if let Some(named) = self.names.get_mut(name) {
+    pub(crate) fn renew_name(&mut self, name: &[u8], statement: u64) {
+        if let Some(named) = self.names.get_mut(name).filter(|it| it.statement.id == statement) {
             named.renew();
         }
     }
 
-    /// The server prepares for this client what the statement is now.
-    pub(crate) fn renew_statement(&mut self, statement: u64) {
-        for named in self.names.values_mut().filter(|named| named.statement.id == statement) {
-            named.renew();
+    /// The server has begun to use a statement by this name.
+    pub(crate) fn note_use(&mut self, name: &[u8], statement: u64) {
+        if let Some(named) = self.names.get_mut(name).filter(|it| it.statement.id == statement) {
+            named.told = true;
         }
     }
 
-    /// A first use of this statement failed, and the client was told so: it knows nothing of it.
-    pub(crate) fn untell(&mut self, statement: u64) {
-        for named in self.names.values_mut().filter(|named| named.statement.id == statement) {
-            named.told = false;
-        }
+    /// The client may know what the statement takes and gives by this name.
+    pub(crate) fn has_used(&self, name: &[u8], statement: u64) -> bool {
+        self.names.get(name).is_some_and(|it| it.statement.id == statement && it.told)
+    }
+
+    pub(crate) fn statement(&self, id: u64) -> Option<Rc<Statement>> {
+        self.names.values().find(|it| it.statement.id == id).map(|it| Rc::clone(&it.statement))
     }
 }
 

@@ -185,6 +185,11 @@ impl Current {
         }
     }
 
+    /// Whether this is what a RESET goes back to.
+    pub(crate) fn is_base(&self, name: &str, value: &str) -> bool {
+        self.base.get(name).is_some_and(|base| **base == *value)
+    }
+
     /// What is set beyond the login's state.
     pub(crate) fn applied(&self) -> &Wanted {
         &self.applied

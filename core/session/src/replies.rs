@@ -32,17 +32,17 @@ pub enum Reply {
         injected: bool,
         undo: Undo,
     },
-    /// BindComplete. `statement`: its id, 0 for the unnamed one; `first`: the client has not used
-    /// it before; `undo`: for one that edits names.
+    /// BindComplete. `statement`: its id, 0 for the unnamed one; `first`: its name, if the client had
+    /// not used it by that; `undo`: for one that edits names.
     Bind {
         statement: u64,
-        first: bool,
+        first: Option<Box<[u8]>>,
         undo: Undo,
     },
     /// What a statement takes and gives, or a portal gives (`statement`: 0); `first` as with Bind.
     Describe {
         statement: u64,
-        first: bool,
+        first: Option<Box<[u8]>>,
     },
     /// The same of the unnamed statement, known by its number.
     DescribeUnnamed {

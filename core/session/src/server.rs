@@ -18,7 +18,6 @@ pub(crate) use proof::Proof;
 pub use settings::CANCELED;
 pub(crate) use shape::of_columns;
 
-use crate::Rest;
 use crate::doubts::Doubts;
 use crate::lexer::{Look, Reading};
 use crate::mutation::{self, Mutation};
@@ -26,6 +25,7 @@ use crate::parameters::{Current, Wanted};
 use crate::replies::{Answer, Reply, Special, Undo};
 use crate::statements::{Held, NO_STATEMENT};
 use crate::survey::Pins;
+use crate::{Pause, Rest};
 use again::Again;
 
 /// The server sent what the model does not expect: nobody may use the connection again, and the
@@ -57,6 +57,7 @@ pub struct Server {
     flight_runs: bool,
     /// The open flight edits prepared statements.
     pub(crate) flight_edits: bool,
+    pub(crate) drops: Drops,
     /// Flights that edit prepared statements, ended by the client and not yet by the server.
     pub(crate) edits_ahead: u32,
     /// An error was reported: the server skips messages until a Sync that was not yet sent.
@@ -125,6 +126,16 @@ enum Ahead {
     Failed,
 }
 
+/// Whether something in the open flight may drop statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drops {
+    No,
+    /// What may is bound.
+    Bound,
+    /// The server is to say at once what became of what runs.
+    Asked,
+}
+
 /// How a client's requests are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -170,6 +181,7 @@ impl Server {
             flight_sent: false,
             flight_runs: false,
             flight_edits: false,
+            drops: Drops::No,
             edits_ahead: 0,
             skipping: false,
             copy_in: false,
@@ -365,6 +377,7 @@ impl Server {
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.flight_sent = false;
+        self.drops = Drops::No;
         self.skipping = false;
         let bare = !std::mem::take(&mut self.flight_runs);
         self.replies.push_back(Reply::Sync { edits, injected, bare });
@@ -376,6 +389,7 @@ impl Server {
         self.edits_ahead += u32::from(edits);
         self.open_flight = false;
         self.flight_sent = false;
+        self.drops = Drops::No;
         self.flight_runs = false;
         self.unnamed = None;
         self.note(look);
@@ -389,9 +403,29 @@ impl Server {
         self.replies.push_back(reply);
     }
 
+    /// What the open flight may drop is gone, or stays, before names are looked up behind it.
+    ///
+    /// # Errors
+    /// That is not known yet.
+    pub(crate) fn mind_drops(&mut self, to_server: &mut Vec<u8>) -> Result<(), Pause> {
+        if self.drops == Drops::No {
+            return Ok(());
+        }
+        if !self.replies.iter().any(|reply| matches!(reply, Reply::Execute)) {
+            self.drops = Drops::Bound;
+            return Ok(());
+        }
+        if std::mem::replace(&mut self.drops, Drops::Asked) == Drops::Bound {
+            write::flush(to_server);
+        }
+        Err(Pause::Hold)
+    }
+
     pub(crate) fn send_function_call(&mut self) {
         self.note(Look::UNDECIDABLE);
         self.open_flight = false;
+        self.flight_sent = false;
+        self.drops = Drops::No;
         self.flight_runs = false;
         self.replies.push_back(Reply::Function);
     }
@@ -424,7 +458,7 @@ impl Server {
         self.undoing = Undoing::No;
         self.failure = None;
         self.advanced = false;
-        self.again.disarm();
+        self.again.forget();
         self.by_statement = by_statement;
         self.set_pace(false);
         self.left_block = false;

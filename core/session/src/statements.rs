@@ -201,6 +201,19 @@ impl Held {
         }
     }
 
+    /// None may be there, or of use: each is prepared anew when it is needed next.
+    pub fn spoil(&mut self) {
+        for held in self.used.values_mut() {
+            held.generation = held.generation.wrapping_sub(1);
+        }
+    }
+
+    /// Whether it is there as it was before a change that is known.
+    pub fn is_stale(&self, statement: &Statement) -> bool {
+        let held = self.used.get(&statement.id);
+        held.is_some_and(|held| held.generation != statement.generation.get())
+    }
+
     pub fn get(&self, id: u64) -> Option<&Rc<Statement>> {
         self.used.get(&id).map(|held| &held.statement)
     }

@@ -143,11 +143,11 @@ impl Session {
                 }
                 (Does::Execute, Some(named)) => {
                     let here = (&self.wanted, self.scope.pool);
-                    let spoilt = match server.held.touch(&named.statement) {
+                    let changed = named.has_changed();
+                    let spoilt = match changed || server.held.touch(&named.statement) {
                         true => None,
                         false => adopt(named, here, &self.statements, server),
                     };
-                    let changed = named.has_changed();
                     let statement = Rc::clone(&named.statement);
                     let refusal = self.refusal(server, statement.look);
                     let refusal = spoilt.or(changed.then(Refusal::changed)).or(refusal);

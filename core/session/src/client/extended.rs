@@ -14,7 +14,7 @@ use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, Session, Verdict};
 use crate::doubts::Doubts;
 use crate::lexer::Look;
 use crate::replies::{Answer, Reply, Undo};
-use crate::server::Server;
+use crate::server::{Drops, Server};
 use crate::statements::{ByName, Shape, Statement};
 
 impl Session {
@@ -42,7 +42,7 @@ impl Session {
         let (statement, first, by_name) = match self.find(server, names.statement, true, out)? {
             Found::Here(statement, first, by_name) => (statement, first, by_name),
             Found::BySql => {
-                self.note_bind(server, Look::UNDECIDABLE, b"", (0, false), Undo::Nothing);
+                self.note_bind(server, Look::UNDECIDABLE, b"", (0, None), Undo::Nothing);
                 return Ok(Verdict::Forward);
             }
             Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
@@ -67,11 +67,14 @@ impl Session {
         server: &mut Server,
         look: Look,
         body: &[u8],
-        (statement, first): (u64, bool),
+        (statement, first): (u64, Option<Box<[u8]>>),
         undo: Undo,
     ) {
         self.note_statement(server, look, body);
         server.flight_edits |= !look.doubts.is_none();
+        if look.doubts.is_any(Doubts::ENDS) {
+            server.drops = Drops::Bound;
+        }
         server.send_extended(Reply::Bind { statement, first, undo });
     }
 
@@ -113,7 +116,7 @@ impl Session {
                 Found::Refused(refusal) => return Ok(self.refuse(server, refusal, out)),
             },
         }
-        server.send_extended(Reply::Describe { statement: 0, first: false });
+        server.send_extended(Reply::Describe { statement: 0, first: None });
         Ok(Verdict::Forward)
     }
 
@@ -134,6 +137,7 @@ impl Session {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
+        server.mind_drops(&mut out.to_server)?;
         if server.may_know(target.name) && !self.names.contains_key(target.name) {
             server.send_extended(Reply::Close { injected: false, undo: Undo::Nothing });
             return Ok(Verdict::Forward);
@@ -185,6 +189,7 @@ impl Session {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
+        server.mind_drops(&mut out.to_server)?;
         let refuses_pins = self.refuses_pins;
         let Some(named) = self.names.get_mut(name) else {
             return Ok(match server.may_know(name) {
@@ -215,7 +220,7 @@ impl Session {
                 }
             }
         }
-        let first = !std::mem::replace(&mut named.told, true);
+        let first = (!named.told).then(|| name.into());
         Ok(Found::Here(Rc::clone(&named.statement), first, named.by_name.clone()))
     }
 
@@ -241,9 +246,9 @@ impl Session {
 
 /// What a name of a client's stands for.
 enum Found {
-    /// A statement that the server holds, whether the client uses it for the first time, and what
+    /// A statement that the server holds, its name where the client has not used it yet, and what
     /// other it names.
-    Here(Rc<Statement>, bool, Option<Rc<ByName>>),
+    Here(Rc<Statement>, Option<Box<[u8]>>, Option<Rc<ByName>>),
     /// Perhaps what SQL prepared under that name.
     BySql,
     Refused(Refusal),

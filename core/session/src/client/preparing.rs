@@ -36,6 +36,7 @@ impl Session {
         if server.edits_ahead > 0 {
             return Err(Pause::Hold);
         }
+        server.mind_drops(&mut out.to_server)?;
         let name: Box<[u8]> = name.name.into();
         if self.names.contains_key(&name) {
             return Ok(self.refuse(server, Refusal::duplicate(&name), out));

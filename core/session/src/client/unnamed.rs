@@ -151,7 +151,7 @@ impl Session {
             Err(refusal) => return Ok(self.refuse(server, refusal, out)),
         };
         let body = self.unnamed.body.as_deref().unwrap_or_default();
-        self.note_bind(server, self.unnamed.look, body, (0, false), undo);
+        self.note_bind(server, self.unnamed.look, body, (0, None), undo);
         Ok(Verdict::Forward)
     }
 

@@ -42,6 +42,12 @@ impl Again {
         self.armed = false;
     }
 
+    /// Nothing is sent again, and nothing is withheld.
+    pub(super) fn forget(&mut self) {
+        self.armed = false;
+        self.withheld.clear();
+    }
+
     pub(super) fn is_armed(&self) -> bool {
         self.armed
     }
@@ -112,10 +118,21 @@ impl Server {
         self.again.armed && !self.half_sent && is_last
     }
 
+    /// Names by which the client uses the statement first in what is owed stand for what it is now.
+    pub(super) fn renew_first_uses(&self, id: u64, session: &mut Session) {
+        for reply in &self.replies {
+            if let Reply::Bind { statement, first: Some(name), .. }
+            | Reply::Describe { statement, first: Some(name) } = reply
+                && *statement == id
+            {
+                session.renew_name(name, id);
+            }
+        }
+    }
+
     /// Prepares the statement anew and sends again what failed.
     pub(super) fn try_again(&mut self, statement: &Rc<Statement>, session: &mut Session) {
-        self.again.disarm();
-        self.again.withheld.clear();
+        self.again.forget();
         let synced = match self.replies.back_mut() {
             Some(Reply::Sync { edits, .. }) => {
                 self.edits_ahead += u32::from(!std::mem::replace(edits, true));
@@ -133,7 +150,7 @@ impl Server {
         write::describe(&mut self.resent, TargetKind::Statement, &statement.name);
         self.resent.extend_from_slice(&self.again.kept);
         self.held.renew(statement);
-        session.renew_statement(statement.id);
+        self.renew_first_uses(statement.id, session);
         let undo = Edit { held: Some(statement.id), ..Edit::default() }.into();
         self.replies.push_front(Described::reply(statement, None, false));
         self.replies.push_front(Reply::Parse { injected: true, undo });

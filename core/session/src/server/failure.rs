@@ -51,18 +51,29 @@ impl Server {
         let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
         if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut() {
             let special = std::mem::take(&mut **special);
+            if Fault::of(sqlstate, body).is_some() {
+                self.held.spoil();
+            }
             return Ok(fail_special(special, body, session.is_some(), sink.own()));
         }
         if !self.replies.front().is_some_and(Reply::fails_flight) {
             return Ok(true);
         }
         let mut session = session;
-        if let Some(
-            Reply::Bind { statement: id @ 1.., first, .. }
-            | Reply::Describe { statement: id @ 1.., first },
-        ) = self.replies.front()
-            && let Some(fault) = Fault::of(sqlstate, body)
-            && self.mend(*id, *first, fault, session.as_deref_mut())
+        let fault = Fault::of(sqlstate, body);
+        let used = match self.replies.front() {
+            Some(
+                Reply::Bind { statement: id @ 1.., first, .. }
+                | Reply::Describe { statement: id @ 1.., first },
+            ) => fault.map(|_| (*id, first.clone())),
+            Some(Reply::Execute) if fault.is_some() => {
+                self.held.spoil();
+                None
+            }
+            _ => None,
+        };
+        if let Some(((id, first), fault)) = used.as_ref().zip(fault)
+            && self.mend(*id, first.as_deref(), fault, session.as_deref_mut())
         {
             return Ok(false);
         }
@@ -80,6 +91,9 @@ impl Server {
         }
         let forward = refusal.is_none();
         self.take_back(failed, session);
+        if let Some((id, _)) = used.filter(|_| fault == Some(Fault::Lost)) {
+            self.held.remove(id);
+        }
         Ok(forward)
     }
 
@@ -98,21 +112,25 @@ impl Server {
     }
 
     /// Takes note of what is wrong with a statement; answers whether it is hidden from the client.
-    fn mend(&mut self, id: u64, first: bool, fault: Fault, session: Option<&mut Session>) -> bool {
-        let Some(statement) = self.held.get(id).cloned() else { return false };
-        if fault == Fault::Outdated {
+    /// `first`: the name of a use that was the first when it was sent.
+    fn mend(
+        &mut self,
+        id: u64,
+        first: Option<&[u8]>,
+        fault: Fault,
+        session: Option<&mut Session>,
+    ) -> bool {
+        // It may have made room for another in the same flight.
+        let known = || session.as_ref().and_then(|session| session.statement(id));
+        let Some(statement) = self.held.get(id).cloned().or_else(known) else { return false };
+        if fault == Fault::Outdated && !self.held.is_stale(&statement) {
             statement.outdate();
         }
-        match session {
-            Some(session) if self.can_try_again() && (first || fault == Fault::Lost) => {
-                self.try_again(&statement, session);
-                return true;
-            }
-            Some(session) if first && fault == Fault::Outdated => session.untell(id),
-            _ => {}
-        }
-        if fault == Fault::Lost {
-            self.held.remove(id);
+        let Some(session) = session.filter(|_| self.can_try_again()) else { return false };
+        let is_first = first.is_some_and(|name| !session.has_used(name, id));
+        if is_first || fault == Fault::Lost {
+            self.try_again(&statement, session);
+            return true;
         }
         false
     }

@@ -112,7 +112,23 @@ impl Server {
             tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION | tag::NO_DATA => {
                 self.describe(head, body, session, sink)
             }
+            tag::BIND_COMPLETE => {
+                self.note_first_use(session);
+                self.reply(head.tag)
+            }
             _ => self.reply(head.tag),
+        }
+    }
+
+    /// What is owed next has begun: from now on the client may know what the statement gives.
+    pub(super) fn note_first_use(&mut self, session: Option<&mut Session>) {
+        if let Some(
+            Reply::Bind { statement, first: first @ Some(_), .. }
+            | Reply::Describe { statement, first: first @ Some(_) },
+        ) = self.replies.front_mut()
+            && let Some((name, session)) = first.take().zip(session)
+        {
+            session.note_use(&name, *statement);
         }
     }
 
@@ -294,7 +310,8 @@ impl Server {
         match session.filter(|_| forward) {
             Some(session) => {
                 self.parameters.report_to(&name, &value, &mut session.wanted);
-                if let Some(own) = session.startup_value(&name).filter(|_| self.resetting) {
+                let is_base = self.resetting && self.parameters.is_base(&name, &value);
+                if let Some(own) = session.startup_value(&name).filter(|_| is_base) {
                     write::parameter_status(to_client, name.as_bytes(), own.as_bytes());
                     session.wanted.set(&name, &own);
                     forward = false;

@@ -40,13 +40,17 @@ impl Server {
                     session.note_told(*number, head, body)?;
                 }
             }
-            Some(Reply::Describe { .. }) if self.again.is_armed() => {
-                if head.tag == tag::PARAMETER_DESCRIPTION && !body.is_empty() {
+            Some(Reply::Describe { .. }) => {
+                let begins = head.tag == tag::PARAMETER_DESCRIPTION;
+                if begins && !body.is_empty() && self.again.is_armed() {
                     self.withhold(body);
                     return Ok(false);
                 }
                 self.again.disarm();
                 self.let_go(session.is_some(), sink);
+                if !begins {
+                    self.note_first_use(session);
+                }
             }
             _ => {}
         }
@@ -85,8 +89,11 @@ impl Server {
             return;
         }
         self.held.renew(&statement);
-        if let Some((name, session)) = name.zip(session) {
-            session.renew_name(&name);
+        if let Some(session) = session {
+            self.renew_first_uses(statement.id, session);
+            if let Some(name) = name {
+                session.renew_name(&name, statement.id);
+            }
         }
     }
 }

@@ -12,14 +12,14 @@ use crate::parameters::Wanted;
 use crate::{Output, Pause, Server, Session, Statements};
 
 pub struct Pair {
-    known: Rc<RefCell<Statements>>,
+    pub known: Rc<RefCell<Statements>>,
     pub session: Session,
     pub server: Server,
     pub fake: FakePostgres,
     pub to_fake: Vec<u8>,
-    received: Vec<u8>,
+    pub received: Vec<u8>,
     /// Clients that had the server before and have not left.
-    others: Vec<Session>,
+    pub others: Vec<Session>,
 }
 
 impl Pair {

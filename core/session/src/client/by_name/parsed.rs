@@ -12,7 +12,7 @@ use crate::lexer::{Does, references};
 use crate::parameters::Wanted;
 use crate::replies::Undo;
 use crate::server::Server;
-use crate::statements::ByName;
+use crate::statements::{ByName, Statement};
 
 /// A text for the server, and what it does with another statement.
 pub struct Changed {
@@ -47,7 +47,7 @@ impl Session {
         }
         let here = (&self.wanted, self.scope.pool);
         let statement = self.names.get_mut(&reference.name).map(|named| {
-            if !server.held.touch(&named.statement) {
+            if !named.has_changed() && !server.held.touch(&named.statement) {
                 // If it cannot be used any more, that is told when it is to run.
                 let _ = adopt(named, here, &self.statements, server);
             }
@@ -55,12 +55,12 @@ impl Session {
         });
         let mut text = text.to_vec();
         let instead = match (reference.does, &statement) {
-            (Does::Execute, Some(statement)) => Some(&*statement.name),
-            (Does::Deallocate, Some(_)) => Some(STAND_IN.as_bytes()),
+            (Does::Execute, Some(statement)) => Some(statement.name.to_vec()),
+            (Does::Deallocate, Some(statement)) => Some(stand_in_for(statement)),
             _ => None,
         };
         if let Some(instead) = instead {
-            text.splice(reference.place.clone(), instead.iter().copied());
+            text.splice(reference.place.clone(), instead);
         }
         let (does, name) = (reference.does, reference.name.clone());
         Ok(Some(Changed { text, by_name: Rc::new(ByName { does, name, statement }) }))
@@ -90,7 +90,7 @@ impl Session {
             (_, Some(_)) => return Err(Refusal::renamed(name)),
         };
         if *does == Does::Deallocate {
-            send_stand_in(server, STAND_IN.as_bytes(), to_server);
+            send_stand_in(server, &stand_in_for(statement), to_server);
             return Ok(self.forget(name));
         }
         if named.has_changed() {
@@ -108,6 +108,11 @@ impl Session {
         self.note_statement(server, statement.look, &statement.body);
         Ok(Undo::Nothing)
     }
+}
+
+/// The name of what is given up in a statement's place.
+fn stand_in_for(statement: &Statement) -> Vec<u8> {
+    format!("{STAND_IN}_for_{}", statement.id).into_bytes()
 }
 
 /// Makes the server hold what this executes.

@@ -72,7 +72,7 @@ impl FakePostgres {
     }
 
     /// `RevalidateCachedQuery`
-    fn revalidate(&self, command: Option<&Command>) -> Result<(), Error> {
+    pub(super) fn revalidate(&self, command: Option<&Command>) -> Result<(), Error> {
         match command {
             Some(Command::Changing(version) | Command::InsertChanging(version))
                 if *version != self.version =>

@@ -95,6 +95,7 @@ impl FakePostgres {
             let name = String::from_utf8_lossy(name);
             return Err(error("26000", format!("prepared statement \"{name}\" does not exist")));
         };
+        self.revalidate(command.as_ref())?;
         self.note(self.in_flight, Deviation::ExecuteInFlight);
         let runs = command.filter(|it| it.column().is_some() || *it == Command::Insert);
         self.note(runs.is_none(), Deviation::ExecuteOfOther);
@@ -193,6 +194,11 @@ impl FakePostgres {
                 "DEALLOCATE"
             }
             Command::DiscardAll => self.discard_all()?,
+            Command::ExecuteNamed(name) => {
+                let name = name.clone();
+                self.prepared(&name)?;
+                "SELECT 1"
+            }
             Command::CopyIn { numbers } => return Ok(Ran::CopyIn { numbers: *numbers }),
             _ => {
                 self.copy_out();

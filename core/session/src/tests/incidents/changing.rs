@@ -4,9 +4,7 @@ use super::super::pair::Pair;
 use super::super::script::Message::{
     Bind, CloseStatement, DescribePortal, DescribeStatement, Execute, Flush, Sync,
 };
-use super::{Message, parse, query, run};
-
-const TABLE: &str = "TABLE changing";
+use super::{Message, TABLE, parse, query, run};
 
 fn prepared() -> Pair {
     let mut pair = Pair::new(3);

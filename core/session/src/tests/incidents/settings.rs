@@ -291,3 +291,18 @@ fn a_server_that_is_gone_before_it_read_the_request_leaves_the_client_where_it_w
         assert_eq!(pair.ask(&whole), "1 2 D:a C:SELECT 1 Z:I", "{sent:?}");
     }
 }
+
+/// It is as the client has set it, not as it was at the start.
+#[test]
+fn what_is_reset_and_set_in_one_text_is_told_as_it_is() {
+    let mut pair = Pair::new(3);
+    pair.change_client(&[("TimeZone", "Asia/Tokyo")]);
+    let mut sent = Vec::new();
+    assert!(pair.server.send_settings(&pair.session.wanted, &mut sent));
+    pair.to_fake.append(&mut sent);
+    pair.serve();
+    pair.send(&[query("RESET TimeZone; SET TimeZone = 'Europe/Rome'")]);
+    pair.serve();
+    let seen = String::from_utf8_lossy(&pair.received).into_owned();
+    assert!(seen.contains("Europe/Rome") && !seen.contains("Asia/Tokyo"), "{seen:?}");
+}
