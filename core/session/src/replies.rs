@@ -36,13 +36,13 @@ pub enum Reply {
     /// not used it by that; `undo`: for one that edits names.
     Bind {
         statement: u64,
-        first: Option<Box<[u8]>>,
+        first: Option<Box<First>>,
         undo: Undo,
     },
     /// What a statement takes and gives, or a portal gives (`statement`: 0); `first` as with Bind.
     Describe {
         statement: u64,
-        first: Option<Box<[u8]>>,
+        first: Option<Box<First>>,
     },
     /// The same of the unnamed statement, known by its number.
     DescribeUnnamed {
@@ -77,6 +77,11 @@ pub enum Reply {
         before: Wanted,
     },
 }
+
+/// The client's name for a statement that it had not used by it. Boxed, so that a queue of replies
+/// stays small.
+#[derive(Clone, Debug)]
+pub struct First(pub Box<[u8]>);
 
 /// A statement whose shape the pooler asked for.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::refuse::Refusal;
 use super::{LOOK_LIMIT, Output, Pause, STATEMENT_LIMIT, Session, Verdict};
 use crate::doubts::Doubts;
 use crate::lexer::Look;
-use crate::replies::{Answer, Reply, Undo};
+use crate::replies::{Answer, First, Reply, Undo};
 use crate::server::{Drops, Server};
 use crate::statements::{ByName, Shape, Statement};
 
@@ -67,7 +67,7 @@ impl Session {
         server: &mut Server,
         look: Look,
         body: &[u8],
-        (statement, first): (u64, Option<Box<[u8]>>),
+        (statement, first): (u64, Option<Box<First>>),
         undo: Undo,
     ) {
         self.note_statement(server, look, body);
@@ -220,7 +220,7 @@ impl Session {
                 }
             }
         }
-        let first = (!named.told).then(|| name.into());
+        let first = (!named.told).then(|| Box::new(First(name.into())));
         Ok(Found::Here(Rc::clone(&named.statement), first, named.by_name.clone()))
     }
 
@@ -248,7 +248,7 @@ impl Session {
 enum Found {
     /// A statement that the server holds, its name where the client has not used it yet, and what
     /// other it names.
-    Here(Rc<Statement>, Option<Box<[u8]>>, Option<Rc<ByName>>),
+    Here(Rc<Statement>, Option<Box<First>>, Option<Rc<ByName>>),
     /// Perhaps what SQL prepared under that name.
     BySql,
     Refused(Refusal),

@@ -125,7 +125,7 @@ impl Server {
             | Reply::Describe { statement, first: Some(name) } = reply
                 && *statement == id
             {
-                session.renew_name(name, id);
+                session.renew_name(&name.0, id);
             }
         }
     }

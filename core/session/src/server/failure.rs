@@ -73,7 +73,7 @@ impl Server {
             _ => None,
         };
         if let Some(((id, first), fault)) = used.as_ref().zip(fault)
-            && self.mend(*id, first.as_deref(), fault, session.as_deref_mut())
+            && self.mend(*id, first.as_ref().map(|first| &*first.0), fault, session.as_deref_mut())
         {
             return Ok(false);
         }

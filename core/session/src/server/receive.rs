@@ -128,7 +128,7 @@ impl Server {
         ) = self.replies.front_mut()
             && let Some((name, session)) = first.take().zip(session)
         {
-            session.note_use(&name, *statement);
+            session.note_use(&name.0, *statement);
         }
     }
 
