@@ -407,10 +407,13 @@ impl Server {
     ///
     /// # Errors
     /// That is not known yet.
+    #[inline]
     pub(crate) fn mind_drops(&mut self, to_server: &mut Vec<u8>) -> Result<(), Pause> {
-        if self.drops == Drops::No {
-            return Ok(());
-        }
+        if self.drops == Drops::No { Ok(()) } else { self.await_drops(to_server) }
+    }
+
+    #[cold]
+    fn await_drops(&mut self, to_server: &mut Vec<u8>) -> Result<(), Pause> {
         if !self.replies.iter().any(|reply| matches!(reply, Reply::Execute)) {
             self.drops = Drops::Bound;
             return Ok(());

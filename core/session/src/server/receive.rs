@@ -86,6 +86,7 @@ impl Server {
     }
 
     /// Whether the client gets this message; moves the model on.
+    #[inline(always)]
     fn message(
         &mut self,
         head: Header,
@@ -112,7 +113,7 @@ impl Server {
             tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION | tag::NO_DATA => {
                 self.describe(head, body, session, sink)
             }
-            tag::BIND_COMPLETE => {
+            tag::BIND_COMPLETE if self.is_first_use() => {
                 self.note_first_use(session);
                 self.reply(head.tag)
             }
@@ -120,7 +121,12 @@ impl Server {
         }
     }
 
+    fn is_first_use(&self) -> bool {
+        matches!(self.replies.front(), Some(Reply::Bind { first: Some(_), .. }))
+    }
+
     /// What is owed next has begun: from now on the client may know what the statement gives.
+    #[cold]
     pub(super) fn note_first_use(&mut self, session: Option<&mut Session>) {
         if let Some(
             Reply::Bind { statement, first: first @ Some(_), .. }
