@@ -160,9 +160,10 @@ impl Client {
     /// One stay with a server connection: a transaction, or the whole session.
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
         let rules = self.tenant.rules();
-        if rules.strict && lease.last_client != self.slot.process_id {
+        if rules.strict && lease.was_anothers(self.slot.serial) {
             lease = Box::pin(self.reset_for_next(lease)).await?;
         }
+        lease.last_client = self.slot.serial;
         let wanted = &self.conn.session.wanted;
         let ServerConn { model, output, .. } = &mut *lease;
         model.begin_stay(rules.by_statement);

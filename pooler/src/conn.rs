@@ -38,8 +38,8 @@ pub struct ServerConn {
     /// It has rested for so long that it must be asked whether it still works.
     pub is_stale: bool,
     fitting: Fitting,
-    /// The key of the client that had it last, where that matters; 0: of none.
-    pub last_client: i32,
+    /// The serial of the client that had it last; 0: none since it began, or was reset.
+    pub last_client: u64,
     /// TCP has given the server up, which may not know: its backend may live on.
     is_given_up: bool,
     /// Until its end is confirmed.
@@ -194,6 +194,11 @@ impl ServerConn {
         self.model.is_free() && self.output.is_empty() && self.input.is_empty()
     }
 
+    /// Another client than this one had it last.
+    pub fn was_anothers(&self, serial: u64) -> bool {
+        self.last_client != 0 && self.last_client != serial
+    }
+
     /// Another client may have it only after a reset: a client has left state behind, or undone what
     /// the connection began with.
     pub fn is_tainted(&self) -> bool {
@@ -226,6 +231,7 @@ impl ServerConn {
     async fn undo(&mut self) -> Result<(), RunError> {
         self.run("DISCARD ALL").await?;
         self.model.set_reset();
+        self.last_client = 0;
         if let Some(sql) = self.fitting.reset.clone() {
             self.run(&sql).await?;
         }

@@ -26,6 +26,8 @@ const LONG_SECRET: usize = 32;
 /// One client's entry.
 pub struct Slot {
     pub id: ClientId,
+    /// What no other client of this worker is, or was, or will be: 1 or more.
+    pub serial: u64,
     /// The key that the client was given: a number that no other client here has,
     pub process_id: i32,
     /// and a secret.
@@ -155,6 +157,8 @@ pub struct Roster {
     slots: RefCell<HashMap<i32, Rc<Slot>>>,
     /// Numbers that clients have left: the pools want them small and dense.
     free: RefCell<Vec<ClientId>>,
+    /// Clients that ever were here.
+    entered: Cell<u64>,
     random: SystemRandom,
     /// Random numbers drawn ahead, since each draw is a system call.
     drawn: RefCell<Vec<u32>>,
@@ -162,8 +166,8 @@ pub struct Roster {
 
 impl Roster {
     pub fn new() -> Roster {
-        let (slots, free) = (RefCell::default(), RefCell::default());
-        Roster { slots, free, random: SystemRandom::new(), drawn: RefCell::default() }
+        let (slots, free, drawn) = Default::default();
+        Roster { slots, free, entered: Cell::new(0), random: SystemRandom::new(), drawn }
     }
 
     /// A new client.
@@ -183,8 +187,10 @@ impl Roster {
         };
         // Each client in the roster has one number, and each number free was one's.
         let id = self.free.borrow_mut().pop().unwrap_or(ClientId(slots.len() as u32));
+        self.entered.set(self.entered.get() + 1);
         let slot = Rc::new(Slot {
             id,
+            serial: self.entered.get(),
             process_id,
             secret: (0..secret / 4).flat_map(|_| self.random_u32().to_ne_bytes()).collect(),
             tenant: Rc::clone(tenant),

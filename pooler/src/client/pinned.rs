@@ -193,10 +193,6 @@ impl Client {
 
     /// The connection was another client's, and nothing of that may be left, seen or unseen.
     pub(super) async fn reset_for_next(&self, mut lease: Lease) -> Result<Lease, Over> {
-        let before = std::mem::replace(&mut lease.last_client, self.slot.process_id);
-        if before == 0 {
-            return Ok(lease);
-        }
         self.tenant.counts.resets.add(1);
         match lease.reset().await {
             Ok(()) => Ok(lease),

@@ -71,6 +71,7 @@ mod replication;
 mod restored;
 mod simple;
 mod state;
+mod strict;
 mod timeouts;
 mod tls;
 mod trouble;

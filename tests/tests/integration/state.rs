@@ -366,24 +366,6 @@ async fn where_pinning_is_off_session_state_is_lost_and_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn strict_isolation_resets_at_each_change_of_client_and_keeps_what_each_has_set() {
-    let site = Site::pooled(&[("pool.size", "1"), ("pool.isolation", "strict")]).await;
-    let sql = "CREATE TABLE t (a int); GRANT ALL ON t TO public; \
-        CREATE FUNCTION unseen() RETURNS trigger LANGUAGE plpgsql AS \
-        $$ BEGIN PERFORM set_config('work_mem', '9MB', false); RETURN NEW; END $$; \
-        CREATE TRIGGER unseen BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION unseen()";
-    site.superuser().await.run(sql).await;
-    let mut one = site.connect("alice").await;
-    let mut two = site.connect("alice").await;
-    one.run("SET search_path = elsewhere, public").await;
-    one.run("INSERT INTO t VALUES (1)").await;
-    assert_eq!(one.cell("SHOW work_mem").await, "9MB", "it is still the client's own session");
-    assert_eq!(two.cell("SHOW work_mem").await, "4MB");
-    assert_eq!(one.cell("SHOW search_path").await, "elsewhere, public");
-    assert!(site.pooler().metric("poolwright_resets_total", "database").await >= 2.0);
-}
-
-#[tokio::test]
 async fn a_function_that_the_settings_call_harmless_is_not_asked_about() {
     let site = Site::pooled(&[("pool.harmlessFunctions", "[public.harmless]")]).await;
     let sql = "CREATE FUNCTION harmless() RETURNS text AS 'SELECT pg_advisory_lock(1)::text' LANGUAGE sql; \
