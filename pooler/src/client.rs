@@ -340,9 +340,9 @@ impl Client {
 
     /// Whether a limit may hold for the client while it has a server connection.
     fn is_watched(&self, stay: Stay) -> bool {
-        let pinned = stay == Stay::UntilDoubt;
+        let keeps = stay != Stay::No;
         let idle = || self.tenant.patience.get().client_idle.is_some();
-        self.tenant.is_hurried() || pinned && (idle() || self.tenant.rules().pin_timeout.is_some())
+        self.tenant.is_hurried() || keeps && (idle() || self.tenant.rules().pin_timeout.is_some())
     }
 
     /// Has the client watched in this phase.

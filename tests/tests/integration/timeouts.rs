@@ -196,3 +196,38 @@ async fn who_waits_long_is_told_so() {
     let told = transcript(&waiter.until_ready().await.unwrap());
     assert_eq!(told, ["Columns(a)", "Row(served)", "Done(SELECT 1)", "Ready(I)"]);
 }
+
+#[tokio::test]
+async fn a_session_in_session_mode_is_no_pin() {
+    let changes = [
+        ("pool.size", "1"),
+        ("pool.mode", "session"),
+        ("pool.pinTimeout", "200ms"),
+        ("pool.queryTimeout", "60s"),
+    ];
+    let site = Site::pooled(&changes).await;
+    let mut client = site.connect("alice").await;
+    client.run("SET work_mem = '5MB'").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(client.cell("SHOW work_mem").await, "5MB");
+}
+
+#[tokio::test]
+async fn a_client_that_a_sequence_pins_may_be_idle_no_longer_than_another() {
+    for (name, limit) in
+        [("pin_timeout", "pool.pinTimeout"), ("client_idle_timeout", "pool.clientIdleTimeout")]
+    {
+        let changes = [
+            ("pool.size", "1"),
+            ("pool.pinning", "off"),
+            ("pool.sequences", "pin"),
+            (limit, "300ms"),
+        ];
+        let site = Site::pooled(&changes).await;
+        let sql = "CREATE TABLE s (id serial); GRANT ALL ON s, s_id_seq TO public";
+        site.superuser().await.run(sql).await;
+        let mut client = site.connect("alice").await;
+        client.run("INSERT INTO s DEFAULT VALUES").await;
+        check(&last_words(&mut client, Instant::now()).await, "57P05", name);
+    }
+}
