@@ -89,7 +89,7 @@ impl Rules {
             keep,
             by_statement: pool.mode == PoolMode::Statement,
             pins_sequences: transaction && pool.sequences == Sequences::Pin,
-            strict: transaction && pool.isolation == Isolation::Strict,
+            strict: pool.isolation == Isolation::Strict,
             max_pinned: size.saturating_sub(1).max(1),
             pin_timeout: pool.pin_timeout.filter(|_| transaction && size <= 1),
         }

@@ -353,8 +353,7 @@ impl Worker {
 
     /// Takes a connection back from a client that is done with it.
     pub fn release(self: &Rc<Worker>, tenant: &Rc<Tenant>, lease: Lease) {
-        let clean = !lease.is_tainted();
-        if clean && lease.is_free() && !lease.backend.awaits_cancel() {
+        if !must_be_reset(tenant, &lease) && lease.is_free() && !lease.backend.awaits_cancel() {
             lease.give_back();
         } else {
             self.finish(tenant, lease);
@@ -404,11 +403,17 @@ async fn clean(tenant: &Tenant, conn: &mut ServerConn) -> Result<(), Lost> {
         conn.finish().await?;
     }
     backend.cancels_confirmed().await?;
-    if conn.is_tainted() {
+    if must_be_reset(tenant, conn) {
         tenant.counts.resets.add(1);
         conn.reset().await?;
     }
     Ok(())
+}
+
+/// Of a whole session more is left than anybody saw, so that each ends with a reset.
+fn must_be_reset(tenant: &Tenant, conn: &ServerConn) -> bool {
+    let of_session = tenant.rules().keep == Keep::Session && conn.last_client != 0;
+    conn.is_tainted() || of_session && !mutation::is(Mutation::NoReset)
 }
 
 /// Where a database is, and as whom it is logged in to: elsewhere it is another.

@@ -56,3 +56,33 @@ async fn a_strict_user_reads_nothing_of_a_tracked_one_that_shares_its_pool() {
     }
     assert_eq!(tracked.cell(LEFT).await, "9MB");
 }
+
+#[tokio::test]
+async fn a_session_in_session_mode_reads_nothing_of_the_one_before() {
+    let site = site(&[("pool.mode", "session")]).await;
+    for goodbye in [true, false] {
+        let mut one = site.connect("alice").await;
+        one.run(LEAVES).await;
+        assert_eq!(one.cell(LEFT).await, "9MB", "it is still the client's own session");
+        match goodbye {
+            true => one.terminate().await.unwrap(),
+            false => drop(one),
+        }
+        let mut two = site.connect("alice").await;
+        assert_eq!(two.cell(LEFT).await, "4MB");
+        two.terminate().await.unwrap();
+    }
+    assert_eq!(site.server_connections().await, 1);
+}
+
+#[tokio::test]
+async fn a_strict_session_reads_nothing_of_a_tracked_client_that_shares_its_pool() {
+    let changes = [
+        ("databases.0.user", "scott"),
+        ("users.1.pool.isolation", "strict"),
+        ("users.1.pool.mode", "session"),
+    ];
+    let site = site(&changes).await;
+    site.connect("alice").await.run(LEAVES).await;
+    assert_eq!(site.connect("bob").await.cell(LEFT).await, "4MB");
+}
