@@ -4,6 +4,7 @@
 mod greeting;
 mod idle;
 mod pinned;
+mod preparing;
 mod waiting;
 
 use std::future::poll_fn;
@@ -18,7 +19,7 @@ use poolwright_wire::write::ErrorFields;
 use tokio::task::spawn_local;
 use tracing::{debug, info};
 
-use crate::conn::{RunError, ServerConn};
+use crate::conn::ServerConn;
 use crate::door::Place;
 use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown};
 use crate::homes::Part;
@@ -257,29 +258,6 @@ impl Client {
         }
     }
 
-    /// Makes the settings the client's, in a round trip of their own, which a cancel may hit.
-    async fn apply(&self, lease: &mut Lease) -> Result<(), RunError> {
-        self.slot.stand(Standing::Active(Rc::clone(&lease.backend)));
-        let applied = lease.apply(&self.conn.session.wanted).await;
-        self.slot.stand(Standing::Idle);
-        applied
-    }
-
-    /// As [`Client::unprepared`], but what was canceled is the request, of which nothing was sent.
-    fn unprepared_for_request(&mut self, lease: Lease, error: RunError) -> Result<(), Over> {
-        match error {
-            RunError::Refused(failure) if failure.sqlstate == CANCELED => {
-                self.worker.release(&self.tenant, lease);
-                let mut out = Output::default();
-                let input = &self.conn.input;
-                self.conn.session.refuse_request(input, &canceled(&failure.message), &mut out);
-                self.queue(out);
-                Ok(())
-            }
-            error => Err(self.unprepared(lease, error)),
-        }
-    }
-
     /// The server has ended its session over the client's settings, and read nothing behind them.
     fn unset(&mut self, mut lease: Lease, failure: Failure) -> Result<(), Over> {
         let told = if failure.sqlstate == CANCELED {
@@ -292,20 +270,6 @@ impl Client {
         };
         lease.discard("settings_refused");
         told
-    }
-
-    /// The client's settings did not go through, so nothing of its request may run (I3b).
-    fn unprepared(&self, lease: Lease, error: RunError) -> Over {
-        match error {
-            RunError::Refused(failure) => {
-                self.worker.release(&self.tenant, lease);
-                farewell(failure.sqlstate, failure.message)
-            }
-            RunError::Lost(lost) => {
-                lease.discard(lost.label());
-                farewell("08006", format!("server connection lost: {lost}"))
-            }
-        }
     }
 
     async fn relay(&mut self, server: &mut ServerConn, stay: Stay) -> End {

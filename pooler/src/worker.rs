@@ -372,6 +372,20 @@ impl Worker {
         });
     }
 
+    /// Closes a connection amid what the pooler itself asked for there.
+    pub fn give_up(self: &Rc<Worker>, tenant: &Rc<Tenant>, lease: Lease) {
+        let (worker, tenant) = (Rc::clone(self), Rc::clone(tenant));
+        spawn_local(async move { worker.cut_off(&tenant, lease, "unprepared").await });
+    }
+
+    /// What runs there would keep its slot.
+    async fn cut_off(&self, tenant: &Tenant, lease: Lease, reason: &'static str) {
+        if !lease.is_free() {
+            cancel_backend(self, &tenant.database, &Rc::clone(&lease.backend)).await;
+        }
+        lease.discard(reason);
+    }
+
     /// Takes a connection back in whatever state a client left it.
     pub fn finish(self: &Rc<Worker>, tenant: &Rc<Tenant>, mut lease: Lease) {
         let (worker, tenant) = (Rc::clone(self), Rc::clone(tenant));
@@ -385,10 +399,7 @@ impl Worker {
                 Err(_) => {
                     let database = &tenant.database;
                     warn!(%database, "connection not fit for reuse in time: closed");
-                    if !lease.is_free() {
-                        cancel_backend(&worker, database, &Rc::clone(&lease.backend)).await;
-                    }
-                    lease.discard("not_clean");
+                    worker.cut_off(&tenant, lease, "not_clean").await;
                 }
             }
         });

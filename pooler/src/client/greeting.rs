@@ -5,6 +5,7 @@ use poolwright_session::parameters::Wanted;
 use poolwright_wire::{CancelKey, TransactionStatus, write};
 use tokio::io::AsyncWriteExt;
 
+use super::preparing::bounded;
 use super::{Client, Over, farewell};
 use crate::tenant::Known;
 
@@ -35,8 +36,8 @@ impl Client {
         let Some(mut lease) = self.wait().await? else {
             return Err(farewell("57014", "canceling authentication due to user request"));
         };
-        if let Err(error) = lease.apply(&self.conn.session.wanted).await {
-            return Err(self.unprepared(lease, error));
+        if let Err(why) = bounded(&self.slot, lease.apply(&self.conn.session.wanted)).await {
+            return Err(self.unprepared(lease, why));
         }
         self.tenant.learn(lease.model.parameters(), &self.conn.session.wanted);
         self.worker.release(&self.tenant, lease);

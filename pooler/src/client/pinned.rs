@@ -3,25 +3,20 @@
 //! until the server says that nothing of that is left. What counts as state is for
 //! `poolwright_session` to say.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use poolwright_session::Pins;
 use tokio::time::timeout;
 use tracing::info;
 
+use super::preparing::{Unfinished, bounded, unless_ended};
 use super::{Client, Over, farewell};
 use crate::conn::{RunError, ServerConn};
 use crate::relay::{End, Stay};
-use crate::roster::{Ending, Slot};
+use crate::roster::Slot;
 use crate::tenant::{Keep, Rules, Tenant};
 use crate::worker::Lease;
-
-/// How long a server may take to say what a session holds.
-const SURVEY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client that is to be pinned waits for another's pin to end. It keeps its connection from
 /// all others meanwhile.
@@ -112,15 +107,15 @@ impl Client {
 
     /// Makes the settings the client's while it keeps the connection.
     async fn set_again(&self, mut lease: Lease) -> Result<Lease, Over> {
-        if let Err(error) = lease.apply(&self.conn.session.wanted).await {
-            return Err(self.unprepared(lease, error));
+        if let Err(why) = bounded(&self.slot, lease.apply(&self.conn.session.wanted)).await {
+            return Err(self.unprepared(lease, why));
         }
         lease.model.set_restored();
         Ok(lease)
     }
 
     /// Asks the server what the session holds; no cancel may hit the question.
-    async fn survey(&mut self, lease: &mut Lease) -> Result<(), Unsure> {
+    async fn survey(&mut self, lease: &mut Lease) -> Result<(), Unfinished> {
         let keeps = !self.tenant.rules().tracks();
         let slot = Rc::clone(&self.slot);
         let session = &mut self.conn.session;
@@ -132,28 +127,22 @@ impl Client {
                 false => lease.survey(session).await,
             }
         };
-        match unless_ended(&slot, timeout(SURVEY_TIMEOUT, asked)).await {
-            Ok(Ok(done)) => done.map_err(Unsure::Failed),
-            Ok(Err(_)) => Err(Unsure::TookLong),
-            Err(ending) => Err(Unsure::Ended(ending)),
-        }
+        bounded(&slot, asked).await
     }
 
     /// What the client's session has become is not known, so it cannot go on.
-    fn unsure(&self, lease: Lease, unsure: Unsure) -> Over {
-        let why = match unsure {
-            Unsure::Failed(RunError::Lost(lost)) => {
-                lease.discard(lost.label());
-                return farewell("08006", format!("server connection lost: {lost}"));
-            }
-            Unsure::Ended(ending) => {
+    fn unsure(&self, lease: Lease, why: Unfinished) -> Over {
+        let why = match why {
+            Unfinished::Failed(RunError::Refused(failure)) => {
                 self.worker.finish(&self.tenant, lease);
-                return ending.into();
+                failure.to_string()
             }
-            Unsure::Failed(RunError::Refused(failure)) => failure.to_string(),
-            Unsure::TookLong => "it did not answer in time".to_owned(),
+            Unfinished::TookLong => {
+                self.worker.give_up(&self.tenant, lease);
+                "it did not answer in time".to_owned()
+            }
+            why => return self.unprepared(lease, why),
         };
-        self.worker.finish(&self.tenant, lease);
         let message = format!(
             "terminating connection: the server did not say what state the session has: {why}"
         );
@@ -190,31 +179,6 @@ impl Client {
     fn tell_notifications(&mut self, server: &mut ServerConn) {
         self.conn.output.append(&mut server.model.take_notifications());
     }
-
-    /// The connection was another client's, and nothing of that may be left, seen or unseen.
-    pub(super) async fn reset_for_next(&self, mut lease: Lease) -> Result<Lease, Over> {
-        self.tenant.counts.resets.add(1);
-        match lease.reset().await {
-            Ok(()) => Ok(lease),
-            Err(lost) => {
-                lease.discard(lost.label());
-                Err(farewell("08006", format!("server connection lost: {lost}")))
-            }
-        }
-    }
-}
-
-/// What comes of `work`, unless the client must end before.
-async fn unless_ended<T>(slot: &Slot, work: impl Future<Output = T>) -> Result<T, Ending> {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        slot.register(cx);
-        match work.as_mut().poll(cx) {
-            Poll::Ready(done) => Poll::Ready(Ok(done)),
-            Poll::Pending => slot.ending().map_or(Poll::Pending, |it| Poll::Ready(Err(it))),
-        }
-    })
-    .await
 }
 
 fn refused(reasons: Pins) -> Over {
@@ -233,11 +197,4 @@ fn too_many(reasons: Pins, limit: u32) -> Over {
         reasons.labels()
     );
     farewell("53400", message)
-}
-
-/// Why it is not known what a session holds.
-enum Unsure {
-    Failed(RunError),
-    TookLong,
-    Ended(Ending),
 }

@@ -69,6 +69,7 @@ mod query;
 mod reload;
 mod replication;
 mod restored;
+mod silent;
 mod simple;
 mod state;
 mod strict;

@@ -1,5 +1,6 @@
 //! What nobody sees a transaction leave, here by a trigger: who reads it next, and who never does.
 
+use poolwright_tests::pg::Flight;
 use poolwright_tests::site::Site;
 
 const LEAVES: &str = "INSERT INTO t VALUES (1)";
@@ -55,6 +56,21 @@ async fn a_strict_user_reads_nothing_of_a_tracked_one_that_shares_its_pool() {
         tracked.run(LEAVES).await;
     }
     assert_eq!(tracked.cell(LEFT).await, "9MB");
+}
+
+#[tokio::test]
+async fn a_reset_that_does_not_end_costs_its_client_the_session_and_nobody_else() {
+    let reset = ("serverResetQuery", "SELECT pg_advisory_xact_lock(1)");
+    let site = site(&[("pool.isolation", "strict"), reset]).await;
+    let mut superuser = site.superuser().await;
+    superuser.run("SELECT pg_advisory_lock(1)").await;
+    site.connect("alice").await.run("SELECT 1").await;
+    let mut next = site.connect("alice").await;
+    next.send(Flight::new().query("SELECT 1").bytes()).await.unwrap();
+    let told = next.until_closed().await.unwrap();
+    assert_eq!(told.last().expect("why").fields().code, "08006", "{told:?}");
+    site.eventually("SELECT count(*) FROM pg_locks WHERE NOT granted", "0").await;
+    assert_eq!(site.connect("alice").await.cell("SELECT 'served'").await, "served");
 }
 
 #[tokio::test]

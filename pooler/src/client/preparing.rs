@@ -1,0 +1,117 @@
+//! Makes a server connection the client's before its request goes there: without what another left,
+//! with the client's settings. All that the pooler asks a server meanwhile has a limit, and where it
+//! does not go through nothing of the request runs.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use poolwright_session::{CANCELED, Output};
+use tokio::time::timeout;
+
+use super::{Client, Over, canceled, farewell};
+use crate::conn::RunError;
+use crate::roster::{Ending, Slot, Standing};
+use crate::worker::Lease;
+
+/// How long a server may take for what the pooler asks it for a client.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the pooler's own work on a connection did not come to its end.
+pub(super) enum Unfinished {
+    Failed(RunError),
+    TookLong,
+    /// The client must end.
+    Ended(Ending),
+}
+
+impl Client {
+    /// The connection was another client's, and nothing of that may be left, seen or unseen.
+    pub(super) async fn reset_for_next(&self, mut lease: Lease) -> Result<Lease, Over> {
+        self.tenant.counts.resets.add(1);
+        let reset = async { lease.reset().await.map_err(RunError::Lost) };
+        match bounded(&self.slot, reset).await {
+            Ok(()) => Ok(lease),
+            Err(why) => Err(self.unprepared(lease, why)),
+        }
+    }
+
+    /// Makes the settings the client's, in a round trip of their own, which a cancel may hit.
+    pub(super) async fn apply(&self, lease: &mut Lease) -> Result<(), Unfinished> {
+        self.slot.stand(Standing::Active(Rc::clone(&lease.backend)));
+        let applied = bounded(&self.slot, lease.apply(&self.conn.session.wanted)).await;
+        self.slot.stand(Standing::Idle);
+        applied
+    }
+
+    /// As [`Client::unprepared`], but what was canceled is the request, of which nothing was sent.
+    pub(super) fn unprepared_for_request(
+        &mut self,
+        lease: Lease,
+        why: Unfinished,
+    ) -> Result<(), Over> {
+        match why {
+            Unfinished::Failed(RunError::Refused(failure)) if failure.sqlstate == CANCELED => {
+                self.worker.release(&self.tenant, lease);
+                let mut out = Output::default();
+                let input = &self.conn.input;
+                self.conn.session.refuse_request(input, &canceled(&failure.message), &mut out);
+                self.queue(out);
+                Ok(())
+            }
+            why => Err(self.unprepared(lease, why)),
+        }
+    }
+
+    /// Nothing of the client's request may run (I3b).
+    pub(super) fn unprepared(&self, lease: Lease, why: Unfinished) -> Over {
+        match why {
+            Unfinished::Failed(RunError::Refused(failure)) => {
+                self.worker.release(&self.tenant, lease);
+                farewell(failure.sqlstate, failure.message)
+            }
+            Unfinished::Failed(RunError::Lost(lost)) => {
+                lease.discard(lost.label());
+                farewell("08006", format!("server connection lost: {lost}"))
+            }
+            Unfinished::TookLong => {
+                self.worker.give_up(&self.tenant, lease);
+                farewell("08006", "server connection lost: it did not answer in time")
+            }
+            Unfinished::Ended(ending) => {
+                self.worker.give_up(&self.tenant, lease);
+                ending.into()
+            }
+        }
+    }
+}
+
+/// What comes of `work`, within the limit.
+pub(super) async fn bounded<T>(
+    slot: &Slot,
+    work: impl Future<Output = Result<T, RunError>>,
+) -> Result<T, Unfinished> {
+    match unless_ended(slot, timeout(LIMIT, work)).await {
+        Ok(Ok(done)) => done.map_err(Unfinished::Failed),
+        Ok(Err(_)) => Err(Unfinished::TookLong),
+        Err(ending) => Err(Unfinished::Ended(ending)),
+    }
+}
+
+/// What comes of `work`, unless the client must end before.
+pub(super) async fn unless_ended<T>(
+    slot: &Slot,
+    work: impl Future<Output = T>,
+) -> Result<T, Ending> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        slot.register(cx);
+        match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => slot.ending().map_or(Poll::Pending, |it| Poll::Ready(Err(it))),
+        }
+    })
+    .await
+}
