@@ -162,7 +162,8 @@ impl Client {
     async fn serve_with(&mut self, mut lease: Lease) -> Result<(), Over> {
         let rules = self.tenant.rules();
         if rules.strict && lease.was_anothers(self.slot.serial) {
-            lease = Box::pin(self.reset_for_next(lease)).await?;
+            let Some(fit) = Box::pin(self.reset_for_next(lease)).await? else { return Ok(()) };
+            lease = fit;
         }
         lease.last_client = self.slot.serial;
         let wanted = &self.conn.session.wanted;

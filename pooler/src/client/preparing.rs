@@ -28,14 +28,28 @@ pub(super) enum Unfinished {
 }
 
 impl Client {
-    /// The connection was another client's, and nothing of that may be left, seen or unseen.
-    pub(super) async fn reset_for_next(&self, mut lease: Lease) -> Result<Lease, Over> {
+    /// The connection was another client's, and nothing of that may be left, seen or unseen. `None`
+    /// if the request was cancelled meanwhile (I6).
+    pub(super) async fn reset_for_next(&mut self, mut lease: Lease) -> Result<Option<Lease>, Over> {
         self.tenant.counts.resets.add(1);
+        self.slot.stand(Standing::Waiting);
         let reset = async { lease.reset().await.map_err(RunError::Lost) };
-        match bounded(&self.slot, reset).await {
-            Ok(()) => Ok(lease),
+        let reset = bounded(&self.slot, reset).await;
+        self.slot.stand(Standing::Idle);
+        match reset {
+            Ok(()) => Ok(self.unless_cancelled(lease)),
             Err(why) => Err(self.unprepared(lease, why)),
         }
+    }
+
+    /// The connection, unless the request was cancelled while it was made ready.
+    pub(super) fn unless_cancelled(&mut self, lease: Lease) -> Option<Lease> {
+        if !self.slot.take_cancelled() {
+            return Some(lease);
+        }
+        self.worker.release(&self.tenant, lease);
+        self.cancel_request();
+        None
     }
 
     /// Makes the settings the client's, in a round trip of their own, which a cancel may hit.

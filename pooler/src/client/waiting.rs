@@ -30,13 +30,27 @@ type Acquired = Result<(ConnId, Box<ServerConn>), Refusal>;
 impl Client {
     /// Waits for a server connection that works; `None` if the request was cancelled meanwhile (I6).
     pub(super) async fn wait(&mut self) -> Result<Option<Lease>, Over> {
+        match self.wait_for_any().await? {
+            Some(lease) if lease.is_stale => Box::pin(self.find_working(lease)).await,
+            waited => Ok(waited),
+        }
+    }
+
+    /// Asks connections that have rested for long, until one answers.
+    async fn find_working(&mut self, mut lease: Lease) -> Result<Option<Lease>, Over> {
         loop {
+            self.slot.stand(Standing::Waiting);
+            let checked = self.check(lease).await;
+            self.slot.stand(Standing::Idle);
+            if let Some(working) = checked {
+                return Ok(self.unless_cancelled(working));
+            }
+            if self.slot.take_cancelled() {
+                self.cancel_request();
+                return Ok(None);
+            }
             match self.wait_for_any().await? {
-                Some(lease) if lease.is_stale => {
-                    if let Some(lease) = Box::pin(self.check(lease)).await {
-                        return Ok(Some(lease));
-                    }
-                }
+                Some(other) if other.is_stale => lease = other,
                 waited => return Ok(waited),
             }
         }
@@ -84,11 +98,12 @@ impl Client {
         let mut watching = true;
         poll_fn(|cx| {
             self.slot.register(cx);
-            if let Poll::Ready(done) = acquire.as_mut().poll(cx) {
-                return Poll::Ready(self.leased(done).map(Some));
-            }
+            // First: a connection that has come in the same turn goes back.
             if self.slot.take_cancelled() {
                 return Poll::Ready(Ok(None));
+            }
+            if let Poll::Ready(done) = acquire.as_mut().poll(cx) {
+                return Poll::Ready(self.leased(done).map(Some));
             }
             if self.slot.take_notified() {
                 self.tell_queued();
@@ -127,7 +142,7 @@ impl Client {
         write::notice_response(&mut self.conn.output, &notice);
     }
 
-    fn cancel_request(&mut self) {
+    pub(super) fn cancel_request(&mut self) {
         let error = canceled("canceling statement due to user request");
         let mut out = Output::default();
         self.conn.session.refuse_request(&self.conn.input, &error, &mut out);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poolwright_tests::pg::{CancelKey, Flight, flight, message::transcript};
+use poolwright_tests::pg::{CancelKey, Client, Flight, flight, message::transcript};
 use poolwright_tests::random::Random;
 use poolwright_tests::site::Site;
 
@@ -15,6 +15,8 @@ three_ways!(1:
 
 const RUNNING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'";
+
+const WAITERS: usize = 20;
 
 fn sleep(seconds: u32) -> Flight {
     Flight::new().query(&format!("SELECT pg_sleep({seconds}) AS slept"))
@@ -139,6 +141,66 @@ async fn a_pipeline_that_waits_is_cancelled_up_to_its_sync() {
     assert_eq!(told, ["Error(57014)", "Ready(I)"]);
     holder.run("COMMIT").await;
     assert_eq!(waiter.cell("SELECT 'on'").await, "on");
+}
+
+/// The pooler's own query, which the server sleeps in, comes first.
+async fn is_cancelled_behind_it(site: &Site, mut client: Client) {
+    client.send(sleep(60).bytes()).await.unwrap();
+    is_running(site).await;
+    site.target("alice").cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told, ["Error(57014)", "Ready(I)"]);
+    assert_eq!(client.cell("SELECT 'on'").await, "on");
+    assert_eq!(site.server_connections().await, 1);
+}
+
+#[tokio::test]
+async fn a_request_is_cancelled_while_its_connection_is_asked_whether_it_works() {
+    let check = ("serverCheckQuery", "SELECT pg_sleep(2)");
+    let site = Site::pooled(&[("pool.size", "1"), ("serverCheckDelay", "1ms"), check]).await;
+    let mut client = site.connect("alice").await;
+    client.run("SELECT 1").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    is_cancelled_behind_it(&site, client).await;
+}
+
+#[tokio::test]
+async fn a_request_is_cancelled_while_its_connection_is_reset() {
+    let reset = ("serverResetQuery", "SELECT pg_sleep(2)");
+    let site = Site::pooled(&[("pool.size", "1"), ("pool.isolation", "strict"), reset]).await;
+    site.connect("alice").await.run("SELECT 1").await;
+    is_cancelled_behind_it(&site, site.connect("alice").await).await;
+}
+
+/// Whether they still wait or run already: nothing of them is left.
+#[tokio::test]
+async fn a_cancel_that_comes_with_the_connection_is_not_lost() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut holder = site.connect("alice").await;
+    let mut waiters = Vec::new();
+    for _ in 0..WAITERS {
+        waiters.push(site.connect("alice").await);
+    }
+    for _ in 0..20 {
+        holder.run("BEGIN").await;
+        for waiter in &mut waiters {
+            waiter.send(sleep(60).bytes()).await.unwrap();
+        }
+        let all_wait = |n| n >= WAITERS as f64;
+        let label = "state=\"waiting\"";
+        site.metric_reaches("poolwright_client_connections", label, all_wait).await;
+        let mut cancels = tokio::task::JoinSet::new();
+        for waiter in &waiters {
+            let (target, key) = (site.target("alice"), waiter.key.clone());
+            cancels.spawn(async move { target.cancel(&key).await });
+        }
+        holder.run("COMMIT").await;
+        cancels.join_all().await.into_iter().for_each(|cancelled| cancelled.unwrap());
+        for waiter in &mut waiters {
+            let told = transcript(&waiter.until_ready().await.unwrap());
+            assert_eq!(told.last_chunk::<2>().unwrap(), &["Error(57014)", "Ready(I)"]);
+        }
+    }
 }
 
 /// Half of the clients are cancelled all the time, the others never: an error with the latter is
