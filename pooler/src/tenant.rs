@@ -37,6 +37,8 @@ pub struct Tenant {
     pub patience: Cell<Patience>,
     /// One of the limits to what a client does with a server connection is set.
     hurried: Cell<bool>,
+    /// How long a client waits for a server connection.
+    pub wait_timeout: Cell<Option<Duration>>,
     /// How long a client may be queued before it is told.
     pub query_wait_notify: Cell<Option<Duration>>,
     /// Functions that leave a session as it is, as the settings say today.
@@ -140,6 +142,7 @@ impl Tenant {
             unpinned: Notify::new(),
             patience: Cell::default(),
             hurried: Cell::new(false),
+            wait_timeout: Cell::new(None),
             query_wait_notify: Cell::new(None),
             harmless: Rc::default(),
             base: RefCell::default(),
@@ -167,6 +170,7 @@ impl Tenant {
         self.hurried.set(limits.iter().any(Option::is_some));
         self.rules.set(Rules::new(pool, self.part));
         self.patience.set(pool.patience);
+        self.wait_timeout.set(pool.wait_timeout);
         self.query_wait_notify.set(pool.query_wait_notify);
         self.harmless.set(&pool.harmless_functions);
     }

@@ -14,7 +14,7 @@ use tokio::io::ReadBuf;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::{Client, Over, canceled};
+use super::{Client, Over, canceled, farewell};
 use crate::conn::ServerConn;
 use crate::dialer::Dialer;
 use crate::patience::Phase;
@@ -36,11 +36,15 @@ impl Client {
         }
     }
 
-    /// Asks connections that have rested for long, until one answers.
+    /// Asks connections that have rested for long, until one answers or the client has waited for long
+    /// enough.
     async fn find_working(&mut self, mut lease: Lease) -> Result<Option<Lease>, Over> {
+        let since = Instant::now();
+        let limit = self.tenant.wait_timeout.get().unwrap_or(Duration::MAX);
+        let left = || limit.saturating_sub(since.elapsed());
         loop {
             self.slot.stand(Standing::Waiting);
-            let checked = self.check(lease).await;
+            let checked = self.check(lease, left().min(CHECK_TIMEOUT)).await;
             self.slot.stand(Standing::Idle);
             if let Some(working) = checked {
                 return Ok(self.unless_cancelled(working));
@@ -49,7 +53,10 @@ impl Client {
                 self.cancel_request();
                 return Ok(None);
             }
-            match self.wait_for_any().await? {
+            if left().is_zero() {
+                return Err(late());
+            }
+            match timeout(left(), self.wait_for_any()).await.map_err(|_| late())?? {
                 Some(other) if other.is_stale => lease = other,
                 waited => return Ok(waited),
             }
@@ -57,8 +64,8 @@ impl Client {
     }
 
     /// Asks a connection that has rested for long; `None`: it did not answer, and is closed.
-    async fn check(&self, mut lease: Lease) -> Option<Lease> {
-        match timeout(CHECK_TIMEOUT, lease.check()).await {
+    async fn check(&self, mut lease: Lease, limit: Duration) -> Option<Lease> {
+        match timeout(limit, lease.check()).await {
             Ok(Ok(())) => Some(lease),
             failed => {
                 let why = failed.map_or_else(|_| "no answer".to_owned(), |it| format!("{it:?}"));
@@ -148,4 +155,8 @@ impl Client {
         self.conn.session.refuse_request(&self.conn.input, &error, &mut out);
         self.queue(out);
     }
+}
+
+fn late() -> Over {
+    farewell("08P01", "query_wait_timeout: the server connections at rest did not answer in time")
 }

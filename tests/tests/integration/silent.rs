@@ -1,7 +1,7 @@
 //! A server that falls silent while the pooler works on a connection for a client that waits: the
 //! client is told, before long.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use poolwright_tests::blackhole::Blackhole;
 use poolwright_tests::pg::{Client, Fields, Flight};
@@ -49,4 +49,29 @@ async fn a_client_whose_settings_nobody_answers_for_is_told_so_at_its_login() {
         Err(error) => error.downcast().expect("an ErrorResponse"),
     };
     assert_eq!(error.code, "08006", "{error}");
+}
+
+/// Each of them may take 5 s to answer.
+#[tokio::test]
+async fn the_wait_ends_in_time_though_many_connections_are_silent() {
+    let changes = [("pool.size", "3"), ("pool.waitTimeout", "2s"), ("serverCheckDelay", "1ms")];
+    let (site, hole) = site(&changes).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = site.connect("alice").await;
+        client.run("BEGIN").await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.run("COMMIT").await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    hole.swallow(true);
+    let since = Instant::now();
+    let client = &mut clients[0];
+    client.send(Flight::new().query("SELECT 1").bytes()).await.unwrap();
+    let error = last_words(client, since).await;
+    assert_eq!(error.code, "08P01");
+    assert!(error.message.starts_with("query_wait_timeout"), "{error}");
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
