@@ -87,7 +87,7 @@ pub struct Post {
     began: Cell<Instant>,
     /// How long it may be idle, since it keeps its server connection.
     pin_limit: Cell<Option<Duration>>,
-    /// Requests and transactions that the session has counted: another number, another request.
+    /// Requests answered and transactions: another number, another request.
     done: Cell<(u64, u64)>,
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use poolwright_session::{Fatal, Output, Pace, Pause, Session};
+use poolwright_wire::server;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::conn::{Lost, READ_SIZE, ServerConn, digest, poll_drain, poll_write_all};
@@ -84,6 +85,8 @@ pub struct Pair<'a> {
     stay: Stay,
     /// The client's next message waits for the server's replies.
     held: bool,
+    /// Reads from the server that ended with a request's last message, behind which it flushes.
+    answered: u64,
     /// Whether others wait for such a connection.
     crowded: &'a dyn Fn() -> bool,
 }
@@ -95,7 +98,7 @@ impl<'a> Pair<'a> {
         stay: Stay,
         crowded: &'a dyn Fn() -> bool,
     ) -> Pair<'a> {
-        Pair { client, server, stay, held: false, crowded }
+        Pair { client, server, stay, held: false, answered: 0, crowded }
     }
 
     /// Moves bytes until the pair parts. `begin` at the first call: what the client has sent
@@ -122,10 +125,9 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// What the session has counted: requests and transactions.
+    /// Requests that were answered, as far as it shows, and transactions.
     pub fn done(&self) -> (u64, u64) {
-        let counts = &self.client.session.counts;
-        (counts.queries, counts.transactions)
+        (self.answered, self.client.session.counts.transactions)
     }
 
     /// While others wait, no request is read before the reply to the one before it.
@@ -222,6 +224,7 @@ impl<'a> Pair<'a> {
             input.extend_from_slice(fresh);
         }
         let bytes = if whole { fresh } else { &input[..] };
+        self.answered += u64::from(matches!(bytes, [.., server::READY_FOR_QUERY, 0, 0, 0, 5, _]));
         let received = match model.receive_in_place(session, bytes, to_client) {
             Ok(received) => received,
             Err(confused) => {

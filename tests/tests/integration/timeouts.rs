@@ -69,12 +69,41 @@ async fn a_copy_that_stops_in_the_middle_ends() {
 async fn the_limit_of_a_query_is_for_each_of_a_transaction() {
     let site = Site::pooled(&[("pool.size", "1"), ("pool.queryTimeout", "2s")]).await;
     let mut client = site.connect("alice").await;
-    let since = Instant::now();
-    client.run("BEGIN").await;
-    while since.elapsed() < Duration::from_millis(2500) {
-        client.run("SELECT pg_sleep(0.1)").await;
+    let nap = Flight::new().query("SELECT pg_sleep(0.1)");
+    for ahead in [0, 1] {
+        let since = Instant::now();
+        client.run("BEGIN").await;
+        for _ in 0..ahead {
+            client.send(nap.bytes()).await.unwrap();
+        }
+        while since.elapsed() < Duration::from_millis(2500) {
+            client.exchange(&nap).await.unwrap();
+        }
+        for _ in 0..ahead {
+            client.until_ready().await.unwrap();
+        }
+        client.run("COMMIT").await;
     }
-    client.run("COMMIT").await;
+}
+
+#[tokio::test]
+async fn the_limit_of_a_query_holds_though_more_are_sent_behind_it() {
+    let site = Site::pooled(&[("pool.size", "1"), ("pool.queryTimeout", "1s")]).await;
+    for more in [Flight::new().query("SELECT 1"), Flight::new().unnamed("SELECT 1", &[]).sync()] {
+        let mut client = site.connect("alice").await;
+        let since = Instant::now();
+        client.send(Flight::new().query("SELECT pg_sleep(600) AS limited").bytes()).await.unwrap();
+        let error = loop {
+            client.send(more.bytes()).await.unwrap();
+            match client.receive_within(Duration::from_millis(300)).await {
+                Ok(told) if told.tag == b'E' => break told.fields(),
+                Ok(told) => assert_eq!(told.tag, b'T'),
+                Err(_) => assert!(since.elapsed() < Duration::from_secs(10), "it goes on"),
+            }
+        };
+        println!("after {:?}: {error}", since.elapsed());
+        check(&error, "57014", "query_timeout");
+    }
 }
 
 #[tokio::test]
