@@ -1,14 +1,14 @@
 //! One server connection: its socket, the model of its session, and bytes not yet dealt with. It
 //! runs the pooler's own statements; what a client sends goes through `relay`.
 
-use std::cell::{Cell, RefCell};
+mod backend;
+
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use poolwright_session::mutation::{self, Mutation};
 use poolwright_session::parameters::Wanted;
@@ -16,6 +16,8 @@ use poolwright_session::server::Failure;
 use poolwright_session::{Confused, Server, Session};
 use poolwright_wire::{TransactionStatus, write};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+pub use backend::Backend;
 
 use crate::server::Connected;
 use crate::stream::Stream;
@@ -55,19 +57,6 @@ pub struct Fitting {
     pub reset: Option<Rc<str>>,
     /// After a long rest.
     pub check: Option<Rc<str>>,
-}
-
-/// Who serves the connection, for those who want it cancelled.
-#[derive(Debug)]
-pub struct Backend {
-    pub addr: SocketAddr,
-    pub process_id: i32,
-    pub secret: Vec<u8>,
-    /// Cancels sent that Postgres has not confirmed by closing their connection (invariant I5).
-    unconfirmed: Cell<u32>,
-    /// A cancel was sent, or may have been, that nobody will confirm.
-    lost_cancel: Cell<bool>,
-    waiter: RefCell<Option<Waker>>,
 }
 
 /// Why a connection must be closed.
@@ -113,52 +102,6 @@ pub enum RunError {
     Lost(#[from] Lost),
 }
 
-impl Backend {
-    pub fn cancel_sent(&self) {
-        self.unconfirmed.set(self.unconfirmed.get() + 1);
-    }
-
-    pub fn cancel_confirmed(&self) {
-        self.cancel_ended();
-    }
-
-    pub fn cancel_lost(&self) {
-        self.lost_cancel.set(true);
-        self.cancel_ended();
-    }
-
-    fn cancel_ended(&self) {
-        self.unconfirmed.set(self.unconfirmed.get() - 1);
-        if let Some(waiter) = self.waiter.take() {
-            waiter.wake();
-        }
-    }
-
-    /// A cancel may still hit: nobody else may have the connection.
-    pub fn awaits_cancel(&self) -> bool {
-        let awaits = self.unconfirmed.get() > 0 || self.lost_cancel.get();
-        awaits && !mutation::is(Mutation::CancelNotAwaited)
-    }
-
-    /// Waits until every cancel is confirmed.
-    ///
-    /// # Errors
-    /// [`Lost::Cancel`]: one never will be.
-    pub async fn cancels_confirmed(&self) -> Result<(), Lost> {
-        poll_fn(|cx| {
-            if self.lost_cancel.get() {
-                return Poll::Ready(Err(Lost::Cancel));
-            }
-            if self.unconfirmed.get() == 0 || mutation::is(Mutation::CancelNotAwaited) {
-                return Poll::Ready(Ok(()));
-            }
-            self.waiter.replace(Some(cx.waker().clone()));
-            Poll::Pending
-        })
-        .await
-    }
-}
-
 impl ServerConn {
     /// A connection after login, which may hold `statements` prepared statements.
     pub fn new(
@@ -167,14 +110,7 @@ impl ServerConn {
         listed: Listed,
         fitting: Fitting,
     ) -> ServerConn {
-        let backend = Backend {
-            addr: connected.addr,
-            process_id: connected.process_id,
-            secret: connected.secret,
-            unconfirmed: Cell::new(0),
-            lost_cancel: Cell::new(false),
-            waiter: RefCell::new(None),
-        };
+        let backend = Backend::new(connected.addr, connected.process_id, connected.secret);
         ServerConn {
             stream: connected.stream,
             model: Server::new(connected.parameters, statements),
