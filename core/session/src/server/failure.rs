@@ -51,7 +51,7 @@ impl Server {
         let sqlstate = read::report(body).map(|report| report.sqlstate).unwrap_or_default();
         if let Some(Reply::Query { special: Some(special), .. }) = self.replies.front_mut() {
             let special = std::mem::take(&mut **special);
-            if Fault::of(sqlstate, body).is_some() {
+            if special.refusal.is_none() && Fault::of(sqlstate, body).is_some() {
                 self.held.spoil();
             }
             return Ok(fail_special(special, body, session.is_some(), sink.own()));

@@ -72,3 +72,12 @@ fn several_may_be_given_up_by_what_was_bound_before() {
     let flight = [Bind("p", "da"), Bind("q", "db"), Execute("p", 0), Execute("q", 0), Sync];
     assert_eq!(pair.ask(&flight), "2 2 C:DEALLOCATE C:DEALLOCATE Z:I");
 }
+
+#[test]
+fn what_the_pooler_refuses_says_nothing_of_what_the_server_holds() {
+    let mut pair = prepared(3);
+    assert_eq!(pair.ask(&[query("SELECT currval('s')")]), "E:55000 Z:I");
+    pair.server.begin_stay(false);
+    pair.send(&run("a"));
+    assert_eq!(pair.to_fake.first(), Some(&b'B'), "it is prepared anew");
+}
