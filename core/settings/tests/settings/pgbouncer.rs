@@ -18,7 +18,7 @@ const POOLS: &[Entry] = &[
     ("default_pool_size", "20", "pool.size", ""),
     ("min_pool_size", "0", "pool.min", "once the pool has been used"),
     ("reserve_pool_size", "0", "pool.reserve", ""),
-    ("reserve_pool_timeout", "5", "pool.reserveTimeout", ""),
+    ("reserve_pool_timeout", "5", "pool.reserveTimeout", "0 in both: the reserve stays closed"),
     (
         "max_db_connections",
         "0",
