@@ -4,7 +4,7 @@ use poolwright_wire::{TransactionStatus, write};
 
 use super::super::pair::Pair;
 use super::super::script::Message::{CloseStatement, Sync};
-use super::{parse, query};
+use super::{TABLE, parse, query};
 use crate::parameters::Wanted;
 use crate::survey::Pins;
 
@@ -90,7 +90,7 @@ fn settings_too_long_to_replay_pin_until_the_server_says_that_they_are_gone() {
 #[test]
 fn what_was_parsed_by_the_login_s_own_rights_is_parsed_anew_by_another_s() {
     let mut pair = Pair::new(3);
-    pair.ask(&[parse("a", "TABLE changing"), Sync]);
+    pair.ask(&[parse("a", TABLE), Sync]);
     pair.change_client(&[]);
     pair.ask(&[query("SET application_name = b")]);
     let mut status = Vec::new();
@@ -99,7 +99,7 @@ fn what_was_parsed_by_the_login_s_own_rights_is_parsed_anew_by_another_s() {
     assert!(pair.server.learn(b".", &mut pair.session));
     assert_eq!(pair.server.pins(), Pins::AUTHORIZATION);
     for held in 2..4 {
-        pair.ask(&[CloseStatement("a"), parse("a", "TABLE changing"), Sync]);
+        pair.ask(&[CloseStatement("a"), parse("a", TABLE), Sync]);
         assert_eq!(pair.held(), (held, held));
     }
 }
