@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use poolwright_session::{CANCELED, Output};
+use poolwright_session::CANCELED;
 use tokio::time::timeout;
 
-use super::{Client, Over, canceled, farewell};
+use super::{Client, Over, farewell};
 use crate::conn::RunError;
 use crate::roster::{Ending, Slot, Standing};
 use crate::worker::Lease;
@@ -69,10 +69,7 @@ impl Client {
         match why {
             Unfinished::Failed(RunError::Refused(failure)) if failure.sqlstate == CANCELED => {
                 self.worker.release(&self.tenant, lease);
-                let mut out = Output::default();
-                let input = &self.conn.input;
-                self.conn.session.refuse_request(input, &canceled(&failure.message), &mut out);
-                self.queue(out);
+                self.refuse_canceled(&failure.message);
                 Ok(())
             }
             why => Err(self.unprepared(lease, why)),

@@ -150,9 +150,13 @@ impl Client {
     }
 
     pub(super) fn cancel_request(&mut self) {
-        let error = canceled("canceling statement due to user request");
+        self.refuse_canceled("canceling statement due to user request");
+    }
+
+    /// The request, of which nothing was sent, ends with 57014.
+    pub(super) fn refuse_canceled(&mut self, message: &str) {
         let mut out = Output::default();
-        self.conn.session.refuse_request(&self.conn.input, &error, &mut out);
+        self.conn.session.refuse_request(&self.conn.input, &canceled(message), &mut out);
         self.queue(out);
     }
 }
