@@ -185,8 +185,7 @@ impl Front {
             None => self.homes.next(&login.database, 1, 1),
             Some(database) => {
                 self.treasury.open(database, &config);
-                let size = config.pool(database, database.server_user(&login.user)).size;
-                self.homes.next(&login.database, database.workers, size)
+                self.homes.of_client(database, &login.user, &config)
             }
         };
         let peer = login.peer;

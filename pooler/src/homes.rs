@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use poolwright_settings::{Database, Settings};
+
 /// The homes of all databases that a client has asked for. Touched once for each login.
 pub struct Homes(Mutex<State>);
 
@@ -49,6 +51,12 @@ impl Homes {
     pub fn asker(&self, server: &str) -> usize {
         // No database has such a name.
         self.next(&format!("\0{server}"), 1, 1).0
+    }
+
+    /// The worker for the next client of this database and user.
+    pub fn of_client(&self, database: &Database, user: &str, settings: &Settings) -> (usize, Part) {
+        let size = settings.pool(database, database.server_user(user)).size;
+        self.next(&database.name, database.workers, size)
     }
 
     /// The worker for the next client of this database, which `share` workers may serve. `size`: of the

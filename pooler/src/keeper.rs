@@ -179,8 +179,7 @@ impl Keeper {
             config.databases.values().find(|it| it.name != ANY && is_there(&it.server))?;
         let user = config.users.values().find(|user| user.server_password.is_some())?;
         self.treasury.open(database, config);
-        let size = config.pool(database, database.server_user(&user.name)).size;
-        let (worker, part) = self.homes.next(&database.name, database.workers, size);
+        let (worker, part) = self.homes.of_client(database, &user.name, config);
         Some((worker, Otherwise::Tenant(database.name.clone(), user.name.clone(), part)))
     }
 
