@@ -10,8 +10,8 @@ use poolwright_tests::postgres::{Postgres, SUPERUSER, password_of};
 
 const USER: &str = "bench";
 const DATABASE: &str = "bench";
-/// Transactions of each kind before those that are counted: caches fill, buffers reach their size.
-pub const WARM_UP: u32 = 200;
+/// Transactions before those that are counted: caches fill, buffers reach their size.
+pub const WARM_UP: u32 = 50;
 
 /// How a transaction is sent.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,11 @@ pub enum Kind {
 
 impl Kind {
     pub const ALL: [Kind; 4] = [Kind::Simple, Kind::Extended, Kind::Prepared, Kind::Parameters];
+
+    /// A client's settings go ahead of its query, and Postgres answers each by itself.
+    pub fn waits_for_two_replies(self) -> bool {
+        matches!(self, Kind::Parameters)
+    }
 
     /// All texts have the same length, so that all transactions of a kind cost the same.
     fn flight(self, row: &str) -> Flight {
@@ -67,7 +72,9 @@ pub async fn prepare(postgres: &Postgres) -> Result<Settings> {
     owner.run("INSERT INTO pgbench_accounts SELECT aid, 0 FROM generate_series(1, 9999) aid").await;
     owner.run("ANALYZE pgbench_accounts").await;
     let settings = Settings::new(postgres.port(), DATABASE, &[USER]);
-    Ok(settings.with("servers.0.tls.mode", "disable").with("pool.size", "20"))
+    let settings = settings.with("servers.0.tls.mode", "disable").with("pool.size", "20");
+    // Nobody has to hear that it ends.
+    Ok(settings.with("drain.timeout", "0s"))
 }
 
 /// The clients of one pooler.

@@ -41,11 +41,6 @@ impl Profile {
         self.0.values().map(|cost| cost.own).sum()
     }
 
-    /// The cheaper one.
-    pub fn min(self, other: Profile) -> Profile {
-        if other.total() < self.total() { other } else { self }
-    }
-
     /// What each of `count` transactions cost that `base` did not do.
     pub fn per(mut self, base: &Profile, count: u32) -> Profile {
         for (name, cost) in &base.0 {

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-/// Per cent by which a count may differ from its figure. Single runs of one build differ by up to
-/// 3.6 on a busy machine: the pooler's timers go by the clock, not by transactions.
-const TOLERANCE: f64 = 4.0;
+/// Per cent by which a count may differ from its figure. Runs of one build differ by up to 1.2 on a
+/// busy machine: the pooler's timers go by the clock, not by transactions.
+const TOLERANCE: f64 = 3.0;
 
 const HEAD: &str = "\
 # Instructions in user space that the pooler spends on one transaction: one client, one after the
@@ -99,8 +99,8 @@ mod tests {
     fn growth_beyond_chance_fails_and_shrinking_does_not() {
         let figures = [record("simple", 1000)];
         let fine = |count| compare(&record("simple", count), &figures).tell();
-        assert!(fine(1000) && fine(1039) && fine(961) && fine(500));
-        assert!(!fine(1041));
+        assert!(fine(1000) && fine(1029) && fine(971) && fine(500));
+        assert!(!fine(1031));
     }
 
     #[test]
