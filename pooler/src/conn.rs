@@ -3,6 +3,7 @@
 
 mod backend;
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -39,7 +40,8 @@ pub struct ServerConn {
     pub backend: Rc<Backend>,
     /// It has rested for so long that it must be asked whether it still works.
     pub is_stale: bool,
-    fitting: Fitting,
+    /// As the settings have it today.
+    fitting: Rc<RefCell<Fitting>>,
     /// The serial of the client that had it last; 0: none since it began, or was reset.
     pub last_client: u64,
     /// TCP has given the server up, which may not know: its backend may live on.
@@ -108,7 +110,7 @@ impl ServerConn {
         connected: Connected,
         statements: usize,
         listed: Listed,
-        fitting: Fitting,
+        fitting: Rc<RefCell<Fitting>>,
     ) -> ServerConn {
         let backend = Backend::new(connected.addr, connected.process_id, connected.secret);
         ServerConn {
@@ -135,10 +137,14 @@ impl ServerConn {
         self.last_client != 0 && self.last_client != serial
     }
 
+    fn has_connect_query(&self) -> bool {
+        self.fitting.borrow().connect.is_some()
+    }
+
     /// Another client may have it only after a reset: a client has left state behind, or undone what
     /// the connection began with.
     pub fn is_tainted(&self) -> bool {
-        let undone = self.fitting.connect.is_some() && self.model.was_discarded();
+        let undone = self.model.was_discarded() && self.has_connect_query();
         (self.model.is_tainted() || undone) && !mutation::is(Mutation::NoReset)
     }
 
@@ -168,7 +174,8 @@ impl ServerConn {
         self.run("DISCARD ALL").await?;
         self.model.set_reset();
         self.last_client = 0;
-        if let Some(sql) = self.fitting.reset.clone() {
+        let sql = self.fitting.borrow().reset.clone();
+        if let Some(sql) = sql {
             self.run(&sql).await?;
         }
         self.fit_out().await
@@ -179,7 +186,8 @@ impl ServerConn {
     /// # Errors
     /// The connection must be closed.
     pub async fn fit_out(&mut self) -> Result<(), RunError> {
-        if let Some(sql) = self.fitting.connect.clone() {
+        let sql = self.fitting.borrow().connect.clone();
+        if let Some(sql) = sql {
             self.run(&sql).await?;
         }
         if self.is_free() { Ok(()) } else { Err(RunError::Lost(Lost::Unfinished)) }
@@ -190,7 +198,8 @@ impl ServerConn {
     /// # Errors
     /// The connection must be closed.
     pub async fn check(&mut self) -> Result<(), RunError> {
-        if let Some(sql) = self.fitting.check.clone() {
+        let sql = self.fitting.borrow().check.clone();
+        if let Some(sql) = sql {
             self.run(&sql).await?;
         }
         self.is_stale = false;
@@ -203,7 +212,7 @@ impl ServerConn {
     /// What the session holds is not known: nobody may go on with it.
     pub async fn survey(&mut self, session: &mut Session) -> Result<(), RunError> {
         self.recall(session).await?;
-        let own = self.fitting.connect.is_some() && self.model.pins().is_none();
+        let own = self.has_connect_query() && self.model.pins().is_none();
         if own {
             // What the connection began with must not pass for what the client has set.
             self.undo().await?;

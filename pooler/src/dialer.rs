@@ -61,7 +61,7 @@ struct Login {
     user: String,
     /// Of the user that a database forces, where it says one.
     password: Option<Secret>,
-    fitting: Fitting,
+    fitting: Rc<RefCell<Fitting>>,
     /// Startup parameters.
     more: &'static [(&'static str, &'static str)],
 }
@@ -142,13 +142,16 @@ impl Dialer {
         user: &str,
     ) {
         let forced = database.forced.as_ref();
+        let known = self.pools.borrow().get(&pool).map(|login| Rc::clone(&login.fitting));
+        let fitting = known.unwrap_or_default();
+        fitting.replace(self.fitting(database));
         let login = Login {
             server,
             label: label.to_owned(),
             dbname: database.dbname.clone(),
             user: user.to_owned(),
             password: forced.and_then(|forced| forced.password.clone()),
-            fitting: self.fitting(database),
+            fitting,
             more: &CLIENTS,
         };
         self.pools.borrow_mut().insert(pool, Rc::new(login));
@@ -169,7 +172,7 @@ impl Dialer {
             dbname: dbname.to_owned(),
             user: query.user.clone(),
             password: query.password.clone(),
-            fitting: Fitting::default(),
+            fitting: Rc::default(),
             more: &ASKERS,
         };
         self.pools.borrow_mut().insert(pool, Rc::new(login));
@@ -188,7 +191,7 @@ impl Dialer {
                 self.treasury.note_trouble(login.server, None);
                 entry.opened(Key::of(&connected));
                 let listed = self.treasury.list(login.server, connected.process_id, entry);
-                let fitting = login.fitting.clone();
+                let fitting = Rc::clone(&login.fitting);
                 let conn = ServerConn::new(connected, self.statements.get(), listed, fitting);
                 self.fit_out(conn, &login).await
             }

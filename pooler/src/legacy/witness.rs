@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use poolwright_pool::ServerId;
 use tokio::time::timeout;
 
-use crate::conn::{Fitting, ServerConn};
+use crate::conn::ServerConn;
 use crate::credential::Credential;
 use crate::desk::Desk;
 use crate::dialer::APPLICATION_NAME;
@@ -55,7 +55,7 @@ impl Witness {
         let connected = done.inspect_err(|_| entry.end())?;
         entry.opened(Key::of(&connected));
         let listed = treasury.list(server, connected.process_id, entry);
-        Ok(Witness(Box::new(ServerConn::new(connected, 0, listed, Fitting::default()))))
+        Ok(Witness(Box::new(ServerConn::new(connected, 0, listed, Default::default()))))
     }
 
     /// Has it look for these backends.

@@ -145,3 +145,21 @@ async fn a_wrong_file_at_the_start_names_every_problem_and_the_process_ends() {
     assert!(log.contains("pool.size"), "{log}");
     assert!(log.contains("waitTimeout") && log.contains("server"), "{log}");
 }
+
+#[tokio::test]
+async fn connections_that_are_open_run_what_the_settings_say_from_now_on() {
+    let site = Site::pooled(&[("pool.size", "1"), ("generation", "1")]).await;
+    let mut client = site.connect("alice").await;
+    let pid = "SELECT pg_backend_pid()";
+    let before = client.cell(pid).await;
+    let changed = site.settings.clone().with("serverResetQuery", "SET work_mem = '6MB'");
+    let changed = changed.with("databases.0.connectQuery", "SET temp_buffers = '7MB'");
+    reload(&site, &changed.with("generation", "2")).await;
+    generation_is(&site, 2.0).await;
+    client.run("CREATE TEMP TABLE left_behind (a int)").await;
+    client.terminate().await.unwrap();
+    let mut next = site.connect("alice").await;
+    assert_eq!(next.cell("SHOW work_mem").await, "6MB");
+    assert_eq!(next.cell("SHOW temp_buffers").await, "7MB");
+    assert_eq!(next.cell(pid).await, before);
+}
