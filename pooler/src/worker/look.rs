@@ -11,12 +11,15 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Lease, Worker};
+use crate::conn::RunError;
 use crate::homes::Part;
 use crate::roster::Slot;
 use crate::tenant::Tenant;
 
-/// How long the wait for a connection may take, and then the answer.
+/// How long the wait for a connection may take.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// After which a server hangs. One that is slow keeps its connections, though nobody waits any more.
+const HANGS: Duration = Duration::from_secs(10);
 /// Tenants that are tried, one after the other.
 const TRIED: usize = 3;
 /// One JSON object. Everything is named with its schema: the session may have a client's
@@ -92,10 +95,15 @@ impl Worker {
         drop(guest);
         let (id, conn) = acquired.ok()?.ok()?;
         let mut lease = Lease::new(Rc::clone(self), id, conn);
-        match timeout(PATIENCE, lease.ask(QUESTION)).await {
+        match timeout(HANGS, lease.ask(QUESTION)).await {
             Ok(Ok(seen)) => {
                 self.release(tenant, lease);
                 Some(seen)
+            }
+            Ok(Err(RunError::Refused(failure))) => {
+                debug!(database = %tenant.database, %failure, "the server was not looked at");
+                self.release(tenant, lease);
+                None
             }
             failed => {
                 debug!(database = %tenant.database, ?failed, "the server was not looked at");

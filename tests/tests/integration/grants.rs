@@ -2,6 +2,7 @@
 
 use poolwright_settings::control::{Grants, ServerReport};
 use poolwright_tests::control::Control;
+use poolwright_tests::kube::processes;
 use poolwright_tests::pg::Client;
 use poolwright_tests::site::Site;
 
@@ -126,6 +127,19 @@ async fn a_look_shows_the_server_and_whose_its_backends_are() {
         sight.backends.iter().filter(|it| !looked.backends.contains(it)).collect();
     assert_eq!(unknown.len(), 1, "{sight:?} {:?}", looked.backends);
     drop(stranger);
+}
+
+#[tokio::test]
+async fn a_server_that_looks_up_slowly_loses_no_connection_by_it() {
+    let (site, control) = controlled("1").await;
+    let mut client = site.connect("alice").await;
+    let pid = client.cell("SELECT pg_backend_pid()").await;
+    let backend = pid.parse().unwrap();
+    processes::signal(backend, "STOP").unwrap();
+    let looked = control.look().await.unwrap().servers.remove("main").unwrap();
+    processes::signal(backend, "CONT").unwrap();
+    assert!(looked.sight.is_none());
+    assert_eq!(client.cell("SELECT pg_backend_pid()").await, pid);
 }
 
 #[tokio::test]
