@@ -193,6 +193,9 @@ impl Scan {
 
     #[inline(never)]
     fn weigh_quoted(&mut self, name: &[u8], call: bool) {
+        if call && !name.iter().any(u8::is_ascii_uppercase) {
+            self.called = self.called.and(Roles::of_word(name));
+        }
         self.doubts |= self.statement.quoted(name, call);
         self.statement.previous = Roles::NAME;
     }

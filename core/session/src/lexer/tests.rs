@@ -222,6 +222,8 @@ fn reading_a_sequence_and_advancing_one_are_told_apart() {
         ("SELECT 'lastval()', lastval FROM t -- lastval()", (false, false)),
         ("SET x = 1; SELECT lastval()", (false, true)),
         ("SELECT mine(); SELECT lastval()", (true, true)),
+        ("SELECT \"lastval\"(), pg_catalog.\"currval\"('s')", (true, true)),
+        ("SELECT \"LASTVAL\"()", (true, false)),
     ];
     for (text, expected) in cases {
         let look = look(text.as_bytes(), Reading::default());
