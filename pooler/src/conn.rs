@@ -189,6 +189,12 @@ impl ServerConn {
         let sql = self.fitting.borrow().connect.clone();
         if let Some(sql) = sql {
             self.run(&sql).await?;
+            let answer = self.ask(&Server::first_question()).await?;
+            if !self.model.begin(&answer) {
+                return Err(Lost::Unclear.into());
+            }
+        } else {
+            self.model.begin_plainly();
         }
         if self.is_free() { Ok(()) } else { Err(RunError::Lost(Lost::Unfinished)) }
     }

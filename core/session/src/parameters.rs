@@ -131,11 +131,13 @@ const FIXED: &[&str] = &[
 /// What one server connection has set.
 #[derive(Clone, Debug, Default)]
 pub struct Current {
-    /// As ParameterStatus said at login: name as reported, value.
+    /// As ParameterStatus said before any client had the session: name as reported, value.
     base: BTreeMap<Box<str>, Box<str>>,
     /// As ParameterStatus said last.
     reported: BTreeMap<Box<str>, Box<str>>,
-    /// Set beyond the login's state.
+    /// What statements of the pooler's own have set for all clients.
+    ground: Wanted,
+    /// Set beyond that.
     applied: Wanted,
 }
 
@@ -143,10 +145,22 @@ impl Current {
     pub fn new(login: impl IntoIterator<Item = (String, String)>) -> Current {
         let base: BTreeMap<_, _> =
             login.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Current { reported: base.clone(), base, applied: Wanted::default() }
+        let (ground, applied) = (Wanted::default(), Wanted::default());
+        Current { reported: base.clone(), base, ground, applied }
     }
 
-    /// What was reported at login, as the server spells it.
+    /// All clients begin with the session as it is now, in which `ground` is set.
+    pub(crate) fn settle(&mut self, ground: Wanted) {
+        self.base = self.reported.clone();
+        self.ground = ground;
+    }
+
+    /// Whether all clients begin with this.
+    pub(crate) fn is_ground(&self, name: &str, value: &str) -> bool {
+        self.ground.get(name) == Some(value)
+    }
+
+    /// What was reported before any client had the session, as the server spells it.
     pub fn base(&self) -> impl Iterator<Item = (&str, &str)> {
         self.base.iter().map(|(name, value)| (&**name, &**value))
     }
@@ -216,7 +230,7 @@ impl Current {
                 Some(value) => write_set(&mut set, name, value, Lasts::ForSession),
             }
         }
-        if let Some(role) = wanted.get(ROLE) {
+        if let Some(role) = self.role_for(wanted) {
             write_set(&mut set, ROLE, role, Lasts::ForSession);
         }
         if set.pop().is_some() {
@@ -257,7 +271,7 @@ impl Current {
         if self.resets_role() {
             write::run(to_server, b"RESET role");
         }
-        if let Some(role) = wanted.get(ROLE) {
+        if let Some(role) = self.role_for(wanted) {
             write_set(&mut sql, ROLE, role, Lasts::ForSession);
         }
         // What comes behind it, its commit first, finds it set; it ends with the commit.
@@ -270,6 +284,12 @@ impl Current {
 
     fn resets_role(&self) -> bool {
         self.applied.get(ROLE).is_some() && !leaks(ROLE)
+    }
+
+    /// The role to be set, once the one that a client has set is reset.
+    fn role_for<'a>(&'a self, wanted: &'a Wanted) -> Option<&'a str> {
+        let ground = || self.ground.get(ROLE).filter(|_| self.resets_role());
+        wanted.get(ROLE).or_else(ground)
     }
 
     /// What is to be set, and, without a value, what is to be reset; but for the role.
@@ -290,9 +310,9 @@ impl Current {
             let name = now.or(then)?.0;
             Some((name, now.map(|(_, value)| value), then.map(|(_, value)| value)))
         });
-        both.filter_map(|(name, now, then)| {
+        both.filter_map(move |(name, now, then)| {
             let differs = now != then && name != ROLE && (then.is_some() || !leaks(name));
-            differs.then_some((name, then))
+            differs.then(|| (name, then.or_else(|| self.ground.get(name))))
         })
     }
 
@@ -303,10 +323,10 @@ impl Current {
 
     /// RESET ALL went through: the role is no setting to it.
     pub fn set_settings_reset(&mut self) {
-        let role = self.applied.get(ROLE).map(str::to_owned);
-        self.applied = Wanted::default();
-        if let Some(role) = role {
-            self.applied.set(ROLE, &role);
+        for settings in [&mut self.applied, &mut self.ground] {
+            let mut role = Wanted::default();
+            settings.get(ROLE).into_iter().for_each(|name| role.set(ROLE, name));
+            *settings = role;
         }
     }
 
@@ -316,9 +336,10 @@ impl Current {
         self.reported.get(NAME) != self.base.get(NAME)
     }
 
-    /// The server has reset its session.
+    /// The server has reset its session, and what all clients begin with as well.
     pub fn set_reset(&mut self) {
         self.applied = Wanted::default();
+        self.ground = Wanted::default();
     }
 }
 

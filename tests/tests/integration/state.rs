@@ -443,11 +443,52 @@ async fn what_a_connect_query_has_set_is_every_clients() {
     let site = Site::pooled(&[query, ("pool.size", "1")]).await;
     let mut one = site.connect("alice").await;
     let mut two = site.connect("alice").await;
-    for sql in ["SET lock_timeout = '5s'", "RESET lock_timeout", "DISCARD ALL", "RESET ALL"] {
+    let statements = [
+        "SET lock_timeout = '5s'",
+        "RESET lock_timeout",
+        "SET work_mem = '8MB'; SET work_mem = '7MB'",
+        "DISCARD ALL",
+        "RESET ALL",
+    ];
+    for sql in statements {
         one.run(sql).await;
-        for client in [&mut two, &mut one] {
-            assert_eq!(client.cell("SHOW work_mem").await, "7MB", "after {sql}");
+        for _ in 0..2 {
+            for client in [&mut one, &mut two] {
+                assert_eq!(client.cell("SHOW work_mem").await, "7MB", "after {sql}");
+            }
         }
+    }
+    one.run("SET work_mem = '8MB'").await;
+    for _ in 0..2 {
+        assert_eq!(one.cell("SHOW work_mem").await, "8MB");
+        assert_eq!(two.cell("SHOW work_mem").await, "7MB");
+    }
+}
+
+#[tokio::test]
+async fn a_client_has_its_own_role_path_and_startup_beside_those_of_a_connect_query() {
+    let site = Site::direct().await;
+    let grant = "CREATE SCHEMA a; CREATE SCHEMA b; GRANT bob, scott TO alice";
+    site.superuser().await.run(grant).await;
+    let query = (
+        "databases.0.connectQuery",
+        "SET ROLE bob; SET search_path = a; SET TimeZone = 'Asia/Tokyo'",
+    );
+    let site = site.behind_a_pooler(&[query, ("pool.size", "1")]).await;
+    let mut plain = site.connect("alice").await;
+    assert_eq!(plain.parameters["TimeZone"], "Asia/Tokyo");
+    let target = site.target("alice").parameter("TimeZone", "UTC");
+    let mut other = site.connect_to(target).await;
+    assert_eq!(other.parameters["TimeZone"], "UTC");
+    let seen = "SELECT concat_ws(' ', current_user, current_setting('search_path'), current_setting('TimeZone'))";
+    for _ in 0..2 {
+        assert_eq!(plain.cell(seen).await, "bob a Asia/Tokyo");
+        assert_eq!(other.cell(seen).await, "bob a UTC");
+    }
+    other.run("SET ROLE scott; SET search_path = b").await;
+    for _ in 0..2 {
+        assert_eq!(other.cell(seen).await, "scott b UTC");
+        assert_eq!(plain.cell(seen).await, "bob a Asia/Tokyo");
     }
 }
 

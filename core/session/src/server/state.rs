@@ -77,6 +77,31 @@ impl Server {
         survey::question(settings, names.iter().map(|name| &**name), self.asked_pins())
     }
 
+    /// What the server is to be asked before any client has the session; its answer goes to
+    /// [`Server::begin`].
+    pub fn first_question() -> String {
+        survey::question(true, std::iter::empty(), Pins::NONE)
+    }
+
+    /// All clients begin with the session as it is now; false for what is no answer.
+    pub fn begin(&mut self, answer: &[u8]) -> bool {
+        let Some(found) = survey::read(answer) else { return false };
+        let mut ground = Wanted::default();
+        for (name, value) in &found.settings {
+            ground.set(name, value);
+        }
+        if let Some(role) = found.role.filter(|role| role != "none") {
+            ground.set(ROLE, &role);
+        }
+        self.parameters.settle(ground);
+        true
+    }
+
+    /// The same, where nothing has been set since the login or the reset.
+    pub fn begin_plainly(&mut self) {
+        self.parameters.settle(Wanted::default());
+    }
+
     /// Settings may have changed, or what of them pins may have ended.
     fn asks_settings(&self) -> bool {
         let pins = Pins::AUTHORIZATION.and(Pins::SETTING);
@@ -118,14 +143,17 @@ impl Server {
     /// the server gets it at the next difference.
     fn learn_settings(&mut self, found: &Found, session: &mut Session) {
         let mut set = Wanted::default();
-        for (name, value) in &found.settings {
+        let begun = |name: &str, value: &str| {
+            self.parameters.is_ground(name, value) && session.startup().get(name).is_none()
+        };
+        for (name, value) in found.settings.iter().filter(|(name, value)| !begun(name, value)) {
             let empty = value.is_empty() && name.contains('.');
             let emptied = !self.was_reset && session.startup().get(name).is_some();
             if !empty || emptied {
                 set.set(name, value);
             }
         }
-        if let Some(role) = &found.role {
+        if let Some(role) = found.role.as_ref().filter(|role| !begun(ROLE, role)) {
             let left = !self.was_reset && session.startup().get(ROLE).is_some();
             if role != "none" || left || found.has_default_roles {
                 set.set(ROLE, role);
