@@ -30,10 +30,7 @@ pub struct Tenant {
     /// The settings do not have it any more.
     pub is_gone: Cell<bool>,
     rules: Cell<Rules>,
-    /// Clients that are pinned.
-    pub pinned: Level,
-    /// One of them is no longer.
-    pub unpinned: Notify,
+    pub pinned: Rc<Pinned>,
     pub patience: Cell<Patience>,
     /// One of the limits to what a client does with a server connection is set.
     hurried: Cell<bool>,
@@ -47,6 +44,31 @@ pub struct Tenant {
     base: RefCell<Option<BTreeMap<String, String>>>,
     /// By wanted name and value.
     answers: RefCell<HashMap<(String, String), Known>>,
+}
+
+/// Clients of one pool that are pinned. Those whom a database gives one user share a pool.
+#[derive(Default)]
+pub struct Pinned {
+    clients: Level,
+    one_less: Notify,
+}
+
+impl Pinned {
+    /// Until fewer than `max` are pinned.
+    pub async fn room(&self, max: u32) {
+        while self.clients.get() >= u64::from(max) {
+            self.one_less.notified().await;
+        }
+    }
+
+    pub fn rise(&self) {
+        self.clients.rise();
+    }
+
+    pub fn fall(&self) {
+        self.clients.fall();
+        self.one_less.notify_one();
+    }
 }
 
 /// How long clients keep a server connection, as the settings say today.
@@ -115,17 +137,11 @@ pub enum Known {
 }
 
 impl Tenant {
-    /// Until fewer clients than `max` are pinned.
-    pub async fn room_for_pin(&self, max: u32) {
-        while self.pinned.get() >= u64::from(max) {
-            self.unpinned.notified().await;
-        }
-    }
-
     pub fn new(
         database: Rc<str>,
         user: Box<str>,
         pool: PoolId,
+        pinned: Rc<Pinned>,
         part: Part,
         counts: Rc<DatabaseCounts>,
         pool_settings: &PoolSettings,
@@ -138,8 +154,7 @@ impl Tenant {
             counts,
             is_gone: Cell::new(false),
             rules: Cell::new(Rules::new(pool_settings, part)),
-            pinned: Level::default(),
-            unpinned: Notify::new(),
+            pinned,
             patience: Cell::default(),
             hurried: Cell::new(false),
             wait_timeout: Cell::new(None),

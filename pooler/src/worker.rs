@@ -40,7 +40,7 @@ use crate::roster::{Roster, Standing};
 use crate::server::ServerTarget;
 use crate::spares::Spares;
 use crate::stream::Parked;
-use crate::tenant::{Keep, Tenant};
+use crate::tenant::{Keep, Pinned, Tenant};
 use crate::treasury::{Teller, Treasury};
 
 /// Logins at one server at a time.
@@ -62,6 +62,7 @@ pub struct Worker {
     latest: watch::Receiver<Arc<Config>>,
     dialer: Rc<Dialer>,
     tenants: RefCell<HashMap<(String, String), Rc<Tenant>>>,
+    pinned: RefCell<HashMap<PoolId, Rc<Pinned>>>,
     /// Those that a client has asked for here.
     databases: RefCell<HashMap<String, DatabaseId>>,
     treasury: Arc<Treasury>,
@@ -141,6 +142,7 @@ impl Worker {
             latest,
             dialer,
             tenants: RefCell::default(),
+            pinned: RefCell::default(),
             databases: RefCell::default(),
             no_more_clients: Cell::new(false),
             metrics,
@@ -276,7 +278,7 @@ impl Worker {
         for ((database, user), tenant) in &*self.tenants.borrow() {
             let Some(database) = config.database(database) else { continue };
             self.pool(&database, user, tenant.part);
-            tenant.follow(&config.pool(&database, user));
+            tenant.follow(&shared_pool(&database, user, config));
         }
     }
 
@@ -327,13 +329,15 @@ impl Worker {
         let config = Arc::clone(&self.config.borrow());
         let settings = config.database(database)?;
         Some(user).filter(|user| config.may_know(user))?;
+        let pool = self.pool(&settings, user, part);
         let tenant = Rc::new(Tenant::new(
             database.into(),
             user.into(),
-            self.pool(&settings, user, part),
+            pool,
+            Rc::clone(self.pinned.borrow_mut().entry(pool).or_default()),
             part,
             self.metrics.database(config.listed_as(database)),
-            &config.pool(&settings, user),
+            &shared_pool(&settings, user, &config),
         ));
         self.tenants.borrow_mut().insert(key, Rc::clone(&tenant));
         Some(tenant)
@@ -431,6 +435,13 @@ fn must_be_reset(tenant: &Tenant, conn: &ServerConn) -> bool {
 fn place(config: &Config, database: &Database) -> (String, String, Option<String>) {
     let user = database.forced.as_ref().map(|forced| forced.user.clone());
     (config.servers[database.server].name.clone(), database.dbname.clone(), user)
+}
+
+/// How a user's clients are served, in a pool as large as the settings say for who logs in to the
+/// server.
+fn shared_pool(database: &Database, user: &str, config: &Config) -> PoolSettings {
+    let size = config.pool(database, database.server_user(user)).size;
+    PoolSettings { size, ..config.pool(database, user) }
 }
 
 fn pool_limits(pool: &PoolSettings, part: Part) -> PoolLimits {

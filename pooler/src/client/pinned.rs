@@ -52,7 +52,6 @@ impl Drop for Pin {
         self.slot.pinned.set(false);
         self.tenant.pinned.fall();
         self.tenant.counts.pinned.fall();
-        self.tenant.unpinned.notify_one();
     }
 }
 
@@ -155,7 +154,7 @@ impl Client {
         if rules.keep == Keep::Refused && reasons != Pins::SEQUENCE {
             return Err(refused(reasons));
         }
-        let room = timeout(PIN_WAIT, self.tenant.room_for_pin(rules.max_pinned));
+        let room = timeout(PIN_WAIT, self.tenant.pinned.room(rules.max_pinned));
         match unless_ended(&self.slot, room).await {
             Ok(Ok(())) => Ok(Pin::new(&self.slot)),
             Ok(Err(_)) => Err(too_many(reasons, rules.max_pinned)),

@@ -102,7 +102,9 @@ impl Worker {
         self.dialer.set_asker(pool, server, &database.dbname, query, LABEL);
         let counts = self.metrics.database(LABEL);
         let user = query.user.as_str().into();
-        Some(Rc::new(Tenant::new(NO_NAME.into(), user, pool, WHOLE, counts, &database.pool)))
+        let pinned = Rc::default();
+        let settings = &database.pool;
+        Some(Rc::new(Tenant::new(NO_NAME.into(), user, pool, pinned, WHOLE, counts, settings)))
     }
 }
 

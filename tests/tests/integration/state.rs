@@ -2,6 +2,7 @@
 //! keeps it on its own, and what is refused.
 
 use poolwright_tests::pg::{Client, Flight};
+use poolwright_tests::postgres::password_of;
 use poolwright_tests::site::Site;
 
 /// Of this database: all tests share one PostgreSQL.
@@ -304,6 +305,18 @@ async fn at_most_all_but_one_of_a_pools_connections_are_pinned() {
     let locks = format!("{LOCKS} AND objid = 2");
     site.eventually(&locks, "0").await;
     assert_eq!(one.cell("SELECT pg_advisory_unlock(1)").await, "t");
+}
+
+#[tokio::test]
+async fn clients_of_a_forced_user_share_the_bound_on_pinned_connections() {
+    let password = password_of("scott");
+    let forced = [("databases.0.user", "scott"), ("databases.0.password", &*password)];
+    let site = Site::pooled(&[&forced[..], &[("pool.size", "2")]].concat()).await;
+    let (mut alice, mut bob) = (site.connect("alice").await, site.connect("bob").await);
+    alice.run("LISTEN a").await;
+    bob.run("LISTEN b").await;
+    ends(&mut bob, "53400", "pool.size").await;
+    assert_eq!(site.connect("bob").await.cell("SELECT session_user").await, "scott");
 }
 
 #[tokio::test]
