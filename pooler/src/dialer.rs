@@ -9,6 +9,7 @@ use std::sync::Arc;
 use poolwright_pool::{PoolId, ServerId};
 use poolwright_settings::{AuthQuery, Database, Limits, Proof, Secret, Server, Upkeep, User};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -16,9 +17,9 @@ use crate::config::Config;
 use crate::conn::{Fitting, ServerConn};
 use crate::credential::{Credential, Learned};
 use crate::desk::Desk;
-use crate::journal::Key;
+use crate::journal::{Entry, Key};
 use crate::metrics::Metrics;
-use crate::server::{ConnectError, Connected, Identity, Kind, ServerTarget};
+use crate::server::{ConnectError, Connected, Identity, Kind, Lingering, ServerTarget};
 use crate::tls::ServerTls;
 use crate::treasury::Treasury;
 
@@ -195,8 +196,11 @@ impl Dialer {
                 let conn = ServerConn::new(connected, self.statements.get(), listed, fitting);
                 self.fit_out(conn, &login).await
             }
-            Err(error) => {
-                entry.end();
+            Err(mut error) => {
+                match error.lingering.take() {
+                    Some(lingering) => self.outlive(login.server, lingering, entry),
+                    None => entry.end(),
+                }
                 if error.is_wrong_password() {
                     self.unlearn(&login);
                 }
@@ -211,6 +215,17 @@ impl Dialer {
                 Err(error)
             }
         }
+    }
+
+    /// The backend of a login that was given up counts until it is gone.
+    fn outlive(&self, server: ServerId, lingering: Lingering, mut entry: Entry) {
+        let treasury = Arc::clone(&self.treasury);
+        treasury.inherit(server, None);
+        spawn_local(async move {
+            lingering.gone().await;
+            treasury.forget(server, None);
+            entry.end();
+        });
     }
 
     fn fitting(&self, database: &Database) -> Fitting {

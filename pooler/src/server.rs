@@ -23,11 +23,11 @@ use crate::tls::ServerTls;
 
 pub use cancel::send_cancel;
 use dial::Encryption;
-pub use error::{ConnectError, Kind};
+pub use error::{ConnectError, Kind, Lingering};
 pub use keys::ClientKeyCache;
 pub use vigil::{CHECK_INTERVAL, Vigil};
 
-/// How long a server may take to hang up after a login that failed. Until then its backend counts.
+/// How long who waits for a login that failed waits for the server to hang up as well.
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a Postgres is and how it is spoken to.
@@ -107,7 +107,7 @@ impl<S> Connected<S> {
 ///
 /// # Errors
 /// [`ConnectError`]: its kind says whether to try again. When it returns, the server has hung up on
-/// the attempt, or had a second to do so.
+/// the attempt, or the error says that it has not.
 pub async fn connect(
     target: &ServerTarget,
     identity: Identity<'_>,
@@ -161,8 +161,10 @@ async fn log_in(
             Ok(Connected { stream, parameters, process_id, secret, addr, leftover, is_watched })
         }
         Err(error) => {
-            let _ = timeout(HANG_UP_TIMEOUT, hang_up(framed.stream)).await;
-            Err(error)
+            let mut hung_up = Box::pin(hang_up(framed.stream));
+            let in_time = timeout(HANG_UP_TIMEOUT, &mut hung_up).await.is_ok();
+            let lingering = (!in_time).then(|| Lingering::until(hung_up));
+            Err(ConnectError { lingering, ..error })
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use poolwright_wire::read;
+use tokio::sync::oneshot;
 
 use super::ServerTarget;
 use crate::stream::FrameError;
@@ -17,6 +18,28 @@ pub struct ConnectError {
     pub message: String,
     /// The server's, where it answered.
     pub sqlstate: Option<String>,
+    /// The attempt's backend, where the server has not hung up on it.
+    pub lingering: Option<Lingering>,
+}
+
+/// A backend that may live, though the login is given up.
+#[derive(Debug)]
+pub struct Lingering(oneshot::Receiver<()>);
+
+impl Lingering {
+    /// `hung_up` ends when the server has hung up, or TCP has given it up; it goes on in a task.
+    pub(super) fn until(hung_up: impl Future<Output = ()> + Send + 'static) -> Lingering {
+        let (alive, gone) = oneshot::channel();
+        tokio::spawn(async move {
+            hung_up.await;
+            drop(alive);
+        });
+        Lingering(gone)
+    }
+
+    pub async fn gone(self) {
+        let _ = self.0.await;
+    }
 }
 
 /// The kinds that callers treat apart.
@@ -59,7 +82,7 @@ impl Kind {
 
 impl ConnectError {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        ConnectError { kind, message: message.into(), sqlstate: None }
+        ConnectError { kind, message: message.into(), sqlstate: None, lingering: None }
     }
 
     /// False where only a change of the settings or of the server helps.
@@ -92,8 +115,9 @@ impl ConnectError {
 
     /// Tells of the attempt before it as well, with another encryption.
     pub(super) fn after(mut self, before: Option<ConnectError>) -> Self {
-        if let Some(ConnectError { message, .. }) = before {
+        if let Some(ConnectError { message, lingering, .. }) = before {
             self.message = format!("{}; before that, {message}", self.message);
+            self.lingering = self.lingering.or(lingering);
         }
         self
     }
@@ -127,7 +151,10 @@ impl ConnectError {
         let sqlstate = String::from_utf8_lossy(report.sqlstate).into_owned();
         let text = String::from_utf8_lossy(report.message);
         let message = format!("the server refused the login: {text} ({sqlstate})");
-        ConnectError { kind: kind_of(&sqlstate), message, sqlstate: Some(sqlstate) }
+        ConnectError {
+            sqlstate: Some(sqlstate.clone()),
+            ..ConnectError::new(kind_of(&sqlstate), message)
+        }
     }
 }
 

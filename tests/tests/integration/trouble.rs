@@ -43,6 +43,29 @@ async fn a_server_that_comes_back_serves_those_who_waited() {
     assert_eq!(told.iter().filter(|message| message.tag == b'D').count(), 1, "{told:?}");
 }
 
+/// PostgreSQL does not notice that a client has left before its login ends.
+#[tokio::test]
+async fn a_login_that_hangs_counts_until_its_backend_is_gone() {
+    let mut site = Site::on(start_postgres(Options::default()).await.unwrap()).await;
+    site.expect_complaint("");
+    let changes = [("servers.0.connectTimeout", "1s"), ("servers.0.maxConnections", "2")];
+    let changes = [&changes[..], &[("serverLoginRetry", "1s")]].concat();
+    let site = site.behind_a_pooler(&changes).await;
+    let mut blocker = site.superuser().await;
+    blocker.run("BEGIN; LOCK TABLE pg_catalog.pg_database").await;
+    let target = site.target("alice");
+    let waiter = tokio::spawn(async move { target.connect().await.unwrap() });
+    let waiting = "SELECT count(*) FROM pg_catalog.pg_locks WHERE NOT granted";
+    let mut most = 0;
+    for _ in 0..80 {
+        most = most.max(blocker.cell(waiting).await.parse::<u32>().unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(most, 2, "more backends than the server gives, or not even that many tries");
+    blocker.run("ROLLBACK").await;
+    assert_eq!(waiter.await.unwrap().cell("SELECT 'served'").await, "served");
+}
+
 #[tokio::test]
 async fn a_terminated_backend_is_an_error_for_its_client_and_for_nobody_else() {
     let mut site = Site::pooled(&[("pool.size", "1")]).await;
