@@ -45,6 +45,10 @@ struct State {
     granted: Option<Grants>,
     /// What the process may have open, whoever opened it.
     maxima: HashMap<ServerId, u32>,
+    /// Host and port, as the settings had them last.
+    addresses: HashMap<ServerId, (String, u16)>,
+    /// Servers that have another name now: what is open to them counts there.
+    renamed: HashMap<ServerId, ServerId>,
     left: HashMap<ServerId, Left>,
     backends: BTreeSet<(ServerId, i32)>,
     troubles: HashMap<ServerId, String>,
@@ -74,6 +78,8 @@ impl Treasury {
             users: HashMap::new(),
             granted: None,
             maxima: HashMap::new(),
+            addresses: HashMap::new(),
+            renamed: HashMap::new(),
             left: HashMap::new(),
             backends: BTreeSet::new(),
             troubles: HashMap::new(),
@@ -191,17 +197,20 @@ impl Treasury {
         id
     }
 
-    /// The number of a user whose connections are limited, or were before; the limit is set.
+    /// The number of a user whose connections are limited, or were before. A new one's limit is set;
+    /// [`Treasury::follow`] keeps it up to date.
     pub fn limited_user(&self, user: &str, settings: &Settings) -> Option<UserId> {
-        let max = settings.user_connections(user);
+        let mut news = Vec::new();
         let mut state = self.lock();
-        if max.is_none() && !state.users.contains_key(user) {
-            return None;
+        if let Some(known) = state.users.get(user) {
+            return Some(*known);
         }
-        let next = UserId(state.users.len() as u32);
-        let id = *state.users.entry(user.to_owned()).or_insert(next);
+        let max = settings.user_connections(user)?;
+        let id = UserId(state.users.len() as u32);
+        state.users.insert(user.to_owned(), id);
+        state.bank.set_max(Cap::User(id), max, &mut news);
         drop(state);
-        self.set_cap(Cap::User(id), max.unwrap_or(UNLIMITED));
+        self.spread(news);
         Some(id)
     }
 
@@ -232,6 +241,10 @@ impl State {
         for server in &config.servers {
             let id = self.server(&server.name);
             self.maxima.insert(id, self.server_cap(server));
+            self.addresses.insert(id, (server.host.clone(), server.port));
+        }
+        self.find_renamed(config);
+        for id in self.maxima.keys().copied().collect::<Vec<_>>() {
             self.tune(id, news);
         }
         for (user, id) in &self.users {
@@ -243,6 +256,21 @@ impl State {
             if Place::of(&database, config) == place {
                 let max = self.database_cap(&database, config);
                 self.bank.set_max(Cap::Database(id), max, news);
+            }
+        }
+    }
+
+    fn find_renamed(&mut self, config: &Config) {
+        self.renamed.clear();
+        let is_listed = |name: &str| config.servers.iter().any(|it| it.name == name);
+        let (listed, lost): (Vec<_>, Vec<_>) =
+            self.servers.iter().partition(|(name, _)| is_listed(name));
+        for (_, old) in lost {
+            let address = self.addresses.get(old);
+            let now = listed.iter().find(|(_, id)| self.addresses.get(id) == address);
+            if let (Some(_), Some((_, now))) = (address, now) {
+                self.renamed.insert(*old, **now);
+                self.maxima.insert(*old, 0);
             }
         }
     }
@@ -289,7 +317,14 @@ pub struct Teller {
 impl Lender for Teller {
     fn tell(&mut self, cap: Cap, word: Word) -> Statement {
         let mut news = Vec::new();
-        let statement = self.treasury.lock().bank.tell(self.worker, cap, word, &mut news);
+        let mut state = self.treasury.lock();
+        let statement = state.bank.tell(self.worker, cap, word, &mut news);
+        if let Cap::Server(server) = cap
+            && let Some(now) = state.renamed.get(&server).copied()
+        {
+            state.tune(now, &mut news);
+        }
+        drop(state);
         self.treasury.spread(news);
         statement
     }

@@ -62,7 +62,7 @@ impl Treasury {
     pub fn has_room_to_look(&self, server: ServerId) -> bool {
         let state = self.lock();
         let (max, lent) = (state.max(server), state.lent(server));
-        let left = state.left.get(&server).map_or(0, Left::slots);
+        let left = state.taken(server);
         u64::from(lent) + u64::from(left) <= u64::from(max)
     }
 
@@ -93,7 +93,18 @@ impl Treasury {
 impl State {
     /// What a server's cap is, and how much of it is taken by whomever.
     pub(super) fn counts(&self, server: ServerId) -> (u32, u32) {
-        (self.max(server), self.lent(server) + self.left.get(&server).map_or(0, Left::open))
+        let left = self.left.get(&server).map_or(0, Left::open);
+        (self.max(server), self.lent(server) + left + self.open_by_other_names(server))
+    }
+
+    fn open_by_other_names(&self, server: ServerId) -> u32 {
+        let others = self.renamed.iter().filter(|(_, now)| **now == server);
+        others.map(|(old, _)| self.counts(*old).1).sum()
+    }
+
+    /// Slots that are no worker's to have.
+    fn taken(&self, server: ServerId) -> u32 {
+        self.left.get(&server).map_or(0, Left::slots) + self.open_by_other_names(server)
     }
 
     pub(super) fn has_left(&self) -> bool {
@@ -102,9 +113,11 @@ impl State {
 
     /// Lends no slot that somebody else takes.
     pub(super) fn tune(&mut self, server: ServerId, news: &mut Vec<News>) {
-        let left = self.left.get(&server).map_or(0, Left::slots);
-        let max = self.max(server).saturating_sub(left);
+        let max = self.max(server).saturating_sub(self.taken(server));
         self.bank.set_max(Cap::Server(server), max, news);
+        if let Some(now) = self.renamed.get(&server).copied() {
+            self.tune(now, news);
+        }
     }
 
     fn max(&self, server: ServerId) -> u32 {

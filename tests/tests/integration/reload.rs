@@ -163,3 +163,24 @@ async fn connections_that_are_open_run_what_the_settings_say_from_now_on() {
     assert_eq!(next.cell("SHOW temp_buffers").await, "7MB");
     assert_eq!(next.cell(pid).await, before);
 }
+
+#[tokio::test]
+async fn a_server_has_no_more_connections_for_having_another_name() {
+    let changes = [("pool.size", "2"), ("servers.0.maxConnections", "2"), ("generation", "1")];
+    let site = Site::pooled(&changes).await;
+    let (mut one, mut two) = (site.connect("alice").await, site.connect("alice").await);
+    for client in [&mut one, &mut two] {
+        client.run("BEGIN").await;
+    }
+    let renamed = site.settings.clone().with("servers.0.name", "other");
+    reload(&site, &renamed.with("databases.0.server", "other").with("generation", "2")).await;
+    generation_is(&site, 2.0).await;
+    let target = site.target("alice");
+    let waiter = tokio::spawn(async move { target.connect().await.unwrap() });
+    site.metric_reaches("poolwright_client_connections", "state=\"waiting\"", |n| n >= 1.0).await;
+    assert_eq!(site.server_connections().await, 2);
+    one.run("COMMIT").await;
+    assert_eq!(waiter.await.unwrap().cell("SELECT 'served'").await, "served");
+    assert!(site.server_connections().await <= 2);
+    two.run("COMMIT").await;
+}
