@@ -166,6 +166,9 @@ impl Client {
             lease = fit;
         }
         lease.last_client = self.slot.serial;
+        if !lease.model.meet(&mut self.conn.session) {
+            self.tenant.learn_base(&lease);
+        }
         let wanted = &self.conn.session.wanted;
         let ServerConn { model, output, .. } = &mut *lease;
         model.begin_stay(rules.by_statement);

@@ -38,6 +38,8 @@ pub struct ServerConn {
     /// To be written to the server.
     pub output: Vec<u8>,
     pub backend: Rc<Backend>,
+    /// Later logins of this worker have higher ones.
+    pub number: u64,
     /// It has rested for so long that it must be asked whether it still works.
     pub is_stale: bool,
     /// As the settings have it today.
@@ -119,6 +121,7 @@ impl ServerConn {
             input: connected.leftover,
             output: Vec::new(),
             backend: Rc::new(backend),
+            number: 0,
             is_stale: false,
             fitting,
             last_client: 0,

@@ -47,6 +47,8 @@ pub struct Dialer {
     /// What clients' logins gave, in the order in which it is tried.
     learned: RefCell<HashMap<(ServerId, String), Vec<Learned>>>,
     statements: Cell<usize>,
+    /// That went through.
+    logins: Cell<u64>,
     upkeep: RefCell<Option<Upkeep>>,
     desk: Desk,
     treasury: Arc<Treasury>,
@@ -76,6 +78,7 @@ impl Dialer {
             credentials: RefCell::default(),
             learned: RefCell::default(),
             statements: Cell::new(0),
+            logins: Cell::new(0),
             upkeep: RefCell::default(),
             desk,
             treasury,
@@ -193,7 +196,8 @@ impl Dialer {
                 entry.opened(Key::of(&connected));
                 let listed = self.treasury.list(login.server, connected.process_id, entry);
                 let fitting = Rc::clone(&login.fitting);
-                let conn = ServerConn::new(connected, self.statements.get(), listed, fitting);
+                let mut conn = ServerConn::new(connected, self.statements.get(), listed, fitting);
+                conn.number = self.logins.replace(self.logins.get() + 1);
                 self.fit_out(conn, &login).await
             }
             Err(mut error) => {

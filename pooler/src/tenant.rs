@@ -2,17 +2,18 @@
 //! settings, so that a login need not ask again.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use poolwright_pool::PoolId;
 use poolwright_session::lexer::Harmless;
-use poolwright_session::parameters::{Current, Wanted};
+use poolwright_session::parameters::{Base, Current, Wanted};
 use poolwright_settings::{Isolation, Patience, Pinning, PoolMode, PoolSettings, Sequences};
 use poolwright_wire::write;
 use tokio::sync::Notify;
 
+use crate::conn::ServerConn;
 use crate::homes::Part;
 use crate::metrics::{DatabaseCounts, Level};
 
@@ -40,8 +41,8 @@ pub struct Tenant {
     pub query_wait_notify: Cell<Option<Duration>>,
     /// Functions that leave a session as it is, as the settings say today.
     pub harmless: Rc<Harmless>,
-    /// ParameterStatus of a fresh server connection.
-    base: RefCell<Option<BTreeMap<String, String>>>,
+    /// What the youngest server connection has reported, and its number.
+    base: RefCell<Option<(u64, Base)>>,
     /// By wanted name and value.
     answers: RefCell<HashMap<(String, String), Known>>,
 }
@@ -201,45 +202,56 @@ impl Tenant {
             .then(|| Known::Reported("application_name".to_owned(), value.to_owned()))
     }
 
-    /// Tells a client with these settings what a server with them would report; `None`, and nothing
-    /// is written, if a server must be asked.
-    pub fn report(&self, wanted: &Wanted, out: &mut Vec<u8>) -> Option<()> {
+    /// Tells a client with these settings what a server with them would report, and answers what one
+    /// would without them; `None`, and nothing is written, if a server must be asked.
+    pub fn report(&self, wanted: &Wanted, out: &mut Vec<u8>) -> Option<Base> {
         let base = self.base.borrow();
-        let base = base.as_ref()?;
+        let (_, base) = base.as_ref()?;
         let mut own = Vec::new();
         for (name, value) in wanted.iter() {
             if let Known::Reported(name, value) = self.known(name, value)? {
                 own.push((name, value));
             }
         }
-        let replaced = |name: &String| own.iter().any(|(other, _)| other == name);
+        let replaced = |name: &str| own.iter().any(|(other, _)| other == name);
         let kept = base.iter().filter(|(name, _)| !replaced(name));
-        for (name, value) in kept.chain(own.iter().map(|(name, value)| (name, value))) {
+        for (name, value) in kept {
             write::parameter_status(out, name.as_bytes(), value.as_bytes());
         }
-        Some(())
+        for (name, value) in &own {
+            write::parameter_status(out, name.as_bytes(), value.as_bytes());
+        }
+        Some(Rc::clone(base))
+    }
+
+    /// Learns what sessions begin with now, if no younger connection has told.
+    pub fn learn_base(&self, conn: &ServerConn) {
+        let base = conn.model.parameters().base();
+        let mut known = self.base.borrow_mut();
+        let is_late = known.as_ref().is_some_and(|(number, _)| conn.number < *number);
+        let is_known = known.as_ref().is_some_and(|(_, known)| known == base);
+        if !is_late && !is_known {
+            self.answers.borrow_mut().clear();
+            *known = Some((conn.number, Rc::clone(base)));
+        }
     }
 
     /// Learns from a server that has the wanted settings applied.
     pub fn learn(&self, current: &Current, wanted: &Wanted) {
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let base: BTreeMap<_, _> = current.base().map(owned).collect();
-        let reported: BTreeMap<_, _> = current.reported().map(owned).collect();
         let mut answers = self.answers.borrow_mut();
-        let mut known_base = self.base.borrow_mut();
-        if known_base.as_ref() != Some(&base) || answers.len() > ANSWERS_LIMIT {
+        if answers.len() > ANSWERS_LIMIT {
             answers.clear();
         }
         for (name, value) in wanted.iter() {
-            let found = reported.iter().find(|(spelled, _)| spelled.eq_ignore_ascii_case(name));
+            let mut reported = current.reported();
+            let found = reported.find(|(spelled, _)| spelled.eq_ignore_ascii_case(name));
             let known = match found {
                 None => Known::Silent,
-                Some((spelled, value)) if base.get(spelled) == Some(value) => Known::Default,
-                Some((spelled, value)) => Known::Reported(spelled.clone(), value.clone()),
+                Some((spelled, value)) if current.is_base(spelled, value) => Known::Default,
+                Some((spelled, value)) => Known::Reported(spelled.to_owned(), value.to_owned()),
             };
             answers.insert((name.to_owned(), value.to_owned()), known);
         }
-        *known_base = Some(base);
     }
 
     /// Forgets what servers said: the settings point elsewhere now.

@@ -20,7 +20,7 @@ use poolwright_wire::{Header, TransactionStatus, client as tag, header, read, wr
 use crate::Rest;
 use crate::doubts::Doubts;
 use crate::lexer::{Harmless, Look, look_with};
-use crate::parameters::Wanted;
+use crate::parameters::{Base, Current, TOLD, Wanted};
 use crate::replies::{Naming, Reply};
 use crate::server::{Pace, Proof, Server};
 use crate::statements::{Named, Scope, Statement, Statements};
@@ -102,6 +102,8 @@ pub struct Session {
     pub wanted: Wanted,
     /// What RESET goes back to.
     startup: Wanted,
+    /// What the client was told at its login, but for its own settings.
+    pub told: Base,
     pub counts: Counts,
     /// Functions that leave a session as it is, beside PostgreSQL's own.
     pub harmless: Rc<Harmless>,
@@ -147,6 +149,7 @@ impl Session {
         let settings = wanted.meaning().into();
         Session {
             startup: wanted.clone(),
+            told: Base::default(),
             wanted,
             counts: Counts::default(),
             harmless: Rc::default(),
@@ -192,9 +195,30 @@ impl Session {
         self.startup.remove(name);
     }
 
+    /// Keeps what the client was told where sessions begin otherwise now: a default of its role or of
+    /// its database changes for sessions to come.
+    pub(crate) fn keep_told(&mut self, base: &Base) {
+        for name in TOLD {
+            let (Some(told), Some(now)) = (self.told.get(name), base.get(name)) else { continue };
+            let lower = name.to_ascii_lowercase();
+            if told == now || self.startup.get(&lower).is_some() {
+                continue;
+            }
+            self.startup.set(&lower, told);
+            if self.wanted.get(&lower).is_none() {
+                self.wanted.set(&lower, told);
+            }
+        }
+    }
+
     /// DISCARD ALL went through at the client's word.
     pub(crate) fn begin_anew(&mut self) {
         self.wanted = self.startup.clone();
+    }
+
+    /// A statement of the client's has changed a setting.
+    pub(crate) fn take_report(&mut self, current: &mut Current, name: &str, value: &str) {
+        current.report_to(name, value, &mut self.wanted, &self.startup);
     }
 
     pub(crate) fn startup(&self) -> &Wanted {

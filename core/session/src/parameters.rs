@@ -18,6 +18,9 @@ pub struct Wanted(Rc<Vec<Setting>>);
 /// Name in lower case, and value; lists are ordered by name.
 type Setting = (Box<str>, Box<str>);
 
+/// What a server has reported before any client had the session: name as reported, value.
+pub type Base = Rc<BTreeMap<Box<str>, Box<str>>>;
+
 /// A startup parameter's name that is no name of a setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unrecognized configuration parameter \"{0}\"")]
@@ -118,6 +121,11 @@ const EXIT_ON_ERROR: &str = "exit_on_error";
 /// when one of them fails. Without the BEGIN there would be a warning in the server's log.
 const COMMIT_AHEAD: &[u8] = b"BEGIN;COMMIT";
 
+/// Reported parameters that decide what values mean to a client, so that it keeps those that it was
+/// told at its login.
+pub(crate) const TOLD: [&str; 5] =
+    ["client_encoding", "DateStyle", "IntervalStyle", "TimeZone", "standard_conforming_strings"];
+
 /// Reported parameters that no SET changes.
 const FIXED: &[&str] = &[
     "in_hot_standby",
@@ -131,8 +139,7 @@ const FIXED: &[&str] = &[
 /// What one server connection has set.
 #[derive(Clone, Debug, Default)]
 pub struct Current {
-    /// As ParameterStatus said before any client had the session: name as reported, value.
-    base: BTreeMap<Box<str>, Box<str>>,
+    base: Base,
     /// As ParameterStatus said last.
     reported: BTreeMap<Box<str>, Box<str>>,
     /// What statements of the pooler's own have set for all clients.
@@ -146,12 +153,12 @@ impl Current {
         let base: BTreeMap<_, _> =
             login.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         let (ground, applied) = (Wanted::default(), Wanted::default());
-        Current { reported: base.clone(), base, ground, applied }
+        Current { reported: base.clone(), base: Rc::new(base), ground, applied }
     }
 
     /// All clients begin with the session as it is now, in which `ground` is set.
     pub(crate) fn settle(&mut self, ground: Wanted) {
-        self.base = self.reported.clone();
+        self.base = Rc::new(self.reported.clone());
         self.ground = ground;
     }
 
@@ -160,9 +167,17 @@ impl Current {
         self.ground.get(name) == Some(value)
     }
 
-    /// What was reported before any client had the session, as the server spells it.
-    pub fn base(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.base.iter().map(|(name, value)| (&**name, &**value))
+    pub fn base(&self) -> &Base {
+        &self.base
+    }
+
+    /// Shares the base with others that have the same; false where it is another.
+    pub(crate) fn share_base(&mut self, base: &Base) -> bool {
+        let same = self.base == *base;
+        if same {
+            self.base = Rc::clone(base);
+        }
+        same
     }
 
     /// All reported parameters, as the server spells them.
@@ -183,14 +198,15 @@ impl Current {
         }
     }
 
-    /// Notes a ParameterStatus that a client's statement caused: the client keeps what it set.
-    pub fn report_to(&mut self, name: &str, value: &str, wanted: &mut Wanted) {
+    /// Notes a ParameterStatus that a client's statement caused: the client keeps what it set, but for
+    /// what it would have anyhow.
+    pub fn report_to(&mut self, name: &str, value: &str, wanted: &mut Wanted, startup: &Wanted) {
         self.report(name, value);
         if FIXED.contains(&name) {
             return;
         }
         let lower = name.to_ascii_lowercase();
-        if self.base.get(name).is_some_and(|base| &**base == value) {
+        if self.is_base(name, value) && startup.get(&lower).is_none() {
             self.applied.remove(&lower);
             wanted.remove(&lower);
         } else {
@@ -200,7 +216,7 @@ impl Current {
     }
 
     /// Whether this is what a RESET goes back to.
-    pub(crate) fn is_base(&self, name: &str, value: &str) -> bool {
+    pub fn is_base(&self, name: &str, value: &str) -> bool {
         self.base.get(name).is_some_and(|base| **base == *value)
     }
 

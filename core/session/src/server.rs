@@ -11,6 +11,7 @@ mod state;
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::rc::Rc;
 
 use poolwright_wire::{TargetKind, TransactionStatus, write};
 
@@ -25,7 +26,7 @@ use crate::parameters::{Current, Wanted};
 use crate::replies::{Answer, Reply, Special, Undo};
 use crate::statements::{Held, NO_STATEMENT};
 use crate::survey::Pins;
-use crate::{Pause, Rest};
+use crate::{Pause, Rest, Session};
 use again::Again;
 
 /// The server sent what the model does not expect: nobody may use the connection again, and the
@@ -468,6 +469,17 @@ impl Server {
         if !self.doubts.is_none() {
             self.forget_doubts();
         }
+    }
+
+    /// A client that was told other settings than this session began with keeps them; false if so.
+    #[inline]
+    pub fn meet(&mut self, session: &mut Session) -> bool {
+        let is_told = Rc::ptr_eq(self.parameters.base(), &session.told)
+            || self.parameters.share_base(&session.told);
+        if !is_told {
+            session.keep_told(self.parameters.base());
+        }
+        is_told
     }
 
     /// Others wait for the connection, or none does: whether the client's next request waits for the

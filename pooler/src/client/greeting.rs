@@ -19,9 +19,12 @@ impl Client {
     pub(super) async fn greet(&mut self) -> Result<(), Over> {
         let mut out = std::mem::take(&mut self.prelude);
         write::authentication_ok(&mut out);
-        while self.tenant.report(&self.conn.session.wanted, &mut out).is_none() {
-            self.ask_server().await?;
-        }
+        self.conn.session.told = loop {
+            match self.tenant.report(&self.conn.session.wanted, &mut out) {
+                Some(told) => break told,
+                None => self.ask_server().await?,
+            }
+        };
         self.drop_defaults();
         let key = CancelKey { process_id: self.slot.process_id, secret: &self.slot.secret };
         write::backend_key_data(&mut out, &key);
@@ -39,6 +42,7 @@ impl Client {
         if let Err(why) = bounded(&self.slot, lease.apply(&self.conn.session.wanted)).await {
             return Err(self.unprepared(lease, why));
         }
+        self.tenant.learn_base(&lease);
         self.tenant.learn(lease.model.parameters(), &self.conn.session.wanted);
         self.worker.release(&self.tenant, lease);
         Ok(())

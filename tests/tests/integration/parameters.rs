@@ -194,3 +194,37 @@ async fn a_setting_that_the_server_refuses_later_lets_no_request_run_without_it(
     assert!(!matches!(answer, Ok(None)), "the request ran although its role was refused");
     assert_eq!(plain.cell("SELECT count(*) FROM log").await, "0");
 }
+
+#[tokio::test]
+async fn a_default_that_changes_is_for_sessions_to_come() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let asked = site.target("alice").parameter("DateStyle", "ISO, MDY");
+    let mut asked = site.connect_to(asked).await;
+    let (mut plain, mut own) = (site.connect("alice").await, site.connect("alice").await);
+    let database = &site.database;
+    let change = format!(
+        "ALTER DATABASE {database} SET TimeZone = 'Asia/Tokyo'; \
+         ALTER DATABASE {database} SET DateStyle = 'German'; \
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND usename = 'alice'"
+    );
+    let before = plain.cell("SHOW TimeZone").await;
+    own.run("SET TimeZone = 'Asia/Tokyo'").await;
+    site.superuser().await.run(&change).await;
+    site.metric_reaches("poolwright_server_connections", database, |open| open == 0.0).await;
+    assert_eq!(plain.cell("SHOW TimeZone").await, before);
+    let mut later = site.connect("alice").await;
+    assert_eq!(later.parameters["TimeZone"], "Asia/Tokyo");
+    for _ in 0..2 {
+        assert_eq!(later.cell("SHOW TimeZone").await, "Asia/Tokyo");
+        assert_eq!(plain.cell("SHOW TimeZone").await, before);
+        assert_eq!(asked.cell("SHOW DateStyle").await, "ISO, MDY");
+        assert_eq!(own.cell("SHOW TimeZone").await, "Asia/Tokyo");
+        own.run("SET TimeZone = 'Asia/Tokyo'").await;
+    }
+    plain.run("SET TimeZone = 'Europe/Paris'; RESET TimeZone").await;
+    own.run("RESET TimeZone").await;
+    assert_eq!(plain.parameters["TimeZone"], before);
+    for client in [&mut plain, &mut own] {
+        assert_eq!(client.cell("SHOW TimeZone").await, before);
+    }
+}

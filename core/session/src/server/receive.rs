@@ -315,7 +315,7 @@ impl Server {
         let mut forward = !self.is_injected() || is_muted;
         match session.filter(|_| forward) {
             Some(session) => {
-                self.parameters.report_to(&name, &value, &mut session.wanted);
+                session.take_report(&mut self.parameters, &name, &value);
                 let is_base = self.resetting && self.parameters.is_base(&name, &value);
                 if let Some(own) = session.startup_value(&name).filter(|_| is_base) {
                     write::parameter_status(to_client, name.as_bytes(), own.as_bytes());
