@@ -5,6 +5,7 @@ mod closing;
 mod listener;
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -56,7 +57,8 @@ pub struct Front {
     post: Post,
 }
 
-/// Lets clients in until the process is to end, and for a while after that.
+/// Lets clients in until the process is to end, and for a while after that; takes cancel requests
+/// for as long as it is polled.
 ///
 /// # Errors
 /// The address cannot be listened on, or the system gives no random bytes.
@@ -66,7 +68,7 @@ pub async fn run(
     homes: Rc<Homes>,
     room: Room,
     metrics: Rc<Metrics>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Infallible> {
     let Kit { mut config, mut lifecycle, treasury, .. } = kit;
     let first = config.borrow_and_update().clone();
     let address = SocketAddr::new(first.listen.address, first.listen.port);
@@ -90,8 +92,10 @@ pub async fn run(
             }
         }
     }
-    front.close(listener, lifecycle).await;
-    Ok(())
+    front.close(&listener, lifecycle).await;
+    loop {
+        front.take_in(listener.accept().await).await;
+    }
 }
 
 impl Front {

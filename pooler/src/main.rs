@@ -247,7 +247,11 @@ async fn serve(
     let (room, room_ended) = Room::open(&kit)?;
     let front = front::run(kit, crew, homes, room, metrics);
     let served = async {
-        tokio::try_join!(front, ends.all(), room_ended.wait())?;
+        let emptied = async { tokio::try_join!(ends.all(), room_ended.wait()) };
+        tokio::select! {
+            failed = front => match failed? {},
+            ended = emptied => drop(ended?),
+        }
         // Whoever counts connections trusts an end without an error.
         ensure!(!books.has_left_open(), "the end of some server connections was not confirmed");
         Ok(())

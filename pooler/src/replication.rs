@@ -162,7 +162,7 @@ impl Hall {
         let mut more = true;
         while more || !clients.is_empty() {
             tokio::select! {
-                Some(message) = messages.recv(), if more => match message {
+                Some(message) = messages.recv() => match message {
                     Message::Client(login, kind) => self.take_in(*login, kind, &mut clients),
                     Message::Cancel(key, done) => self.cancel(key, done),
                     Message::NoMoreClients => more = false,

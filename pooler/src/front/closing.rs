@@ -1,5 +1,6 @@
 //! The end of letting clients in: still open while logins come, since the news of a pod's end
-//! travels slowly; then the door closes and the workers hear that nobody else comes.
+//! travels slowly; then the door closes and the workers hear that nobody else comes. It never closes
+//! the listener: cancel requests come as long as there are clients.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ const LOGINS_END: Duration = Duration::from_secs(20);
 impl Front {
     pub(super) async fn close(
         self: &Rc<Front>,
-        listener: Listener,
+        listener: &Listener,
         mut lifecycle: watch::Receiver<Lifecycle>,
     ) {
         let stage = *lifecycle.borrow();
@@ -29,7 +30,7 @@ impl Front {
             let span = deadline.saturating_duration_since(Instant::now());
             let stopped = lifecycle.wait_for(|stage| *stage == Lifecycle::Stopped);
             tokio::select! {
-                () = self.take_late_logins(&listener, span) => {}
+                () = self.take_late_logins(listener, span) => {}
                 _ = stopped => {}
             }
         }

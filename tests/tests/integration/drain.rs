@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poolwright_tests::load::{self, Account, Plan};
 use poolwright_tests::marks::Protocol;
-use poolwright_tests::pg::{Client, Fields, Flight};
+use poolwright_tests::pg::{Client, Fields, Flight, message::transcript};
 use poolwright_tests::postgres::password_of;
 use poolwright_tests::site::Site;
 
@@ -12,6 +12,17 @@ async fn goodbye(client: &mut Client) -> Fields {
     let messages = client.until_closed().await.unwrap();
     assert_eq!(messages.len(), 1, "{messages:?}");
     messages[0].fields()
+}
+
+/// Waits until the pooler's log holds this text.
+async fn logs(site: &Site, text: &str) {
+    for _ in 0..1500 {
+        if site.pooler().log().contains(text) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not in the log within 30 s: {text}");
 }
 
 async fn ends_well(site: &mut Site) {
@@ -124,4 +135,22 @@ async fn a_drain_under_load_cuts_no_request() {
     let report = load.await.unwrap().unwrap();
     assert_eq!((report.cut, report.wrong, report.failed), (0, 0, 0), "{report}");
     assert!(report.reconnects > 0 && report.transactions >= 500, "{report}");
+}
+
+#[tokio::test]
+async fn a_query_is_cancelled_when_nobody_is_let_in_any_more() {
+    let mut site = Site::pooled(&[("drain.timeout", "8s")]).await;
+    let mut client = site.connect("alice").await;
+    client.send(Flight::new().query("SELECT pg_sleep(60)").bytes()).await.unwrap();
+    site.metric_reaches("poolwright_client_connections", "state=\"active\"", |n| n == 1.0).await;
+    site.pooler().signal("TERM");
+    logs(&site, "no more clients are let in").await;
+    assert_ne!(site.pooler().get("/readyz").await.unwrap().0, 200);
+    let error = site.target("alice").connect().await.err().expect("nobody is let in");
+    assert_eq!(error.downcast::<Fields>().unwrap().code, "57P03");
+    site.target("alice").cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told.last_chunk::<2>().unwrap(), &["Error(57014)", "Ready(I)"]);
+    assert_eq!(goodbye(&mut client).await.code, "57P01");
+    ends_well(&mut site).await;
 }

@@ -93,6 +93,21 @@ async fn a_cancel_that_comes_to_another_pooler_hits_the_right_query() {
 }
 
 #[tokio::test]
+async fn a_cancel_hits_the_query_of_a_pooler_that_lets_nobody_in_any_more() {
+    let two = Two::start("1", &[]).await;
+    let mut client = two.site.connect("alice").await;
+    two.sleeps(&mut client).await;
+    two.site.pooler().signal("TERM");
+    while !two.site.pooler().log().contains("no more clients are let in") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    two.at_other().cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_closed().await.unwrap());
+    assert_eq!(told.last_chunk::<3>().unwrap(), &["Error(57014)", "Ready(I)", "Error(57P01)"]);
+    two.stop().await;
+}
+
+#[tokio::test]
 async fn a_wrong_secret_or_id_spares_the_query_and_opens_nothing() {
     let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let two = Two::start("1", &[(5, stranger.local_addr().unwrap().port())]).await;

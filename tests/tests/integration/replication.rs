@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use poolwright_tests::pg::{Client, Fields, Flight, Target};
+use poolwright_tests::pg::{Client, Fields, Flight, Target, message::transcript};
 use poolwright_tests::postgres::{Options, password_of, programs};
 use poolwright_tests::process::{bound_to_us, scratch};
 use poolwright_tests::site::{Site, start_postgres};
@@ -152,6 +152,24 @@ async fn a_replication_connection_is_its_clients_own_and_counted_apart() {
     one.terminate().await.unwrap();
     site.metric_reaches(OPEN, "", |open| open == 1.0).await;
     site.connect_to(logical(&site, "alice")).await.run("SELECT 1").await;
+}
+
+#[tokio::test]
+async fn a_command_is_cancelled_when_nobody_is_let_in_any_more() {
+    let mut site = site(&[("drain.timeout", "8s")]).await;
+    let mut client = site.connect_to(logical(&site, "alice")).await;
+    client.send(Flight::new().query("SELECT pg_sleep(60)").bytes()).await.unwrap();
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'";
+    site.eventually(running, "1").await;
+    site.pooler().signal("TERM");
+    while !site.pooler().log().contains("no more clients are let in") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    site.target("alice").cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_closed().await.unwrap());
+    assert_eq!(told.last_chunk::<3>().unwrap(), &["Error(57014)", "Ready(I)", "Error(57P01)"]);
+    let ended = site.pooler.as_mut().unwrap().wait(Duration::from_secs(30));
+    assert!(ended.expect("it must end").success());
 }
 
 #[tokio::test]
