@@ -6,6 +6,7 @@ mod listener;
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -69,7 +70,7 @@ pub async fn run(
     room: Room,
     metrics: Rc<Metrics>,
 ) -> anyhow::Result<Infallible> {
-    let Kit { mut config, mut lifecycle, treasury, .. } = kit;
+    let Kit { mut config, lifecycle, treasury, .. } = kit;
     let first = config.borrow_and_update().clone();
     let address = SocketAddr::new(first.listen.address, first.listen.port);
     let listener = Listener::bind(address).await.with_context(|| format!("listen on {address}"))?;
@@ -77,24 +78,9 @@ pub async fn run(
     front.show_gauges();
     front.metrics.accepting.set(true);
     info!(%address, workers = front.crew.len(), "clients are let in");
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => front.take_in(accepted).await,
-            Ok(()) = config.changed() => {
-                let next = config.borrow_and_update().clone();
-                front.follow(next);
-            }
-            changed = lifecycle.changed() => {
-                let stage = *lifecycle.borrow_and_update();
-                if changed.is_err() || stage != Lifecycle::Serving {
-                    break;
-                }
-            }
-        }
-    }
-    front.close(&listener, lifecycle).await;
-    loop {
-        front.take_in(listener.accept().await).await;
+    tokio::select! {
+        never = front.receive(&listener, lifecycle) => Ok(never),
+        never = front.keep_up(config) => Ok(never),
     }
 }
 
@@ -124,9 +110,35 @@ impl Front {
         Arc::clone(&self.login.borrow().config)
     }
 
+    /// Takes over new settings as they come.
+    async fn keep_up(&self, mut config: watch::Receiver<Arc<Config>>) -> Infallible {
+        while config.changed().await.is_ok() {
+            let next = config.borrow_and_update().clone();
+            self.follow(next);
+        }
+        pending().await
+    }
+
     fn follow(&self, config: Arc<Config>) {
         self.treasury.follow(&config);
         self.login.borrow_mut().config = config;
+    }
+
+    async fn receive(
+        self: &Rc<Front>,
+        listener: &Listener,
+        mut lifecycle: watch::Receiver<Lifecycle>,
+    ) -> Infallible {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => self.take_in(accepted).await,
+                _ = lifecycle.wait_for(|stage| *stage != Lifecycle::Serving) => break,
+            }
+        }
+        self.close(listener, lifecycle).await;
+        loop {
+            self.take_in(listener.accept().await).await;
+        }
     }
 
     async fn take_in(self: &Rc<Front>, accepted: io::Result<(Socket, SocketAddr)>) {

@@ -9,6 +9,8 @@ mod look;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,24 +108,19 @@ impl From<poolwright_wire::CancelKey<'_>> for CancelKey {
 /// # Errors
 /// None today; a worker that cannot go on ends the process.
 pub async fn run(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::Result<()> {
-    let Kit { mut config, mut lifecycle, desk, treasury, number } = kit;
+    let Kit { config, mut lifecycle, desk, treasury, number } = kit;
     let worker = Worker::new(config.clone(), desk, Teller { treasury, worker: number });
     worker.show_gauges();
     spawn_local(patience::keep(Rc::downgrade(&worker.watch)));
     spawn_local(Rc::clone(&worker).listen(inbox));
-    loop {
-        tokio::select! {
-            Ok(()) = config.changed() => worker.catch_up(),
-            changed = lifecycle.changed() => {
-                let stage = *lifecycle.borrow_and_update();
-                if changed.is_err() || stage != Lifecycle::Serving {
-                    break;
-                }
-            }
-        }
+    let drained = async {
+        let _ = lifecycle.wait_for(|stage| *stage != Lifecycle::Serving).await;
+        worker.drain(lifecycle).await;
+    };
+    tokio::select! {
+        () = drained => Ok(()),
+        never = worker.keep_up(config) => match never {},
     }
-    worker.drain(lifecycle).await;
-    Ok(())
 }
 
 impl Worker {
@@ -193,6 +190,14 @@ impl Worker {
                 listed.is_some_and(|user| user.previous_verifier.as_ref() == Some(&learned.of));
             self.dialer.learn(server, user, learned.clone(), is_previous);
         }
+    }
+
+    /// Takes over new settings as they come.
+    async fn keep_up(&self, mut config: watch::Receiver<Arc<Config>>) -> Infallible {
+        while config.changed().await.is_ok() {
+            self.catch_up();
+        }
+        pending().await
     }
 
     /// Takes over the latest settings, if they are news.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use poolwright_tests::load::{self, Account, Plan};
 use poolwright_tests::marks::Protocol;
 use poolwright_tests::pg::{Client, Fields, Flight, message::transcript};
+use poolwright_tests::pooler::Settings;
 use poolwright_tests::postgres::password_of;
 use poolwright_tests::site::Site;
 
@@ -153,4 +154,55 @@ async fn a_query_is_cancelled_when_nobody_is_let_in_any_more() {
     assert_eq!(told.last_chunk::<2>().unwrap(), &["Error(57014)", "Ready(I)"]);
     assert_eq!(goodbye(&mut client).await.code, "57P01");
     ends_well(&mut site).await;
+}
+
+#[tokio::test]
+async fn raised_caps_serve_those_who_wait_during_a_drain_too() {
+    for cap in ["pool.size", "servers.0.maxConnections"] {
+        let mut site = Site::pooled(&[(cap, "1"), ("drain.timeout", "8s")]).await;
+        let (mut holder, mut waiter) = holder_and_waiter(&site).await;
+        site.pooler().signal("TERM");
+        logs(&site, "draining").await;
+        reload(&site, &site.settings.clone().with(cap, "2"));
+        let answer = waiter.until_ready().await.unwrap();
+        assert_eq!(transcript(&answer).last().unwrap(), "Ready(I)", "{cap}");
+        holder.run("COMMIT").await;
+        for client in [&mut holder, &mut waiter] {
+            assert_eq!(goodbye(client).await.code, "57P01");
+        }
+        ends_well(&mut site).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_moves_during_a_drain_is_followed() {
+    let mut site = Site::pooled(&[("pool.size", "1"), ("drain.timeout", "8s")]).await;
+    let (mut holder, mut waiter) = holder_and_waiter(&site).await;
+    let before = holder.cell("SELECT pg_backend_pid()").await;
+    site.pooler().signal("TERM");
+    logs(&site, "draining").await;
+    reload(&site, &site.settings.clone().with("servers.0.host", "localhost"));
+    logs(&site, "server moved").await;
+    holder.run("COMMIT").await;
+    let answer = waiter.until_ready().await.unwrap();
+    assert_ne!(answer[1].cells()[0].as_deref(), Some(&*before), "served where the server was");
+    for client in [&mut holder, &mut waiter] {
+        assert_eq!(goodbye(client).await.code, "57P01");
+    }
+    ends_well(&mut site).await;
+}
+
+/// One in a transaction, and one that waits for its connection.
+async fn holder_and_waiter(site: &Site) -> (Client, Client) {
+    let mut holder = site.connect("alice").await;
+    let mut waiter = site.connect("alice").await;
+    holder.run("BEGIN").await;
+    waiter.send(Flight::new().query("SELECT pg_backend_pid()").bytes()).await.unwrap();
+    site.metric_reaches("poolwright_client_connections", "state=\"waiting\"", |n| n == 1.0).await;
+    (holder, waiter)
+}
+
+fn reload(site: &Site, settings: &Settings) {
+    site.pooler().write_settings(settings).unwrap();
+    site.pooler().signal("HUP");
 }
