@@ -20,7 +20,7 @@ pub async fn deliver(worker: Rc<Worker>, key: CancelKey, done: oneshot::Sender<(
         Standing::Idle => {}
         Standing::Waiting if mutation::is(Mutation::CancelIgnoresQueue) => {}
         Standing::Waiting => slot.cancel(),
-        Standing::Active(backend) => cancel_backend(&worker, &slot.tenant.database, &backend).await,
+        Standing::Active(backend) => cancel_backend(&slot.tenant.database, &backend).await,
     }
     // Who sent the request may have hung up.
     let _ = done.send(());
@@ -28,8 +28,8 @@ pub async fn deliver(worker: Rc<Worker>, key: CancelKey, done: oneshot::Sender<(
 
 /// Cancels what the backend runs. Until Postgres confirms, nobody else gets the connection (I5); a
 /// cancel that cannot be confirmed leaves it so, and its release closes it.
-pub async fn cancel_backend(worker: &Worker, database: &str, backend: &Rc<Backend>) {
-    let Some(target) = worker.target(database) else { return };
+pub async fn cancel_backend(database: &str, backend: &Backend) {
+    let target = backend.target.borrow().clone();
     backend.cancel_sent();
     match send_cancel(&target, backend.addr, backend.process_id, &backend.secret).await {
         Ok(()) => backend.cancel_confirmed(),

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 pub use backend::Backend;
 
-use crate::server::Connected;
+use crate::server::{Connected, ServerTarget};
 use crate::stream::Stream;
 use crate::treasury::Listed;
 
@@ -109,12 +109,13 @@ pub enum RunError {
 impl ServerConn {
     /// A connection after login, which may hold `statements` prepared statements.
     pub fn new(
+        target: Rc<RefCell<ServerTarget>>,
         connected: Connected,
         statements: usize,
         listed: Listed,
         fitting: Rc<RefCell<Fitting>>,
     ) -> ServerConn {
-        let backend = Backend::new(connected.addr, connected.process_id, connected.secret);
+        let backend = Backend::new(target, connected.addr, connected.process_id, connected.secret);
         ServerConn {
             stream: connected.stream,
             model: Server::new(connected.parameters, statements),

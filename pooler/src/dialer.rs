@@ -38,7 +38,7 @@ const ASKERS: [(&str, &str); 3] = [
 const LEARNED: usize = 2;
 
 pub struct Dialer {
-    targets: RefCell<HashMap<ServerId, ServerTarget>>,
+    targets: RefCell<HashMap<ServerId, Rc<RefCell<ServerTarget>>>>,
     /// The version of the protocol to ask a server for, where that was found out.
     protocols: RefCell<HashMap<ServerId, i32>>,
     pools: RefCell<HashMap<PoolId, Rc<Login>>>,
@@ -129,11 +129,14 @@ impl Dialer {
     }
 
     pub fn set_target(&self, id: ServerId, server: &Server, tls: &ServerTls, limits: &Limits) {
-        self.targets.borrow_mut().insert(id, ServerTarget::of(server, tls, limits));
-    }
-
-    pub fn target(&self, id: ServerId) -> Option<ServerTarget> {
-        self.targets.borrow().get(&id).cloned()
+        let target = ServerTarget::of(server, tls, limits);
+        let mut targets = self.targets.borrow_mut();
+        let known = targets.get(&id).filter(|known| known.borrow().is_at(server));
+        match known {
+            Some(known) => drop(known.replace(target)),
+            // Connections to where it was are cancelled there.
+            None => drop(targets.insert(id, Rc::new(RefCell::new(target)))),
+        }
     }
 
     /// `label`: under which name of the settings the database is counted.
@@ -189,14 +192,17 @@ impl Dialer {
     pub async fn dial(&self, pool: PoolId) -> Result<ServerConn, ConnectError> {
         let login = Rc::clone(&self.pools.borrow()[&pool]);
         let mut entry = self.treasury.begin(login.server, &login.dbname, &login.user);
-        match self.log_in(&login).await {
+        let target = Rc::clone(&self.targets.borrow()[&login.server]);
+        let to = target.borrow().clone();
+        match self.log_in(&login, to).await {
             Ok(connected) => {
                 self.metrics.database(&login.label).server_connects.add(1);
                 self.treasury.note_trouble(login.server, None);
                 entry.opened(Key::of(&connected));
                 let listed = self.treasury.list(login.server, connected.process_id, entry);
                 let fitting = Rc::clone(&login.fitting);
-                let mut conn = ServerConn::new(connected, self.statements.get(), listed, fitting);
+                let mut conn =
+                    ServerConn::new(target, connected, self.statements.get(), listed, fitting);
                 conn.number = self.logins.replace(self.logins.get() + 1);
                 self.fit_out(conn, &login).await
             }
@@ -248,7 +254,7 @@ impl Dialer {
         mut conn: ServerConn,
         login: &Login,
     ) -> Result<ServerConn, ConnectError> {
-        let patience = self.targets.borrow()[&login.server].connect_timeout;
+        let patience = self.targets.borrow()[&login.server].borrow().connect_timeout;
         let message = match timeout(patience, conn.fit_out()).await {
             Ok(Ok(())) => return Ok(conn),
             Ok(Err(error)) => format!("connectQuery failed: {error}"),
@@ -261,8 +267,11 @@ impl Dialer {
     }
 
     /// Speaks protocol 3.2 with servers that have shown to know it, for the longer cancel keys.
-    async fn log_in(&self, login: &Login) -> Result<Connected, ConnectError> {
-        let mut target = self.targets.borrow()[&login.server].clone();
+    async fn log_in(
+        &self,
+        login: &Login,
+        mut target: ServerTarget,
+    ) -> Result<Connected, ConnectError> {
         let known = self.protocols.borrow().get(&login.server).copied();
         target.protocol = known.unwrap_or(PROTOCOL_3_0);
         let mut done = self.prove(login, &target).await;

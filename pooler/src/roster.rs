@@ -53,7 +53,7 @@ pub enum Ending {
 }
 
 /// Where a client stands, for cancels and gauges.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Standing {
     Idle,
     Waiting,

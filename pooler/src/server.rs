@@ -61,6 +61,11 @@ impl ServerTarget {
             binding: server.channel_binding,
         }
     }
+
+    /// Whether the settings have this server there.
+    pub fn is_at(&self, server: &Server) -> bool {
+        (&self.host, self.port) == (&server.host, server.port)
+    }
 }
 
 /// Who logs in, where.

@@ -39,7 +39,6 @@ use crate::metrics::{Metrics, Snapshot};
 use crate::patience::{self, Watch};
 use crate::pools::PoolShell;
 use crate::roster::{Roster, Standing};
-use crate::server::ServerTarget;
 use crate::spares::Spares;
 use crate::stream::Parked;
 use crate::tenant::{Keep, Pinned, Tenant};
@@ -353,13 +352,6 @@ impl Worker {
         self.config.borrow().own_id
     }
 
-    /// Where a database's server is, for cancels.
-    pub fn target(&self, database: &str) -> Option<ServerTarget> {
-        let config = self.config.borrow();
-        let server = &config.servers[config.database(database)?.server];
-        self.dialer.target(self.treasury.server_id(&server.name))
-    }
-
     /// Takes a connection back from a client that is done with it.
     pub fn release(self: &Rc<Worker>, tenant: &Rc<Tenant>, lease: Lease) {
         if !must_be_reset(tenant, &lease) && lease.is_free() && !lease.backend.awaits_cancel() {
@@ -374,8 +366,7 @@ impl Worker {
         let (worker, tenant) = (Rc::clone(self), Rc::clone(tenant));
         spawn_local(async move {
             if !lease.model.is_quiet() {
-                let backend = Rc::clone(&lease.backend);
-                cancel_backend(&worker, &tenant.database, &backend).await;
+                cancel_backend(&tenant.database, &lease.backend).await;
             }
             worker.finish(&tenant, lease);
         });
@@ -390,7 +381,7 @@ impl Worker {
     /// What runs there would keep its slot.
     async fn cut_off(&self, tenant: &Tenant, lease: Lease, reason: &'static str) {
         if !lease.is_free() {
-            cancel_backend(self, &tenant.database, &Rc::clone(&lease.backend)).await;
+            cancel_backend(&tenant.database, &lease.backend).await;
         }
         lease.discard(reason);
     }

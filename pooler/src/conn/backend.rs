@@ -3,15 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use poolwright_session::mutation::{self, Mutation};
 
 use super::Lost;
+use crate::server::ServerTarget;
 
 /// Who serves the connection, for those who want it cancelled.
-#[derive(Debug)]
 pub struct Backend {
+    /// How its server is spoken to: as the settings have it today, while they have it there.
+    pub target: Rc<RefCell<ServerTarget>>,
     pub addr: SocketAddr,
     pub process_id: i32,
     pub secret: Vec<u8>,
@@ -23,9 +26,14 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub fn new(addr: SocketAddr, process_id: i32, secret: Vec<u8>) -> Backend {
+    pub fn new(
+        target: Rc<RefCell<ServerTarget>>,
+        addr: SocketAddr,
+        process_id: i32,
+        secret: Vec<u8>,
+    ) -> Backend {
         let (unconfirmed, lost_cancel, waiter) = Default::default();
-        Backend { addr, process_id, secret, unconfirmed, lost_cancel, waiter }
+        Backend { target, addr, process_id, secret, unconfirmed, lost_cancel, waiter }
     }
 
     pub fn cancel_sent(&self) {

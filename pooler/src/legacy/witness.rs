@@ -1,8 +1,10 @@
 //! A connection that sees which backends a server has. It is in no pool and serves no client, so that
 //! nobody else's transaction keeps it from looking.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +57,8 @@ impl Witness {
         let connected = done.inspect_err(|_| entry.end())?;
         entry.opened(Key::of(&connected));
         let listed = treasury.list(server, connected.process_id, entry);
-        Ok(Witness(Box::new(ServerConn::new(connected, 0, listed, Default::default()))))
+        let target = Rc::new(RefCell::new(target.clone()));
+        Ok(Witness(Box::new(ServerConn::new(target, connected, 0, listed, Default::default()))))
     }
 
     /// Has it look for these backends.

@@ -112,6 +112,21 @@ async fn a_client_of_protocol_3_2_has_a_long_secret_of_which_no_part_will_do() {
 }
 
 #[tokio::test]
+async fn a_query_is_cancelled_whose_database_the_settings_have_lost() {
+    let site = Site::pooled(&[("generation", "1")]).await;
+    let mut client = site.connect("alice").await;
+    client.send(sleep(60).bytes()).await.unwrap();
+    is_running(&site).await;
+    let lost = site.settings.clone().with("databases.0.name", "another").with("generation", "2");
+    site.pooler().write_settings(&lost).unwrap();
+    site.pooler().signal("HUP");
+    site.metric_reaches("poolwright_settings_generation", "", |seen| seen == 2.0).await;
+    site.target("alice").cancel(&client.key).await.unwrap();
+    let told = transcript(&client.until_closed().await.unwrap());
+    assert_eq!(told.last_chunk::<3>().unwrap(), &["Error(57014)", "Ready(I)", "Error(57P01)"]);
+}
+
+#[tokio::test]
 async fn a_request_that_waits_for_a_server_is_cancelled_where_it_waits() {
     let site = Site::pooled(&[("pool.size", "1")]).await;
     let mut holder = site.connect("alice").await;

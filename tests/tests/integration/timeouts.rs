@@ -50,6 +50,22 @@ async fn a_query_that_takes_too_long_is_cancelled_and_its_server_serves_on() {
     assert_eq!(site.server_connections().await, 1);
 }
 
+#[tokio::test]
+async fn a_query_that_takes_too_long_is_cancelled_when_the_settings_have_lost_its_database() {
+    let site = Site::pooled(&[("pool.queryTimeout", "4s"), ("generation", "1")]).await;
+    let mut client = site.connect("alice").await;
+    let since = Instant::now();
+    let flight = Flight::new().query("SELECT pg_sleep(600) AS limited");
+    client.send(flight.bytes()).await.unwrap();
+    let lost = site.settings.clone().with("databases.0.name", "another").with("generation", "2");
+    site.pooler().write_settings(&lost).unwrap();
+    site.pooler().signal("HUP");
+    site.metric_reaches("poolwright_settings_generation", "", |seen| seen == 2.0).await;
+    check(&last_words(&mut client, since).await, "57014", "query_timeout");
+    let sql = format!("{RUNNING} AND datname = '{}'", site.database);
+    site.eventually(&sql, "0").await;
+}
+
 /// A COPY that stops in the middle holds a server as a slow query does.
 #[tokio::test]
 async fn a_copy_that_stops_in_the_middle_ends() {
