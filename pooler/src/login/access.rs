@@ -14,6 +14,9 @@ use crate::replication::{Kind, place};
 use crate::stream::{Framed, Stream};
 use crate::tls::common_name;
 
+/// The most bytes of a role's name: NAMEDATALEN - 1.
+const MAX_NAME: usize = 63;
+
 /// A client before its proof.
 pub(super) struct Claim<'a> {
     pub(super) request: &'a Request,
@@ -43,8 +46,12 @@ pub(super) async fn prove(framed: &mut Framed, claim: &Claim<'_>, context: &Logi
     shown
 }
 
-/// Who is not listed, as the server that the client wants to reach knows them.
+/// Who is not listed, as the server that the client wants to reach knows them. A name that is too long
+/// is nobody's, and takes no memory.
 async fn find(claim: &Claim<'_>, context: &LoginContext) -> Result<Option<Known>, LoginError> {
+    if claim.request.user.len() > MAX_NAME {
+        return Ok(None);
+    }
     let Some(query) = &context.config.auth_query else { return Ok(None) };
     let Some(server) = server(claim, context) else { return Ok(None) };
     let found = context.inquiries.find(server, &claim.request.user, query.cache_time).await?;

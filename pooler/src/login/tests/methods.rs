@@ -96,6 +96,30 @@ async fn md5_fits_a_password_and_its_hash() {
     assert_eq!(log_in("{auth: md5}", "eve", "pencil").await, Err("password"));
 }
 
+/// Here no server can be asked, as those are told whose names one could have.
+#[tokio::test]
+async fn no_server_is_asked_for_a_name_that_is_longer_than_names_are() {
+    let looked_up = format!("{}authQuery: {{user: asker}}\n", settings("{}"));
+    let context = context_of(&looked_up, ClientTls::Disabled);
+    let (outcome, _tcp) = run(&context, async |mut tcp: TcpStream| {
+        let user = "x".repeat(63);
+        tcp.write_all(&startup(&[("user", &user), ("database", "shop")])).await.unwrap();
+        tcp
+    })
+    .await;
+    assert_eq!(found(outcome), Err("auth_query"));
+    for user in ["x".repeat(64), "x".repeat(9000)] {
+        let (outcome, told) = run(&context, async |mut tcp| {
+            scram(&mut tcp, &[("user", &user), ("database", "shop")], "pencil", b"").await;
+            error_of(message(&mut tcp).await)
+        })
+        .await;
+        assert_eq!(found(outcome), Err("password"));
+        let message = format!("password authentication failed for user \"{user}\"");
+        assert_eq!(told, ("28P01".to_owned(), message));
+    }
+}
+
 #[tokio::test]
 async fn scram_with_a_verifier_gives_the_keys_and_an_md5_hash_fits_nothing() {
     for method in ["md5", "scram-sha-256"] {
