@@ -7,6 +7,7 @@ mod inquiries;
 mod keys;
 mod known;
 mod negotiation;
+mod nobody;
 mod password;
 mod penalties;
 mod request;

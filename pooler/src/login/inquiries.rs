@@ -86,6 +86,26 @@ impl Inquiries {
         }
     }
 
+    /// Of the users who were found the one that has the first turn, and their secret.
+    pub(super) fn first(
+        &self,
+        turn: impl Fn(&str, &Secret) -> Option<u64>,
+    ) -> Option<(u64, Secret)> {
+        let answers = self.answers.borrow();
+        let found = answers.iter().filter_map(|(name, answer)| {
+            let secret = answer.secret.as_ref()?;
+            Some((turn(&name.user, secret)?, secret))
+        });
+        found.min_by_key(|(turn, _)| *turn).map(|(turn, secret)| (turn, secret.clone()))
+    }
+
+    /// As if the server had said so.
+    #[cfg(test)]
+    pub(super) fn hear(&self, server: &str, user: &str, secret: &str) {
+        let name = Name { server: server.to_owned(), user: user.to_owned() };
+        self.remember(name, Some(Secret::new(secret)), LAST_KNOWN);
+    }
+
     fn remembered(&self, name: &Name, age: Duration) -> Option<Option<Secret>> {
         let answers = self.answers.borrow();
         let answer = answers.get(name)?;

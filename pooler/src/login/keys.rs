@@ -5,16 +5,15 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use poolwright_settings::{Proof, Secret, Settings, User};
+use poolwright_settings::{Proof, Secret};
 use poolwright_wire::scram::{
-    DEFAULT_ITERATIONS, MAX_ITERATIONS, ServerKeys, Verifier, mock_keys, salt_for, salted_password,
+    DEFAULT_ITERATIONS, MAX_ITERATIONS, ServerKeys, Verifier, salt_for, salted_password,
 };
-use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::LoginError;
 use super::known::Known;
+use super::{LoginContext, LoginError, nobody};
 
 /// Users whose keys are kept; beyond it they are derived anew. One is about 200 bytes.
 const MAX_DERIVED: usize = 50_000;
@@ -25,7 +24,7 @@ const DERIVATIONS: usize = 2;
 pub struct Verifiers {
     random: SystemRandom,
     /// Salts are made of it; new for each process.
-    secret: [u8; 32],
+    pub(super) secret: [u8; 32],
     derived: RefCell<HashMap<String, Vec<Derived>>>,
     workshop: Rc<Semaphore>,
 }
@@ -80,7 +79,7 @@ impl Verifiers {
         &self,
         user: &str,
         known: Option<&Known>,
-        settings: &Settings,
+        context: &LoginContext,
     ) -> Result<Check, LoginError> {
         match known.map(|known| &known.proof) {
             Some(Proof::ScramVerifier(text)) => {
@@ -95,21 +94,11 @@ impl Verifiers {
                 let keys = self.derived(user, [password].into_iter().chain(previous));
                 Ok(self.with_own_salt(user, Keys::Derive(keys)))
             }
-            Some(Proof::Md5(_)) | None => Ok(self.no_proof_fits(user, settings)),
+            Some(Proof::Md5(_)) | None => {
+                let Verifier { salt, iterations, keys } = nobody::verifier(user, context);
+                Ok(Check { salt, iterations, keys: Keys::Ready(vec![keys]) })
+            }
         }
-    }
-
-    fn no_proof_fits(&self, user: &str, settings: &Settings) -> Check {
-        let secret = shared_secret(settings).unwrap_or(self.secret);
-        let keys = Keys::Ready(vec![mock_keys(user, &secret)]);
-        let salt = salt_for(user, &secret).to_vec();
-        Check { salt, iterations: DEFAULT_ITERATIONS, keys }
-    }
-
-    /// A verifier that no password fits, whose check costs as much as another's.
-    pub(super) fn mock_verifier(&self, user: &str, settings: &Settings) -> Verifier {
-        let Check { salt, iterations, .. } = self.no_proof_fits(user, settings);
-        Verifier { salt, iterations, keys: mock_keys(user, &self.secret) }
     }
 
     /// Whether any of the verifiers is this password's: worked out on another thread, a few at a
@@ -147,19 +136,6 @@ impl Verifiers {
         kept.clone_from(&now);
         now
     }
-}
-
-/// What salts of unknown users are made of where those of others are the same in all processes, since
-/// their verifiers are: two poolers with the same settings make the same.
-fn shared_secret(settings: &Settings) -> Option<[u8; 32]> {
-    let verifier = |user: &User| match &user.proof {
-        Proof::ScramVerifier(verifier) => Some(verifier.clone()),
-        _ => None,
-    };
-    let asker = settings.auth_query.as_ref().and_then(|query| query.password.clone());
-    let secret = asker.or_else(|| settings.users.values().find_map(verifier))?;
-    let digest = digest(&SHA256, &[b"salts\0", secret.expose().as_bytes()].concat());
-    digest.as_ref().try_into().ok()
 }
 
 /// Reads the text of a verifier.

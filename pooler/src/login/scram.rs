@@ -23,7 +23,7 @@ pub(super) async fn authenticate(
     known: Option<&Known>,
     context: &LoginContext,
 ) -> Shown {
-    let check = context.verifiers.check(user, known, &context.config)?;
+    let check = context.verifiers.check(user, known, context)?;
     let end_point = context.config.client_tls.end_point().filter(|_| framed.stream.is_tls());
     let mechanisms = [MECHANISM_PLUS, MECHANISM];
     let offered = if end_point.is_some() { &mechanisms[..] } else { &mechanisms[1..] };

@@ -1,9 +1,12 @@
 //! Clients that do not get in, and what they are told.
 
+use std::collections::BTreeSet;
+
+use poolwright_wire::scram::{Verifier, salted_password};
 use poolwright_wire::write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::{Arrival, LoginContext, LoginError};
+use super::super::{Arrival, LoginContext, LoginError, nobody};
 use super::{SETTINGS, context, context_of, error_of, message, run, scram, startup};
 use crate::door::Room;
 use crate::tls::ClientTls;
@@ -161,6 +164,37 @@ async fn a_wrong_password_an_unknown_user_and_a_wrong_verifier_look_alike() {
         assert_eq!(salts[0], salts[1], "{user}");
         assert_eq!(salts[0].len(), "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096".len(), "{user}");
     }
+}
+
+/// A verifier of `pencil`, as a server keeps it.
+fn verifier(iterations: u32, salt: &[u8]) -> String {
+    Verifier::new(&salted_password("pencil", salt, iterations), salt, iterations).text()
+}
+
+/// The iterations and lengths of salts by which names are asked that nobody has.
+fn asked_of_nobody(context: &LoginContext) -> BTreeSet<(u32, usize)> {
+    let asked = |user: usize| nobody::verifier(&format!("nobody{user}"), context);
+    (0..50).for_each(|user| assert_eq!(asked(user), asked(user)));
+    assert_ne!(asked(0).salt, asked(1).salt);
+    (0..50).map(asked).map(|it| (it.iterations, it.salt.len())).collect()
+}
+
+#[tokio::test]
+async fn a_user_whom_nobody_knows_is_asked_as_those_are_who_are_known() {
+    let others = SETTINGS.split_once("users:").unwrap().0;
+    let with = |users: &str| context_of(&format!("{others}users: {users}\n"), ClientTls::Disabled);
+    let (few, many) = (verifier(10, &[7; 12]), verifier(90, &[7; 40]));
+    let listed =
+        with(&format!("[{{name: ann, password: '{few}'}}, {{name: bob, password: '{many}'}}]"));
+    assert_eq!(asked_of_nobody(&listed), BTreeSet::from([(10, 12), (90, 40)]));
+    let by_password = with("[{name: ann, password: pencil}]");
+    assert_eq!(asked_of_nobody(&by_password), BTreeSet::from([(4096, 16)]));
+    let looked_up = with("[]\nauthQuery: {user: asker}");
+    assert_eq!(asked_of_nobody(&looked_up), BTreeSet::from([(4096, 16)]));
+    looked_up.inquiries.hear("main", "ann", &few);
+    assert_eq!(asked_of_nobody(&looked_up), BTreeSet::from([(10, 12)]));
+    looked_up.inquiries.hear("main", "bob", &many);
+    assert_eq!(asked_of_nobody(&looked_up), BTreeSet::from([(10, 12), (90, 40)]));
 }
 
 #[tokio::test]
