@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use poolwright_settings::rules::{Demand, Visitor};
-use poolwright_settings::{ListenAuth, Proof};
+use poolwright_settings::{ANY, ListenAuth, Proof, Settings};
 
 use super::known::{Known, are_passwords_known};
 use super::request::Request;
@@ -61,11 +61,18 @@ async fn find(claim: &Claim<'_>, context: &LoginContext) -> Result<Option<Known>
 fn server<'a>(claim: &Claim<'_>, context: &'a LoginContext) -> Option<&'a str> {
     let config = &context.config;
     let Request { database, replication, .. } = claim.request;
-    let index = match replication {
-        Some(kind) => place(config, *kind, database)?.index,
-        None => config.database(database)?.server,
+    let asked = match replication {
+        Some(kind) => place(config, *kind, database).map(|place| place.index),
+        None => config.database(database).map(|database| database.server),
     };
-    Some(&config.servers[index].name)
+    Some(&config.servers[asked.or_else(|| usual(config))?].name)
+}
+
+/// The server that knows those who ask for a database which is nowhere: they are told so only once
+/// they have shown who they are, as by PostgreSQL.
+fn usual(settings: &Settings) -> Option<usize> {
+    let any = settings.databases.get(ANY).map(|any| any.server);
+    any.or_else(|| settings.databases.values().map(|it| it.server).min())
 }
 
 async fn judge(

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use poolwright_tests::certificates::Certificates;
-use poolwright_tests::pg::{Fields, flight};
+use poolwright_tests::pg::{Fields, Target, flight};
 use poolwright_tests::postgres::{BY_PASSWORD, Options, password_of, programs};
 use poolwright_tests::process::scratch;
 use poolwright_tests::site::{Site, start_postgres};
@@ -146,6 +146,14 @@ async fn who_may_not_come_in_reads_the_same_as_a_wrong_password() {
         let refused = refusal(&site, &name, &password_of(&name)).await;
         let message = wrong.message.replace(&dora, &name);
         assert_eq!(refused, Fields { message, ..wrong.clone() }, "{user}");
+    }
+    let elsewhere = |password: &str| Target {
+        database: "no_such_database".to_owned(),
+        ..site.target(&dora).password(password)
+    };
+    for (password, code) in [(&*password_of(&dora), "3D000"), ("wrong", "28P01")] {
+        let error = elsewhere(password).connect().await.err().expect("refused");
+        assert_eq!(error.downcast::<Fields>().expect("an ErrorResponse").code, code);
     }
     let long = format!("{dora}{}", "x".repeat(64));
     assert_eq!(refusal(&site, &long, &password_of(&dora)).await.code, "28P01");

@@ -212,6 +212,25 @@ async fn only_who_has_logged_in_learns_that_a_database_is_missing() {
 }
 
 #[tokio::test]
+async fn who_only_a_server_knows_learns_the_same() {
+    let looked_up = format!("{SETTINGS}authQuery: {{user: asker}}\n");
+    let context = context_of(&looked_up, ClientTls::Disabled);
+    context.inquiries.hear("main", "eve", "pencil");
+    for (password, sqlstate) in [("pencil", "3D000"), ("chalk", "28P01")] {
+        let (outcome, told) = run(&context, async |mut tcp| {
+            scram(&mut tcp, &[("user", "eve"), ("database", "nowhere")], password, b"").await;
+            match message(&mut tcp).await {
+                Some((b'R', _)) => error_of(message(&mut tcp).await),
+                other => error_of(other),
+            }
+        })
+        .await;
+        assert!(outcome.is_err());
+        assert_eq!(told.0, sqlstate);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_says_nothing_is_given_up() {
     let settings = format!("clientLoginTimeout: 5ms\n{SETTINGS}");
     let context = context_of(&settings, ClientTls::Disabled);
