@@ -28,6 +28,7 @@ use crate::homes::Homes;
 use crate::lifecycle::Lifecycle;
 use crate::login::{
     Arrival, Inquiries, LoggedIn, LoginContext, LoginError, Verifiers, accept, introduce,
+    tell_at_once,
 };
 use crate::metrics::{Gauges, Metrics};
 use crate::peers::Post;
@@ -146,6 +147,7 @@ impl Front {
             Ok((socket, peer)) => {
                 let most = self.config().max_clients.max(LEAST_LOGINS);
                 if self.under_way.get() >= most {
+                    tell_at_once(&socket, &LoginError::Full);
                     return self.turn_away(peer, &LoginError::Full);
                 }
                 self.under_way.set(self.under_way.get() + 1);

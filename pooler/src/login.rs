@@ -269,13 +269,34 @@ fn logged_in(framed: Framed, known: Identified, peer: SocketAddr) -> LoggedIn<St
     }
 }
 
+/// Tells a client whose login may not even begin, as far as that takes no wait.
+pub fn tell_at_once(socket: &Socket, error: &LoginError) {
+    let mut out = Vec::new();
+    write_error(&mut out, error);
+    // Who cannot take so little yet hears nothing.
+    let _ = socket.try_write(&out);
+}
+
 /// Tells the client why it may not come in; whether it hears is its own affair.
 async fn tell(framed: &mut Framed, error: &LoginError) {
-    let Some(sqlstate) = error.sqlstate() else { return };
+    if !write_error(&mut framed.output, error) {
+        return;
+    }
+    let _ = timeout(TELL_TIMEOUT, async {
+        if framed.flush().await.is_ok() {
+            let _ = framed.stream.shutdown().await;
+        }
+    })
+    .await;
+}
+
+/// Whether there is something to tell.
+fn write_error(out: &mut Vec<u8>, error: &LoginError) -> bool {
+    let Some(sqlstate) = error.sqlstate() else { return false };
     let message = error.to_string();
     let hint = error.hint();
     write::error_response(
-        &mut framed.output,
+        out,
         &ErrorFields {
             severity: "FATAL",
             sqlstate,
@@ -284,12 +305,7 @@ async fn tell(framed: &mut Framed, error: &LoginError) {
             ..ErrorFields::default()
         },
     );
-    let _ = timeout(TELL_TIMEOUT, async {
-        if framed.flush().await.is_ok() {
-            let _ = framed.stream.shutdown().await;
-        }
-    })
-    .await;
+    true
 }
 
 #[cfg(test)]

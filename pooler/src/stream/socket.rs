@@ -54,6 +54,18 @@ impl Socket {
         }
     }
 
+    /// Writes what goes without a wait.
+    ///
+    /// # Errors
+    /// Nothing does, or the connection is lost.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Live(tcp) => tcp.try_write(bytes),
+            Socket::Free(tcp) => (&*tcp).write(bytes),
+            Socket::Gone => Err(not_live()),
+        }
+    }
+
     /// Does what `attempt` says, as long as that takes no wait; `None` once the runtime has the
     /// socket.
     fn at_once<T>(

@@ -42,8 +42,13 @@ async fn no_more_logins_are_under_way_than_there_may_be_clients() {
     }
     let mut closed = 0;
     for stream in &mut silent {
-        let read = timeout(Duration::from_millis(20), stream.read(&mut [0; 1])).await;
-        closed += usize::from(read.is_ok());
+        let mut heard = Vec::new();
+        if timeout(Duration::from_millis(20), stream.read_to_end(&mut heard)).await.is_ok() {
+            let heard = String::from_utf8_lossy(&heard);
+            assert!(heard.starts_with('E'), "{heard:?}");
+            assert!(heard.contains("\0C53300\0Msorry, too many clients already\0"), "{heard:?}");
+            closed += 1;
+        }
     }
     assert_eq!(closed, 80);
     drop(silent);
