@@ -167,12 +167,13 @@ impl Front {
 
     async fn meet(self: Rc<Front>, socket: Socket, peer: SocketAddr) {
         let context = self.login.borrow().clone();
-        let (framed, peer) = match introduce(socket, peer, &context).await {
-            Ok(introduced) => introduced,
+        let newcomer = match introduce(socket, peer, &context).await {
+            Ok(newcomer) => newcomer,
             Err(LoginError::Left) => return,
             Err(error) => return self.turn_away(peer, &error),
         };
-        match accept(framed, peer, &context).await {
+        let peer = newcomer.peer;
+        match accept(newcomer, &context).await {
             Ok(Arrival::Client(login)) => match login.replication {
                 Some(kind) => self.send_to_room(login, kind),
                 None => self.send_home(login),

@@ -54,6 +54,15 @@ pub struct LoginContext {
     pub door: Arc<Door>,
 }
 
+/// A connection whose client is yet to say what it wants.
+pub struct Newcomer {
+    framed: Framed,
+    /// The client's own, where a proxy speaks for it.
+    pub peer: SocketAddr,
+    /// When the login is to have ended.
+    end: Instant,
+}
+
 /// How a connection's beginning ended well.
 #[derive(Debug)]
 pub enum Arrival {
@@ -117,7 +126,7 @@ impl<S> LoggedIn<S> {
     }
 }
 
-/// A new connection, and whose it is: the peer's own, unless that speaks for others.
+/// Finds out whose a new connection is. From here on the client's time counts.
 ///
 /// # Errors
 /// The peer is a proxy of the settings and does not say whom it speaks for.
@@ -125,17 +134,19 @@ pub async fn introduce(
     socket: Socket,
     peer: SocketAddr,
     context: &LoginContext,
-) -> Result<(Framed, SocketAddr), LoginError> {
+) -> Result<Newcomer, LoginError> {
     let mut framed = Framed::new(Stream::Tcp(socket));
     let Config { settings: Settings { listen, limits, .. }, .. } = &*context.config;
+    let end = Instant::now() + limits.login_timeout;
     if !listen.proxies.iter().any(|network| network.contains(peer.ip())) {
-        return Ok((framed, peer));
+        return Ok(Newcomer { framed, peer, end });
     }
-    let source = timeout(limits.login_timeout, framed.proxy_header()).await;
-    match source.map_err(|_| LoginError::Timeout)?? {
-        Source::Client(client) => Ok((framed, client)),
-        Source::Local | Source::Unknown => Ok((framed, peer)),
-    }
+    let source = timeout_at(end, framed.proxy_header()).await;
+    let peer = match source.map_err(|_| LoginError::Timeout)?? {
+        Source::Client(client) => client,
+        Source::Local | Source::Unknown => peer,
+    };
+    Ok(Newcomer { framed, peer, end })
 }
 
 /// Takes a new connection through its login. On an error the client has been told, where it could
@@ -143,12 +154,8 @@ pub async fn introduce(
 ///
 /// # Errors
 /// [`LoginError`], to be logged and counted by [`LoginError::label`].
-pub async fn accept(
-    framed: Framed,
-    peer: SocketAddr,
-    context: &LoginContext,
-) -> Result<Arrival, LoginError> {
-    let end = Instant::now() + context.config.limits.login_timeout;
+pub async fn accept(newcomer: Newcomer, context: &LoginContext) -> Result<Arrival, LoginError> {
+    let Newcomer { framed, peer, end } = newcomer;
     let late = |_| LoginError::Timeout;
     let negotiated = negotiation::negotiate(framed, &context.config.client_tls);
     let (mut framed, packet) = match timeout_at(end, negotiated).await.map_err(late)?? {

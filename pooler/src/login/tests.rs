@@ -53,6 +53,12 @@ fn config(settings: &str, client_tls: ClientTls) -> Arc<Config> {
     Arc::new(Config::in_memory(settings, client_tls))
 }
 
+/// A login from its beginning.
+pub(crate) async fn meet(tcp: TcpStream, context: &LoginContext) -> Result<Arrival, LoginError> {
+    let peer = tcp.peer_addr().unwrap();
+    accept(introduce(tcp.into(), peer, context).await?, context).await
+}
+
 /// Runs a login against what `client` does; gives both outcomes.
 async fn run<T>(
     context: &LoginContext,
@@ -61,9 +67,8 @@ async fn run<T>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let login = async {
-        let (tcp, peer) = listener.accept().await.unwrap();
-        let (framed, peer) = introduce(tcp.into(), peer, context).await?;
-        accept(framed, peer, context).await
+        let (tcp, _) = listener.accept().await.unwrap();
+        meet(tcp, context).await
     };
     let client = async { client(TcpStream::connect(address).await.unwrap()).await };
     tokio::join!(login, client)

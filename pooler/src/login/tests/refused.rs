@@ -1,10 +1,12 @@
 //! Clients that do not get in, and what they are told.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use poolwright_wire::scram::{Verifier, salted_password};
 use poolwright_wire::write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
 
 use super::super::{Arrival, LoginContext, LoginError, nobody};
 use super::{SETTINGS, context, context_of, error_of, message, run, scram, startup};
@@ -249,4 +251,22 @@ async fn a_client_that_says_nothing_is_given_up() {
     assert!(matches!(outcome, Err(LoginError::Timeout)));
     assert_eq!(told.0, "57014");
     assert!(told.1.starts_with("client_login_timeout"), "{}", told.1);
+}
+
+/// By a clock that stands still but for waits.
+#[tokio::test(start_paused = true)]
+async fn what_a_proxy_takes_to_introduce_a_client_counts_as_the_clients_time() {
+    let proxied = SETTINGS.replace("port: 6432", "port: 6432, proxyProtocol: {from: [127.0.0.1]}");
+    let settings = format!("clientLoginTimeout: 10s\n{proxied}");
+    let context = context_of(&settings, ClientTls::Disabled);
+    let local = [&poolwright_wire::proxy::SIGNATURE[..], &[0x20, 0, 0, 0]].concat();
+    let since = Instant::now();
+    let (outcome, ()) = run(&context, async |mut tcp| {
+        sleep(Duration::from_secs(9)).await;
+        tcp.write_all(&local).await.unwrap();
+        assert_eq!(tcp.read(&mut [0; 1]).await.unwrap(), 0);
+    })
+    .await;
+    assert!(matches!(outcome, Err(LoginError::Timeout)));
+    assert!(since.elapsed() < Duration::from_secs(11), "{:?}", since.elapsed());
 }

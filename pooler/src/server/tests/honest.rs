@@ -15,7 +15,6 @@ use super::super::{ConnectError, Kind, ServerTarget, Vigil, send_cancel};
 use super::{packet, run, run_with, target};
 use crate::credential::{Credential, ScramKeys};
 use crate::login::{self, Arrival};
-use crate::stream::Framed;
 use crate::tls::{ClientTls, ServerTls};
 
 /// What follows the proof of who the client is.
@@ -122,10 +121,7 @@ async fn both_sides(mode: ServerTlsMode, tls: &ClientTls, credential: &Credentia
     let context = login::tests::context_with(tls.clone());
     let cleartext = CleartextPassword::Never;
     let connected = run_with(mode, cleartext, credential, async |tcp: TcpStream| {
-        let peer = tcp.peer_addr().unwrap();
-        if let Ok(Arrival::Client(mut client)) =
-            login::accept(Framed::new(tcp.into()), peer, &context).await
-        {
+        if let Ok(Arrival::Client(mut client)) = login::tests::meet(tcp, &context).await {
             greeting(&mut client.pending_out);
             client.stream.write_all(&client.pending_out).await.unwrap();
             client.stream.flush().await.unwrap();
@@ -173,10 +169,8 @@ async fn as_bob(
     let credential = Some(credential);
     let identity = super::Identity { database: "shop", user: "bob", credential, more: super::MORE };
     let serve = async {
-        let (tcp, peer) = listener.accept().await.unwrap();
-        if let Ok(Arrival::Client(mut client)) =
-            login::accept(Framed::new(tcp.into()), peer, context).await
-        {
+        let (tcp, _) = listener.accept().await.unwrap();
+        if let Ok(Arrival::Client(mut client)) = login::tests::meet(tcp, context).await {
             greeting(&mut client.pending_out);
             client.stream.write_all(&client.pending_out).await.unwrap();
         }
@@ -189,10 +183,7 @@ async fn as_bob(
 async fn our_two_sides_of_scram_agree() {
     let context = login::tests::context();
     let connected = run(ServerTlsMode::Disable, async |tcp: TcpStream| {
-        let peer = tcp.peer_addr().unwrap();
-        let Arrival::Client(mut client) =
-            login::accept(Framed::new(tcp.into()), peer, &context).await.unwrap()
-        else {
+        let Arrival::Client(mut client) = login::tests::meet(tcp, &context).await.unwrap() else {
             panic!("no client")
         };
         greeting(&mut client.pending_out);
