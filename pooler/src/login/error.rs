@@ -93,11 +93,10 @@ impl LoginError {
         match self {
             E::Frame(FrameError::Malformed(_) | FrameError::TooLong { .. })
             | E::Unexpected { .. }
-            | E::Buffered(_)
-            | E::Repeated(_) => Some("08P01"),
+            | E::Buffered(_) => Some("08P01"),
             E::Scram(ScramError::Downgrade | ScramError::OtherChannel) => Some("28000"),
             E::Scram(_) => Some("08P01"),
-            E::Protocol { .. } => Some("0A000"),
+            E::Protocol { .. } | E::Repeated(_) => Some("0A000"),
             E::TlsRequired
             | E::NoCertificate
             | E::Certificate { .. }
@@ -107,7 +106,10 @@ impl LoginError {
             | E::NoUser
             | E::Role { .. } => Some("28000"),
             E::Encoding(_) => Some("22021"),
-            E::Options(_) | E::Replication(_) => Some("22023"),
+            E::Replication(_) => Some("22023"),
+            // A value without a name is one for a parameter that is not there.
+            E::Options(OptionsError::Setting(text)) if text.starts_with('=') => Some("42704"),
+            E::Options(_) => Some("42601"),
             E::Unrecognized(_) => Some("42704"),
             E::Full | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
             E::Timeout => Some("57014"),

@@ -2,8 +2,9 @@
 //! away; everybody else goes on, and no server is left in the middle of anything.
 
 use poolwright_tests::pg::{Client, Flight, flight, message::transcript};
+use poolwright_tests::postgres::Options;
 use poolwright_tests::random::Random;
-use poolwright_tests::site::Site;
+use poolwright_tests::site::{Site, start_postgres};
 use tokio::io::AsyncWriteExt;
 
 three_ways!(1:
@@ -90,6 +91,41 @@ async fn before_the_login_errors_are_those_of_postgres() {
         told_of += usize::from(!expected.is_empty());
     }
     assert!(told_of >= 6, "Postgres says something of {told_of} packets only");
+}
+
+/// Of a user from whom Postgres wants no password: it reads options behind that.
+#[tokio::test]
+async fn options_that_are_none_are_refused_as_by_postgres() {
+    let (direct, pooled) = (Site::direct().await, Site::pooled(&[]).await);
+    for options in
+        ["-z", "-z 1", "word", "-c", "-c geqo=on -c", "-c geqo", "--geqo", "-c =x", "--=x", "-c="]
+    {
+        let start = |site: &Site| {
+            let parameters =
+                [("user", "alice"), ("database", &*site.database), ("options", options)];
+            flight::startup(flight::VERSION_3_0, &parameters)
+        };
+        let expected = told(&direct, &start(&direct)).await;
+        println!("{options}: {expected:?}");
+        assert_eq!(expected.len(), 1, "{options}");
+        assert_eq!(told(&pooled, &start(&pooled)).await, expected, "{options}");
+    }
+}
+
+#[tokio::test]
+async fn an_ssl_request_that_was_declined_comes_again_as_little_as_to_postgres() {
+    let options = Options { settings: vec!["ssl = off".to_owned()], ..Options::default() };
+    let direct = Site::on(start_postgres(options).await.unwrap()).await;
+    let pooled = Site::pooled(&[]).await;
+    let mut codes = Vec::new();
+    for site in [&direct, &pooled] {
+        let mut client = site.target("alice").dial().await.unwrap();
+        client.send(&flight::ssl_request()).await.unwrap();
+        assert_eq!(client.byte().await.unwrap(), b'N');
+        client.send(&flight::ssl_request()).await.unwrap();
+        codes.push(client.receive().await.unwrap().fields().code);
+    }
+    assert_eq!(codes, ["0A000", "0A000"]);
 }
 
 async fn ends_with(site: &Site, client: &mut Client, bytes: &[u8], codes: &[&str]) {

@@ -69,7 +69,7 @@ async fn each_request_may_come_once_and_waits_for_its_answer() {
             assert_eq!(tcp.read_u8().await.unwrap(), b'N');
         }
         tcp.write_all(SSL).await.unwrap();
-        assert_eq!(error_of(message(&mut tcp).await).0, "08P01");
+        assert_eq!(error_of(message(&mut tcp).await).0, "0A000");
     })
     .await;
     assert!(matches!(outcome, Err(LoginError::Repeated(_))));
@@ -130,7 +130,12 @@ async fn what_follows_the_startup_message_must_be_a_sasl_answer() {
 #[tokio::test]
 async fn requests_that_cannot_be_granted_are_refused_before_a_password_is_asked_for() {
     check(&startup(&[]), b"", "28000", "password").await;
-    check(&startup(&[("user", "ann"), ("options", "-c=")]), b"", "22023", "unsupported").await;
+    for (options, sqlstate) in
+        [("-c =x", "42704"), ("-c", "42601"), ("-c geqo", "42601"), ("-z", "42601")]
+    {
+        let start = startup(&[("user", "ann"), ("options", options)]);
+        check(&start, b"", sqlstate, "unsupported").await;
+    }
     let unclear = startup(&[("user", "ann"), ("replication", "maybe")]);
     check(&unclear, b"", "22023", "unsupported").await;
     let full = context_of(&format!("maxClients: 1\n{SETTINGS}"), ClientTls::Disabled);

@@ -243,7 +243,7 @@ async fn requests_below_tls_that_began_without_one_are_declined_once() {
             tls.write_all(&request).await.unwrap();
             assert_eq!(tls.read_u8().await.unwrap(), b'N');
             tls.write_all(&request).await.unwrap();
-            assert_eq!(error_of(message(&mut tls).await).0, "08P01");
+            assert_eq!(error_of(message(&mut tls).await).0, "0A000");
         })
         .await;
         assert!(matches!(outcome, Err(LoginError::Repeated(_))));
