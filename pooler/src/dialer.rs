@@ -2,7 +2,7 @@
 //! the settings of the day and nothing of clients.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -110,9 +110,15 @@ impl Dialer {
         learned.truncate(LEARNED);
     }
 
-    /// What logins gave is of no use any more: the next one gives it anew.
-    fn unlearn(&self, login: &Login) {
-        self.learned.borrow_mut().remove(&(login.server, login.user.clone()));
+    /// What was tried in vain is of no use any more; what a client's login has given meanwhile is.
+    fn unlearn(&self, login: &Login, tried: &[Credential]) {
+        let who = (login.server, login.user.clone());
+        if let hash_map::Entry::Occupied(mut learned) = self.learned.borrow_mut().entry(who) {
+            learned.get_mut().retain(|it| !tried.contains(&it.credential));
+            if learned.get().is_empty() {
+                learned.remove();
+            }
+        }
     }
 
     fn credentials(&self, login: &Login) -> Vec<Credential> {
@@ -194,7 +200,8 @@ impl Dialer {
         let mut entry = self.treasury.begin(login.server, &login.dbname, &login.user);
         let target = Rc::clone(&self.targets.borrow()[&login.server]);
         let to = target.borrow().clone();
-        match self.log_in(&login, to).await {
+        let credentials = self.credentials(&login);
+        match self.log_in(&login, to, &credentials).await {
             Ok(connected) => {
                 self.metrics.database(&login.label).server_connects.add(1);
                 self.treasury.note_trouble(login.server, None);
@@ -212,7 +219,7 @@ impl Dialer {
                     None => entry.end(),
                 }
                 if error.is_wrong_password() {
-                    self.unlearn(&login);
+                    self.unlearn(&login, &credentials);
                 }
                 self.metrics.server_disconnected(error.kind.label());
                 match error.kind {
@@ -271,27 +278,32 @@ impl Dialer {
         &self,
         login: &Login,
         mut target: ServerTarget,
+        credentials: &[Credential],
     ) -> Result<Connected, ConnectError> {
         let known = self.protocols.borrow().get(&login.server).copied();
         target.protocol = known.unwrap_or(PROTOCOL_3_0);
-        let mut done = self.prove(login, &target).await;
+        let mut done = self.prove(login, &target, credentials).await;
         if target.protocol > PROTOCOL_3_0
             && done.as_ref().is_err_and(ConnectError::another_protocol_may_do)
         {
             self.protocols.borrow_mut().insert(login.server, PROTOCOL_3_0);
             target.protocol = PROTOCOL_3_0;
-            done = self.prove(login, &target).await;
+            done = self.prove(login, &target, credentials).await;
         } else if known.is_none() && done.as_ref().is_ok_and(|it| speaks_3_2(&it.parameters)) {
             self.protocols.borrow_mut().insert(login.server, PROTOCOL_3_2);
         }
         done
     }
 
-    async fn prove(&self, login: &Login, to: &ServerTarget) -> Result<Connected, ConnectError> {
-        let credentials = self.credentials(login);
+    async fn prove(
+        &self,
+        login: &Login,
+        to: &ServerTarget,
+        credentials: &[Credential],
+    ) -> Result<Connected, ConnectError> {
         let Login { dbname, user, more, .. } = login;
         let who = Identity { database: dbname, user, credential: None, more };
-        self.desk.connect(to, who, &credentials).await
+        self.desk.connect(to, who, credentials).await
     }
 }
 
@@ -310,7 +322,63 @@ fn speaks_3_2(parameters: &[(String, String)]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::speaks_3_2;
+    use std::rc::Rc;
+
+    use poolwright_pool::{PoolId, ServerId};
+    use poolwright_settings::{Secret, ServerTlsMode};
+
+    use super::{Dialer, speaks_3_2};
+    use crate::credential::{Credential, Learned};
+    use crate::desk::Desk;
+    use crate::journal::Journal;
+    use crate::server::{ConnectError, Kind};
+    use crate::tls::ServerTls;
+    use crate::treasury::Treasury;
+
+    const SERVER: ServerId = ServerId(0);
+    const POOL: PoolId = PoolId(0);
+
+    /// Of ann, whom only the server knows.
+    fn dialer(desk: Desk) -> Dialer {
+        let settings = "servers: [{name: main, host: 127.0.0.1, maxConnections: 10}]
+databases: [{name: shop}]
+authQuery: {user: asker}
+";
+        let settings = poolwright_settings::parse(settings, None).unwrap();
+        let tls = ServerTls::new(ServerTlsMode::Disable, None, None).unwrap();
+        let dialer = Dialer::new(desk, Treasury::new(Vec::new(), Journal::none()), Rc::default());
+        dialer.set_target(SERVER, &settings.servers[0], &tls, &settings.limits);
+        dialer.set_pool(POOL, SERVER, &settings.databases["shop"], "shop", "ann");
+        dialer
+    }
+
+    fn password(text: &str) -> Credential {
+        Credential::Password(Secret::new(text))
+    }
+
+    fn learn(dialer: &Dialer, text: &str) {
+        let learned = Learned { credential: password(text), of: Secret::new(text) };
+        dialer.learn(SERVER, "ann", learned, false);
+    }
+
+    #[tokio::test]
+    async fn what_is_learned_while_an_old_password_is_refused_stays() {
+        let (desk, mut jobs) = Desk::new();
+        let dialer = dialer(desk);
+        learn(&dialer, "old");
+        let server = async {
+            let job = jobs.recv().await.unwrap();
+            assert_eq!(job.credential, Some(password("old")));
+            learn(&dialer, "new");
+            let refused = ConnectError::new(Kind::Refused, "wrong password");
+            let refused = ConnectError { sqlstate: Some("28P01".to_owned()), ..refused };
+            assert!(job.reply.send(Err(refused)).is_ok());
+        };
+        let (dialed, ()) = tokio::join!(dialer.dial(POOL), server);
+        assert!(dialed.is_err());
+        let login = Rc::clone(&dialer.pools.borrow()[&POOL]);
+        assert_eq!(dialer.credentials(&login), [password("new")]);
+    }
 
     #[test]
     fn a_server_speaks_3_2_from_18_on() {
