@@ -178,6 +178,11 @@ impl<K: Connector> PoolShell<K> {
         spawn_local(Rc::clone(self).close(id, conn));
     }
 
+    /// Why a client that has waited for long enough gets no connection.
+    pub fn why_late(&self, pool: PoolId) -> Refusal {
+        self.rules.borrow().why_late(pool)
+    }
+
     /// Whether others wait for such a connection, as far as this worker knows.
     pub fn is_crowded(&self, pool: PoolId) -> bool {
         self.rules.borrow().is_crowded(pool)

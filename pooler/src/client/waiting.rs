@@ -56,9 +56,10 @@ impl Client {
             if left().is_zero() {
                 return Err(late());
             }
-            match timeout(left(), self.wait_for_any()).await.map_err(|_| late())?? {
-                Some(other) if other.is_stale => lease = other,
-                waited => return Ok(waited),
+            match timeout(left(), self.wait_for_any()).await {
+                Ok(Ok(Some(other))) if other.is_stale => lease = other,
+                Ok(waited) => return waited,
+                Err(_) => return Err(self.worker.pools.why_late(self.tenant.pool).into()),
             }
         }
     }

@@ -75,3 +75,20 @@ async fn the_wait_ends_in_time_though_many_connections_are_silent() {
     assert!(error.message.starts_with("query_wait_timeout"), "{error}");
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
+
+/// The first waits for one that does not answer, and then for one that somebody has.
+#[tokio::test]
+async fn who_waits_anew_behind_a_silent_connection_is_told_for_what() {
+    let changes = [("pool.size", "2"), ("pool.waitTimeout", "7s"), ("serverCheckDelay", "1ms")];
+    let (site, hole) = site(&changes).await;
+    let (mut one, mut two) = (site.connect("alice").await, site.connect("alice").await);
+    two.run("BEGIN").await;
+    one.run("SELECT 1").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    hole.swallow(true);
+    let since = Instant::now();
+    one.send(Flight::new().query("SELECT 1").bytes()).await.unwrap();
+    let error = last_words(&mut one, since).await;
+    assert_eq!(error.code, "08P01");
+    assert!(error.message.contains("all its 2 connections in use (pool.size"), "{error}");
+}

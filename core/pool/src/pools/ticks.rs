@@ -64,13 +64,17 @@ impl Pools {
         let Some(timeout) = self.at(id).limits.wait_timeout else { return };
         while self.at(id).waiters.head_since().is_some_and(|since| since + timeout <= turn.now) {
             let Some(client) = self.dequeue(id) else { return };
-            let why = match &self.at(id).failing {
-                Some(failing) => {
-                    Refusal::BackendDown { reason: failing.reason.clone(), since: failing.since }
-                }
-                None => Refusal::WaitTimeout(self.limit(id)),
-            };
-            turn.effects.push(Effect::Refuse { client, why });
+            turn.effects.push(Effect::Refuse { client, why: self.why_late(id) });
+        }
+    }
+
+    /// Why a client of the pool that has waited for long enough gets no connection.
+    pub fn why_late(&self, id: PoolId) -> Refusal {
+        match &self.at(id).failing {
+            Some(failing) => {
+                Refusal::BackendDown { reason: failing.reason.clone(), since: failing.since }
+            }
+            None => Refusal::WaitTimeout(self.limit(id)),
         }
     }
 
