@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::LoginError;
+use super::nobody::SAMPLE;
 use crate::crew::Crew;
 use crate::homes::Homes;
 use crate::worker::{Inquiry, Message};
@@ -92,7 +93,7 @@ impl Inquiries {
         turn: impl Fn(&str, &Secret) -> Option<u64>,
     ) -> Option<(u64, Secret)> {
         let answers = self.answers.borrow();
-        let found = answers.iter().filter_map(|(name, answer)| {
+        let found = answers.iter().take(SAMPLE).filter_map(|(name, answer)| {
             let secret = answer.secret.as_ref()?;
             Some((turn(&name.user, secret)?, secret))
         });

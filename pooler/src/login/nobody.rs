@@ -19,6 +19,9 @@ struct Cost {
 /// Of verifiers that are made here, and of PostgreSQL's where nothing else is set.
 const USUAL: Cost = Cost { iterations: DEFAULT_ITERATIONS, salt_length: 16 };
 
+/// So many of those who are known are looked at, since anybody may ask for names that nobody has.
+pub(super) const SAMPLE: usize = 64;
+
 /// A verifier that no password fits, whose check costs as much as another's.
 pub(super) fn verifier(user: &str, context: &LoginContext) -> Verifier {
     let secret = shared_secret(&context.config).unwrap_or(context.verifiers.secret);
@@ -30,11 +33,15 @@ pub(super) fn verifier(user: &str, context: &LoginContext) -> Verifier {
 /// is earlier.
 fn cost(user: &str, secret: &[u8; 32], context: &LoginContext) -> Cost {
     let turn = |known: &str, theirs: &Secret| {
-        let mut hasher = DefaultHasher::new();
-        (secret, user, known).hash(&mut hasher);
-        (!md5::is_secret(theirs.expose())).then(|| hasher.finish())
+        let hash = || {
+            let mut hasher = DefaultHasher::new();
+            (secret, user, known).hash(&mut hasher);
+            hasher.finish()
+        };
+        // SCRAM asks nobody with an md5 hash otherwise than nobody.
+        (!md5::is_secret(theirs.expose())).then(hash)
     };
-    let listed = context.config.users.values().filter_map(|it| {
+    let listed = context.config.users.values().take(SAMPLE).filter_map(|it| {
         let (Proof::Password(theirs) | Proof::Md5(theirs) | Proof::ScramVerifier(theirs)) =
             &it.proof;
         Some((turn(&it.name, theirs)?, theirs))
