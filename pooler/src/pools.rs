@@ -20,6 +20,7 @@ mod timer;
 mod watch;
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -32,7 +33,7 @@ use poolwright_pool::{
 use poolwright_settings::{Upkeep, defaults::SERVER_CHECK_DELAY as FRESH};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use acquire::Acquire;
 pub use connector::{Connector, OpenError};
@@ -41,6 +42,9 @@ use crate::treasury::Teller;
 use acquire::Ticket;
 use alarm::Alarm;
 use table::Table;
+
+/// A server closes a connection within so long, or who waits for its slot looks for another.
+const PROMPT: Duration = Duration::from_secs(2);
 
 /// The server connections of one worker, and the clients that wait for them.
 pub struct PoolShell<K: Connector> {
@@ -294,7 +298,11 @@ impl<K: Connector> PoolShell<K> {
     }
 
     async fn close(self: Rc<Self>, id: ConnId, conn: K::Conn) {
-        self.connector.close(conn).await;
+        let mut closing = pin!(self.connector.close(conn));
+        if timeout(PROMPT, &mut closing).await.is_err() {
+            self.tell(Event::Lingers { conn: id });
+            closing.await;
+        }
         self.tell(Event::Closed { conn: id });
         self.one_closed.notify_waiters();
     }

@@ -25,6 +25,9 @@ pub enum Event {
     /// The server's EOF was seen: the slot is free. Comes after `Close`, or
     /// unasked when the server ended an idle or busy connection.
     Closed { conn: ConnId },
+    /// A connection on its way out takes long: whoever its slot was promised to need not wait for
+    /// this one.
+    Lingers { conn: ConnId },
     /// [`crate::Pools::next_deadline`] has come, or limits were changed.
     Timer,
     /// The bank has news for this worker: see [`crate::News`].

@@ -124,6 +124,7 @@ impl Pools {
             }
             Event::Returned { conn, reuse } => self.returned(turn, conn, reuse),
             Event::Closed { conn } => self.closed(turn, conn),
+            Event::Lingers { conn } => self.lingers(turn, conn),
             Event::Timer => self.tick(turn),
             Event::News { cap } => self.news(turn, cap),
             Event::Reconnect { server } => self.reconnect(turn, server),

@@ -24,6 +24,7 @@ enum Op {
     Failed(prop::sample::Index, bool),
     Returned(prop::sample::Index, bool),
     Closed(prop::sample::Index),
+    Lingers(prop::sample::Index),
     HungUp(prop::sample::Index),
     Wait(u64),
     ServerMax(u32),
@@ -45,6 +46,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (index(), any::<bool>()).prop_map(|(index, retry)| Op::Failed(index, retry)),
         12 => (index(), prop::bool::weighted(0.9)).prop_map(|(index, reuse)| Op::Returned(index, reuse)),
         6 => index().prop_map(Op::Closed),
+        2 => index().prop_map(Op::Lingers),
         1 => index().prop_map(Op::HungUp),
         8 => prop_oneof![1u64..50, 400u64..700, 1000u64..30_000].prop_map(Op::Wait),
         1 => (0u32..9).prop_map(Op::ServerMax),
@@ -226,6 +228,11 @@ impl World {
             }
             Op::Returned(index, reuse) => self.returned(index, reuse),
             Op::Closed(index) => self.closed(index),
+            Op::Lingers(index) => {
+                if let Some(conn) = Self::pick(&self.closing, index) {
+                    self.handle(Event::Lingers { conn });
+                }
+            }
             Op::HungUp(index) => {
                 if let Some(conn) = Self::pick(&self.idle, index) {
                     self.idle.remove(&conn);

@@ -113,6 +113,7 @@ impl Story {
             ["returned", conn] => Event::Returned { conn: self.conn(conn), reuse: true },
             ["broken", conn] => Event::Returned { conn: self.conn(conn), reuse: false },
             ["closed", conn] => Event::Closed { conn: self.conn(conn) },
+            ["lingers", conn] => Event::Lingers { conn: self.conn(conn) },
             ["timer"] => Event::Timer,
             ["reconnect"] => Event::Reconnect { server: ServerId(0) },
             ["forget", pool] => Event::Forget { pool: self.names[*pool] },
@@ -250,6 +251,28 @@ fn who_holds_most_and_idles_longest_makes_room_for_who_has_none() {
          900ms request c4 eve => close #0 evicted
          905ms closed #0      => open #3 eve
          910ms opened #3      => assign c4 #3",
+    );
+}
+
+#[test]
+fn a_connection_that_does_not_close_keeps_its_heir_from_no_other_slot() {
+    check(
+        "server 2 8
+         database a 10
+         pool ann a
+         pool bob a
+         0ms request c1 ann   => open #0 ann
+         0ms request c2 ann   => open #1 ann
+         5ms opened #0        => assign c1 #0
+         5ms opened #1        => assign c2 #1
+         600ms returned #0
+         601ms returned #1
+         700ms request c3 bob => close #0 evicted
+         2700ms lingers #0    => close #1 evicted
+         2705ms closed #1     => open #2 bob
+         2710ms opened #2     => assign c3 #2
+         2711ms lingers #0
+         9000ms closed #0",
     );
 }
 

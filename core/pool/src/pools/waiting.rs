@@ -148,6 +148,19 @@ impl Pools {
         self.feed_pool(turn, pool);
     }
 
+    /// Nobody knows when the slot is free: who was promised it is as hungry as before.
+    pub(super) fn lingers(&mut self, turn: &mut Turn, id: ConnId) {
+        let Some(&Conn { state: State::Closing { promised: Some(heir) }, .. }) = self.conns.get(id)
+        else {
+            return;
+        };
+        self.shift(id, State::Closing { promised: None });
+        match heir {
+            Heir::Pool(heir) => self.feed_pool(turn, heir),
+            Heir::Neighbour(cap) => self.tell(turn, cap, Word::Return { count: 0, yielded: 1 }),
+        }
+    }
+
     pub(super) fn closed(&mut self, turn: &mut Turn, id: ConnId) {
         let Some(conn) = self.conns.get(id) else {
             debug_assert!(false, "closed {id:?} is unknown");

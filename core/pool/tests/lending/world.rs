@@ -26,6 +26,7 @@ pub enum Op {
     Failed(usize, usize, bool),
     Returned(usize, usize, bool),
     Closed(usize, usize),
+    Lingers(usize, usize),
     HungUp(usize, usize),
     Wait(u64),
     ServerMax(u32),
@@ -47,6 +48,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         12 => (i(), i(), prop::bool::weighted(0.9))
             .prop_map(|(worker, conn, reuse)| Op::Returned(worker, conn, reuse)),
         6 => (i(), i()).prop_map(|(worker, conn)| Op::Closed(worker, conn)),
+        2 => (i(), i()).prop_map(|(worker, conn)| Op::Lingers(worker, conn)),
         1 => (i(), i()).prop_map(|(worker, conn)| Op::HungUp(worker, conn)),
         8 => prop_oneof![1u64..50, 400u64..700, 1000u64..30_000].prop_map(Op::Wait),
         1 => (0u32..9).prop_map(Op::ServerMax),
@@ -223,6 +225,7 @@ impl World {
             | Op::Failed(worker, ..)
             | Op::Returned(worker, ..)
             | Op::Closed(worker, _)
+            | Op::Lingers(worker, _)
             | Op::HungUp(worker, _)
             | Op::PoolSize(worker, ..)
             | Op::Reconnect(worker)
@@ -245,6 +248,10 @@ impl World {
             Op::Failed(_, index, retry) => self.failed(worker, index, retry),
             Op::Returned(_, index, reuse) => self.returned(worker, index, reuse),
             Op::Closed(_, index) => self.closed(worker, index),
+            Op::Lingers(_, index) => {
+                let closing = self.workers[worker].closing.iter().copied();
+                pick(closing, index).map(|conn| Event::Lingers { conn })
+            }
             Op::HungUp(_, index) => {
                 let one = &mut self.workers[worker];
                 pick(one.idle.iter().copied(), index).map(|conn| {
