@@ -10,6 +10,7 @@ use poolwright_session::replication::{Doing, Progress};
 use poolwright_settings::Settings;
 use poolwright_wire::{CancelKey, TransactionStatus, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
@@ -22,10 +23,10 @@ use crate::credential::{Credential, Learned};
 use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown};
 use crate::lifecycle::{Lifecycle, NEWS_TRAVELS};
 use crate::login::LoggedIn;
-use crate::server::{Connected, Identity, ServerTarget};
+use crate::server::{ConnectError, Connected, Identity, ServerTarget};
 use crate::stream::Stream;
 
-/// How long a server may take to hang up when its client is gone. Until then the seat is taken.
+/// How long the end of a connection waits for the server to hang up. Until it does, the seat is taken.
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who came, and what for.
@@ -43,7 +44,7 @@ struct Visit {
 struct Host {
     connected: Connected,
     backend: Rc<Backend>,
-    _seat: Seat,
+    seat: Seat,
 }
 
 /// Serves a client until it leaves or must go.
@@ -86,18 +87,22 @@ impl Visit {
         let asked_for = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let more: Vec<_> = asked_for.chain([("replication", self.kind.value())]).collect();
         let who = Identity { database: dbname, user: server_user, credential: None, more: &more };
-        let connected = self.hall.desk.connect(&target, who, &credentials).await;
-        let connected = connected.map_err(|error| {
-            let sqlstate = error.sqlstate.as_deref().unwrap_or("08006");
-            farewell(sqlstate, error.message)
-        })?;
+        let connected = match self.hall.desk.connect(&target, who, &credentials).await {
+            Ok(connected) => connected,
+            Err(ConnectError { sqlstate, message, lingering, .. }) => {
+                if let Some(lingering) = lingering {
+                    spawn_local(keep_until(lingering.gone(), seat));
+                }
+                return Err(farewell(sqlstate.as_deref().unwrap_or("08006"), message));
+            }
+        };
         let backend = Backend {
             target,
             addr: connected.addr,
             process_id: connected.process_id,
             secret: connected.secret.clone(),
         };
-        Ok(Host { connected, backend: Rc::new(backend), _seat: seat })
+        Ok(Host { connected, backend: Rc::new(backend), seat })
     }
 
     /// With what this client's own user logs in.
@@ -110,7 +115,7 @@ impl Visit {
     /// Passes the bytes on until one side ends, or both must.
     async fn stay(&self, client: Stream, host: Host, to_server: Vec<u8>, mut to_client: Vec<u8>) {
         let Visit { hall, user, database, peer, .. } = self;
-        let Host { connected, backend, _seat } = host;
+        let Host { connected, backend, seat } = host;
         let (process_id, secret) = hall.keys.add(self.protocol, hall.config().own_id, &backend);
         greet(&mut to_client, &connected, &CancelKey { process_id, secret: &secret });
         to_client.extend_from_slice(&connected.leftover);
@@ -125,7 +130,11 @@ impl Visit {
         let Link { mut client, server, progress, .. } = link;
         let told = leave(&mut client, Vec::new(), &over);
         let progress = progress.into_inner();
-        tokio::join!(told, retire(server, &progress, &backend));
+        let mut retired = Box::pin(keep_until(retire(server, progress, backend), seat));
+        let (in_time, ()) = tokio::join!(timeout(HANG_UP_TIMEOUT, &mut retired), told);
+        if in_time.is_err() {
+            spawn_local(retired);
+        }
     }
 
     /// Until the connection is to end as soon as nothing is lost by it: the settings know its place
@@ -204,20 +213,23 @@ async fn leave(stream: &mut Stream, out: Vec<u8>, over: &Over) {
 
 /// Ends the server's side and waits until it has hung up. A command under way is cancelled: the
 /// server would not look at what it is sent before the command's end.
-async fn retire(mut server: Stream, progress: &Progress, backend: &Backend) {
-    let retired = async {
-        if progress.doing() == Doing::Command {
-            backend.cancel().await;
-        }
-        let mut goodbye = Vec::new();
-        if progress.server_listens() {
-            write::terminate(&mut goodbye);
-        }
-        // One that is gone hears nothing.
-        let _ = server.write_all(&goodbye).await;
-        let _ = server.shutdown().await;
-        let mut scrap = [0; 4096];
-        while matches!(server.read(&mut scrap).await, Ok(1..)) {}
-    };
-    let _ = timeout(HANG_UP_TIMEOUT, retired).await;
+async fn retire(mut server: Stream, progress: Progress, backend: Rc<Backend>) {
+    if progress.doing() == Doing::Command {
+        backend.cancel().await;
+    }
+    let mut goodbye = Vec::new();
+    if progress.server_listens() {
+        write::terminate(&mut goodbye);
+    }
+    // One that is gone hears nothing.
+    let _ = server.write_all(&goodbye).await;
+    let _ = server.shutdown().await;
+    let mut scrap = [0; 4096];
+    while matches!(server.read(&mut scrap).await, Ok(1..)) {}
+}
+
+/// The server has a walsender of ours as long.
+async fn keep_until(gone: impl Future<Output = ()>, seat: Seat) {
+    gone.await;
+    drop(seat);
 }

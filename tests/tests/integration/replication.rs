@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use poolwright_tests::kube::processes;
 use poolwright_tests::pg::{Client, Fields, Flight, Target, message::transcript};
 use poolwright_tests::postgres::{Options, password_of, programs};
 use poolwright_tests::process::{bound_to_us, scratch};
@@ -151,6 +152,21 @@ async fn a_replication_connection_is_its_clients_own_and_counted_apart() {
     assert_eq!(site.pooler().metric(OPEN, "server=\"main\"").await, 2.0);
     one.terminate().await.unwrap();
     site.metric_reaches(OPEN, "", |open| open == 1.0).await;
+    site.connect_to(logical(&site, "alice")).await.run("SELECT 1").await;
+}
+
+#[tokio::test]
+async fn a_walsender_that_does_not_end_keeps_its_place() {
+    let site = site(&[("servers.0.maxReplicationConnections", "1")]).await;
+    let mut client = site.connect_to(logical(&site, "alice")).await;
+    let backend = client.cell("SELECT pg_backend_pid()").await.parse().unwrap();
+    processes::signal(backend, "STOP").unwrap();
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let refused = refusal(logical(&site, "alice")).await;
+    processes::signal(backend, "CONT").unwrap();
+    assert_eq!(refused.code, "53300", "{refused}");
+    site.metric_reaches(OPEN, "", |open| open == 0.0).await;
     site.connect_to(logical(&site, "alice")).await.run("SELECT 1").await;
 }
 
