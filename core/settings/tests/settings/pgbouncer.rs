@@ -66,9 +66,14 @@ const SERVERS: &[Entry] = &[
     ("server_check_delay", "30", "serverCheckDelay", "0 there: each time; here: 1ms"),
     ("server_check_query", "", "serverCheckQuery", ""),
     ("server_fast_close", "0", "serverFastClose", ""),
-    ("server_lifetime", "3600", "pool.lifetime", "a range, from which each connection draws"),
-    ("server_idle_timeout", "600", "pool.idleTimeout", ""),
-    ("server_connect_timeout", "15", "servers[].connectTimeout", "with the login"),
+    (
+        "server_lifetime",
+        "3600",
+        "pool.lifetime",
+        "a range, from which each connection draws; above `0s`",
+    ),
+    ("server_idle_timeout", "600", "pool.idleTimeout", "above `0s`"),
+    ("server_connect_timeout", "15", "servers[].connectTimeout", "with the login; above `0s`"),
     (
         "server_login_retry",
         "15",
@@ -82,11 +87,16 @@ const TIMEOUTS: &[Entry] = &[
     ("query_timeout", "0", "pool.queryTimeout", "57014"),
     ("query_wait_timeout", "120", "pool.waitTimeout", "08P01, and which limit was hit"),
     ("query_wait_notify", "5", "pool.queryWaitNotify", ""),
-    ("cancel_wait_timeout", "10", "cancelWaitTimeout", "a cancel never waits for a connection"),
+    (
+        "cancel_wait_timeout",
+        "10",
+        "cancelWaitTimeout",
+        "a cancel never waits for a connection; above `0s`",
+    ),
     ("client_idle_timeout", "0", "pool.clientIdleTimeout", "57P05"),
     ("idle_transaction_timeout", "0", "pool.idleTransactionTimeout", "25P03"),
     ("transaction_timeout", "0", "pool.transactionTimeout", "25P04"),
-    ("client_login_timeout", "60", "clientLoginTimeout", "57014"),
+    ("client_login_timeout", "60", "clientLoginTimeout", "57014; above `0s`"),
     ("suspend_timeout", "10", "drain.timeout", "there is no suspend; SIGTERM drains"),
 ];
 
