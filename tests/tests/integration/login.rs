@@ -235,6 +235,8 @@ async fn a_server_cannot_make_the_pooler_compute_for_ever() {
     };
     assert!(refused);
     assert!(asked.load(std::sync::atomic::Ordering::SeqCst) > 0);
+    let log = site.pooler().log();
+    assert!(log.contains("iterations, at most"), "it was not for their number: {log}");
     assert_eq!(site.pooler().get("/healthz").await.unwrap().0, 200);
 }
 
