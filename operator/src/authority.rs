@@ -214,7 +214,8 @@ impl Held {
     }
 
     fn changes_for_long(&self, now: Timestamp) -> bool {
-        self.notes.changed_at.is_none_or(|time| time + LONG_ENOUGH <= now)
+        let is_over = |end| end <= now;
+        self.notes.changed_at.is_none_or(|time| time.checked_add(LONG_ENOUGH).is_ok_and(is_over))
     }
 
     /// First step: a new authority beside this one. The operator's leaf stays, if it is of use.

@@ -129,7 +129,7 @@ impl Drop for Held {
 fn holder(lease: &Lease, now: Timestamp) -> Option<String> {
     let spec = lease.spec.as_ref()?;
     let seconds = spec.lease_duration_seconds.and_then(|it| u64::try_from(it).ok())?;
-    let until = spec.renew_time.as_ref()?.0 + Duration::from_secs(seconds);
+    let until = spec.renew_time.as_ref()?.0.checked_add(Duration::from_secs(seconds)).ok()?;
     spec.holder_identity.clone().filter(|_| now < until)
 }
 
@@ -155,6 +155,9 @@ mod tests {
         assert_eq!(holder(&lease, after(59)).as_deref(), Some("a/b"));
         assert_eq!(holder(&lease, after(60)), None);
         assert_eq!(holder(&Lease::default(), after(0)), None);
+        let mut endless = lease;
+        endless.spec.as_mut().unwrap().renew_time = Some(MicroTime(Timestamp::MAX));
+        assert_eq!(holder(&endless, after(0)), None);
     }
 
     #[test]

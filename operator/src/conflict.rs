@@ -95,7 +95,8 @@ fn said(cluster: &PoolerCluster) -> Option<&Condition> {
 
 fn is_stale(said: &Condition, install: &str, now: Timestamp) -> bool {
     let names_us = said.message.starts_with(&format!("install {install} serves "));
-    !names_us || said.last_transition_time.0 + STALE < now
+    let until = said.last_transition_time.0.checked_add(STALE);
+    !names_us || until.is_ok_and(|until| until < now)
 }
 
 /// All that have not got the claim say the same, or each would correct the other.
@@ -144,6 +145,7 @@ mod tests {
         assert!(is_stale(&said_at(29), "c/d", now));
         assert!(is_stale(&said_at(19), "a/b", now));
         assert!(!is_stale(&said_at(21), "a/b", now));
+        assert!(!is_stale(&condition("a/b", "Lease", Timestamp::MAX), "a/b", now));
     }
 
     #[test]

@@ -232,7 +232,7 @@ fn held_until(lease: &Lease, identity: &str, duration: Duration) -> Option<Times
     let spec = lease.spec.as_ref()?;
     let ours = spec.holder_identity.as_deref() == Some(identity);
     let renewed = spec.renew_time.as_ref().filter(|_| ours)?;
-    Some(renewed.0 + duration)
+    renewed.0.checked_add(duration).ok()
 }
 
 #[cfg(test)]

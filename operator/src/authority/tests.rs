@@ -107,6 +107,16 @@ fn an_authority_changes_on_request() {
 }
 
 #[test]
+fn a_time_that_somebody_wrote_there_ends_nothing() {
+    let first = made(&Live::default(), testing::now());
+    let changing = certificates(&asked("now"), &stored(&first), None, testing::now()).unwrap();
+    let mut live = stored(&changing);
+    let last = Timestamp::MAX.to_string();
+    live.authority.as_mut().unwrap().annotations_mut().insert(names::CHANGED_AT.into(), last);
+    assert!(certificates(&asked("now"), &live, None, testing::now()).unwrap().is_changing);
+}
+
+#[test]
 fn a_request_is_answered_once() {
     let first = certificates(&asked("now"), &Live::default(), None, testing::now()).unwrap();
     let again = certificates(&asked("now"), &stored(&first), None, testing::now()).unwrap();
