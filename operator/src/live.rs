@@ -91,6 +91,13 @@ impl Live {
     fn former_pod(&self) -> Option<Obstacle> {
         let ours = self.stateful_set.as_ref().and_then(ResourceExt::uid);
         let former = self.pods.iter().find(|pod| pods::stateful_set(pod) != ours.as_deref())?;
+        if former.owner_references().is_empty() && former.metadata.deletion_timestamp.is_none() {
+            return Some(Obstacle::Foreign(format!(
+                "pod {} has the labels of this PoolerCluster's pods and belongs to nobody, so it \
+                 may hold connections for good: delete it",
+                former.name_any()
+            )));
+        }
         Some(Obstacle::Former(format!(
             "pod {} was made for an earlier PoolerCluster of this name and may hold connections: \
              waiting until it has ended",
@@ -174,6 +181,15 @@ mod tests {
     fn a_pod_of_an_earlier_stateful_set_is_waited_for() {
         let mut live = testing::live(&[("workspaces-0", "hash", true)]);
         live.stateful_set = None;
+        assert!(matches!(live.obstacle("u1"), Some(Obstacle::Former(_))));
+    }
+
+    #[test]
+    fn a_pod_of_nobody_is_to_be_deleted_by_whoever_made_it() {
+        let mut live = testing::live(&[("workspaces-0", "hash", true)]);
+        live.pods[0].metadata.owner_references = None;
+        assert!(matches!(live.obstacle("u1"), Some(Obstacle::Foreign(_))));
+        live.pods[0].metadata.deletion_timestamp = Some(Time(testing::now()));
         assert!(matches!(live.obstacle("u1"), Some(Obstacle::Former(_))));
     }
 }
