@@ -199,12 +199,13 @@ impl Drop for Stage {
 }
 
 /// The last ones are seen without opening the file.
-const QUESTIONS: [&str; 7] = [
+const QUESTIONS: [&str; 8] = [
     "get statefulsets -n {} -o yaml",
     "get poolerclusters -n {} -o yaml",
     "describe pods -n {}",
     "get events -n {} --sort-by .lastTimestamp",
-    "logs -n poolwright-tests deployment/poolwright-tests --tail 100",
+    "get pods -n poolwright-tests -o wide",
+    "logs -n poolwright-tests --selector app.kubernetes.io/name=poolwright --prefix --tail 100",
     "logs -n {} --selector app.kubernetes.io/name=poolwright-pooler --prefix --tail 40",
     "get poolerclusters,pods,endpointslices -n {} -o wide",
 ];
