@@ -100,14 +100,12 @@ impl Worker {
                 self.release(tenant, lease);
                 Some(seen)
             }
-            Ok(Err(RunError::Refused(failure))) => {
-                debug!(database = %tenant.database, %failure, "the server was not looked at");
-                self.release(tenant, lease);
-                None
-            }
             failed => {
                 debug!(database = %tenant.database, ?failed, "the server was not looked at");
-                lease.discard("look_failed");
+                match failed {
+                    Ok(Err(RunError::Refused(_))) => self.release(tenant, lease),
+                    _ => lease.discard("look_failed"),
+                }
                 None
             }
         }
