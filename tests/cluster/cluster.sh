@@ -38,19 +38,21 @@ lock() {
   flock -n 9 || { say "another up or down of '$name' is running: waiting for it" && flock 9; }
 }
 
-# What an up that did not reach its end leaves: the logs, if it failed.
+# What an up that did not reach its end leaves: the logs, if it failed. A second
+# signal, such as timeout(1) sends, must not end it halfway.
 undo() {
   local status=$?
-  trap - EXIT INT TERM HUP
+  trap '' INT TERM HUP
+  trap - EXIT
   set +e
   exec >&7 2>&7
-  [[ -e $state/.poolwright-cluster ]] || exit "$status"
-  (stop_cluster)
   if [[ $1 == interrupted ]]; then
-    remove_state
-    say "interrupted: the cluster '$name' was taken away again"
+    say "interrupted: taking '$name' away again"
+    (set -e && down)
     exit 130
   fi
+  [[ -e $state/.poolwright-cluster ]] || exit "$status"
+  (stop_cluster)
   say "the logs stay in $state/log until the next up or down"
   exit "$status"
 }

@@ -69,7 +69,9 @@ unmount_all() {
   done
 }
 
+# The mark goes last, so that what could not be removed is still the next down's.
 remove_state() {
+  find "$state" -xdev -mindepth 1 -depth ! -path "$state/.poolwright-cluster" -delete || return
   rm -rf --one-file-system "$state"
   rmdir /var/lib/poolwright 2>/dev/null || true
   rmdir "${private_folders[@]}" 2>/dev/null || true
@@ -87,10 +89,10 @@ stop_cluster() {
   unregister_cluster
 }
 
-# Only a folder that make_state marked is ever removed.
+# Only a folder that make_state marked is ever removed, or an empty one.
 down() {
   if [[ ! -e $state/.poolwright-cluster ]]; then
-    [[ ! -e $state ]] || fail "$state is not a cluster's folder" "set POOLWRIGHT_STATE to the folder that up used"
+    [[ ! -e $state ]] || rmdir "$state" 2>/dev/null || fail "$state is not a cluster's folder" "set POOLWRIGHT_STATE to the folder that up used"
     unregister_cluster
     say "no cluster '$name' is here ($state)"
     return

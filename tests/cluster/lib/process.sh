@@ -13,9 +13,10 @@ process_field() {
 
 started_at() { process_field "$1" 22; }
 
-# running PID START — the very process, and not a zombie.
+# running PID START — the very process, and not a zombie. An interrupted start may have left a record
+# without a time: then this is nobody's, and only its namespaces tell whose process it is.
 running() {
-  [[ -n $1 && $(started_at "$1") == "$2" ]] && [[ $(process_field "$1" 3) != Z ]]
+  [[ -n $1 && -n ${2:-} && $(started_at "$1") == "$2" ]] && [[ $(process_field "$1" 3) != Z ]]
 }
 
 # spawn NODE NAME CMD… — a detached daemon inside NODE's namespaces.

@@ -24,9 +24,10 @@ in_node() {
 inside() { [[ -f $state/run/spaces ]] && grep -qxF "$(readlink /proc/self/ns/net)" "$state/run/spaces"; }
 
 make_state() {
+  mkdir -p "$state"
+  touch "$state/.poolwright-cluster"
   mkdir -p "$state"/{ns,run,log,pki,etc,dns,data}
   chmod 700 "$state/pki"
-  touch "$state/.poolwright-cluster"
   mount --bind "$state/ns" "$state/ns"
   mount --make-private "$state/ns"
 }
