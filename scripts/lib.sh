@@ -107,14 +107,16 @@ use_postgres() {
   export POOLWRIGHT_PG_BIN
 }
 
-# The last words of each part that failed, once more: whoever keeps only the end of the output of a long
-# run has them.
+# What of each failed part went wrong, once more and briefly: whoever keeps only the end of the output of
+# a long run has it. A part that does not say is told by its last words.
 print_failures() {
-  local name
+  local name said
   for name in "${failed_parts[@]}"; do
     [[ -s $logs/$name.log ]] || continue
+    said=$(grep -aE 'FAILED|^error|panicked at' "$logs/$name.log" | grep -avE '^test result:|^error: test failed' | awk '!seen[$0]++') || true
+    [[ -n $said ]] || said=$(grep -av '^ *$' "$logs/$name.log" | tail -n 8)
     say "$name:"
-    grep -v '^ *$' "$logs/$name.log" | tail -n 20 | cut -c 1-240 | sed 's/^/    /'
+    head -n 10 <<<"$said" | cut -c 1-160 | sed 's/^/    /'
   done
 }
 
