@@ -41,9 +41,6 @@ use listener::Listener;
 /// After a failure to accept, which may last.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// So many logins may be under way at least, else as many as there may be clients.
-const LEAST_LOGINS: u32 = 100;
-
 /// Databases by names that are not listed, in a process's life: each keeps a little memory.
 const MOST_UNLISTED: usize = 10_000;
 
@@ -145,8 +142,7 @@ impl Front {
     async fn take_in(self: &Rc<Front>, accepted: io::Result<(Socket, SocketAddr)>) {
         match accepted {
             Ok((socket, peer)) => {
-                let most = self.config().max_clients.max(LEAST_LOGINS);
-                if self.under_way.get() >= most {
+                if self.under_way.get() >= self.login.borrow().most_logins() {
                     tell_at_once(&socket, &LoginError::Full);
                     return self.turn_away(peer, &LoginError::Full);
                 }

@@ -23,7 +23,7 @@ use poolwright_settings::Settings;
 use poolwright_wire::proxy::Source;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Config;
 use crate::credential::Learned;
@@ -44,6 +44,9 @@ use request::Request;
 /// How long a client may take to hear that it is refused.
 const TELL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// So many logins may be under way at least, else as many as there may be clients.
+const LEAST_LOGINS: u32 = 100;
+
 /// What logins are judged by. One for each generation of settings; `verifiers` and `door` outlive it.
 #[derive(Clone)]
 pub struct LoginContext {
@@ -52,6 +55,13 @@ pub struct LoginContext {
     pub inquiries: Rc<Inquiries>,
     pub penalties: Rc<Penalties>,
     pub door: Arc<Door>,
+}
+
+impl LoginContext {
+    /// How many logins may be under way.
+    pub fn most_logins(&self) -> u32 {
+        self.config.max_clients.max(LEAST_LOGINS)
+    }
 }
 
 /// A connection whose client is yet to say what it wants.
@@ -155,7 +165,12 @@ pub async fn introduce(
 /// # Errors
 /// [`LoginError`], to be logged and counted by [`LoginError::label`].
 pub async fn accept(newcomer: Newcomer, context: &LoginContext) -> Result<Arrival, LoginError> {
-    let Newcomer { framed, peer, end } = newcomer;
+    let Newcomer { mut framed, peer, end } = newcomer;
+    // Whoever guesses passwords leaves room for the logins of others.
+    if context.penalties.held_back(peer.ip()) >= context.most_logins() / 2 {
+        tell(&mut framed, &LoginError::Guesses).await;
+        return Err(LoginError::Guesses);
+    }
     let late = |_| LoginError::Timeout;
     let negotiated = negotiation::negotiate(framed, &context.config.client_tls);
     let (mut framed, packet) = match timeout_at(end, negotiated).await.map_err(late)?? {
@@ -175,8 +190,7 @@ pub async fn accept(newcomer: Newcomer, context: &LoginContext) -> Result<Arriva
         Err(LoginError::Left) => Ok(Arrival::Gone),
         Err(error) => {
             if let LoginError::Password { user } = &error {
-                let delay = context.penalties.fail(user, peer.ip(), Instant::now());
-                sleep(delay).await;
+                context.penalties.hold_back(user, peer.ip()).await;
             }
             tell(&mut framed, &error).await;
             Err(error)

@@ -29,6 +29,11 @@ pub use name::common_name;
 
 use crate::stream::Socket;
 
+/// The most bytes of a client's part of a handshake: as many as of a startup message.
+const MAX_HANDSHAKE: usize = 10_000;
+/// Where it may show a certificate: a chain of them may take some thousand bytes each.
+const MAX_HANDSHAKE_SHOWN: usize = 30_000;
+
 /// PEM that is not what its setting needs.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -61,6 +66,8 @@ pub enum ClientTls {
 #[derive(Clone)]
 pub struct Terms {
     acceptor: TlsAcceptor,
+    /// Of a client's part of a handshake.
+    most_bytes: usize,
     mode: ListenTlsMode,
     end_point: Option<Arc<[u8]>>,
 }
@@ -114,13 +121,10 @@ impl ClientTls {
         let asks = verify || !authorities.is_empty();
         let clients = asks.then(|| shown(authorities)).transpose()?;
         let acceptor = client_acceptor(certificate, key, clients)?;
+        let most_bytes = if asks { MAX_HANDSHAKE_SHOWN } else { MAX_HANDSHAKE };
         let leaf = certificates(certificate, "certFile")?.into_iter().next();
         let end_point = leaf.and_then(|leaf| end_point(&leaf)).map(Arc::from);
-        Ok(ClientTls::Enabled(Terms { acceptor, mode, end_point }))
-    }
-
-    pub fn acceptor(&self) -> Option<&TlsAcceptor> {
-        self.terms().map(|it| &it.acceptor)
+        Ok(ClientTls::Enabled(Terms { acceptor, most_bytes, mode, end_point }))
     }
 
     pub fn is_required(&self) -> bool {
@@ -147,12 +151,66 @@ impl ClientTls {
         self.terms().map(|it| it.mode)
     }
 
-    fn terms(&self) -> Option<&Terms> {
+    pub fn terms(&self) -> Option<&Terms> {
         match self {
             ClientTls::Disabled => None,
             ClientTls::Enabled(terms) => Some(terms),
         }
     }
+}
+
+impl Terms {
+    /// The handshake of a client that has asked for it.
+    ///
+    /// # Errors
+    /// The handshake fails, takes more bytes than it may, or the client leaves.
+    pub async fn accept(&self, socket: Socket) -> io::Result<server::TlsStream<Socket>> {
+        let socket = socket.metered(self.most_bytes);
+        self.acceptor.accept(socket).await.map(unmetered)
+    }
+
+    /// That of a client that has sent its `begun` part already.
+    ///
+    /// # Errors
+    /// As of [`Terms::accept`]; the client is told.
+    pub async fn accept_begun(
+        &self,
+        begun: Vec<u8>,
+        socket: Socket,
+    ) -> io::Result<server::TlsStream<Socket>> {
+        let mut socket = socket.metered(self.most_bytes);
+        let mut hello = Acceptor::default();
+        let mut fresh = begun;
+        loop {
+            let mut unread = &fresh[..];
+            while !unread.is_empty() {
+                hello.read_tls(&mut unread)?;
+            }
+            match hello.accept() {
+                Ok(Some(accepted)) => {
+                    let config = Arc::clone(self.acceptor.config());
+                    let handshake = StartHandshake::from_parts(accepted, socket);
+                    return handshake.into_stream(config).await.map(unmetered);
+                }
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let mut told = Vec::new();
+                    alert.write_all(&mut told)?;
+                    socket.write_all(&told).await?;
+                    return Err(io::Error::other(error));
+                }
+            }
+            fresh.clear();
+            if socket.read_buf(&mut fresh).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+fn unmetered(mut tls: server::TlsStream<Socket>) -> server::TlsStream<Socket> {
+    tls.get_mut().0.stop_metering();
+    tls
 }
 
 impl ServerTls {
@@ -198,42 +256,6 @@ impl ServerTls {
     pub async fn connect(&self, host: &str, tcp: TcpStream) -> io::Result<TlsStream<Socket>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         self.connector.connect(name, Socket::Live(tcp)).await.map(TlsStream::from)
-    }
-}
-
-/// The handshake of a client that has sent its `begun` part already.
-///
-/// # Errors
-/// The handshake fails, of which the client is told, or the client leaves.
-pub async fn accept_begun(
-    acceptor: &TlsAcceptor,
-    begun: Vec<u8>,
-    mut socket: Socket,
-) -> io::Result<server::TlsStream<Socket>> {
-    let mut hello = Acceptor::default();
-    let mut fresh = begun;
-    loop {
-        let mut unread = &fresh[..];
-        while !unread.is_empty() {
-            hello.read_tls(&mut unread)?;
-        }
-        match hello.accept() {
-            Ok(Some(accepted)) => {
-                let config = Arc::clone(acceptor.config());
-                return StartHandshake::from_parts(accepted, socket).into_stream(config).await;
-            }
-            Ok(None) => {}
-            Err((error, mut alert)) => {
-                let mut told = Vec::new();
-                alert.write_all(&mut told)?;
-                socket.write_all(&told).await?;
-                return Err(io::Error::other(error));
-            }
-        }
-        fresh.clear();
-        if socket.read_buf(&mut fresh).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
     }
 }
 

@@ -129,7 +129,7 @@ fn a_certificate_is_taken_with_its_own_key_only() {
     let ((certificate, key), (other, _)) = (self_signed(), self_signed());
     with_tls(&folder, &certificate, &key);
     let first = loaded(&folder);
-    assert!(first.client_tls.acceptor().is_some());
+    assert!(first.client_tls.terms().is_some());
     assert!(first.has_certificates_of(&loaded(&folder)));
     with_tls(&folder, &other, &key);
     assert!(refused(&folder).starts_with("listen.tls: found certFile and keyFile: "));

@@ -2,9 +2,11 @@
 //! of proof in a room of its own.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use poolwright_settings::rules::{Demand, Visitor};
 use poolwright_settings::{ANY, ListenAuth, Proof, Settings};
+use tokio::time::Instant;
 
 use super::known::{Known, are_passwords_known};
 use super::request::Request;
@@ -35,12 +37,18 @@ pub(super) async fn prove(framed: &mut Framed, claim: &Claim<'_>, context: &Logi
         return Err(LoginError::Rejected { who: whom(&visitor) });
     }
     let user = claim.request.user.as_str();
-    let known = match config.users.get(user) {
-        Some(listed) => Some(Known::listed(listed)),
-        None => find(claim, context).await?,
+    let asked = config.auth_query.as_ref().zip(server(claim, context));
+    let began = Instant::now();
+    let known = match (config.users.get(user), asked) {
+        (Some(listed), _) => Some(Known::listed(listed)),
+        (None, Some((query, server))) => find(server, user, query.cache_time, context).await?,
+        (None, None) => None,
     };
+    if let Some((_, server)) = asked {
+        context.inquiries.wait_as_if_asked(server, began).await;
+    }
     let shown = judge(framed, claim, known.as_ref(), demand, context).await;
-    if let (Err(LoginError::Password { .. }), Some(server)) = (&shown, server(claim, context)) {
+    if let (Err(LoginError::Password { .. }), Some((_, server))) = (&shown, asked) {
         context.inquiries.doubt(server, user);
     }
     shown
@@ -48,13 +56,16 @@ pub(super) async fn prove(framed: &mut Framed, claim: &Claim<'_>, context: &Logi
 
 /// Who is not listed, as the server that the client wants to reach knows them. A name that is too long
 /// is nobody's, and takes no memory.
-async fn find(claim: &Claim<'_>, context: &LoginContext) -> Result<Option<Known>, LoginError> {
-    if claim.request.user.len() > MAX_NAME {
+async fn find(
+    server: &str,
+    user: &str,
+    age: Duration,
+    context: &LoginContext,
+) -> Result<Option<Known>, LoginError> {
+    if user.len() > MAX_NAME {
         return Ok(None);
     }
-    let Some(query) = &context.config.auth_query else { return Ok(None) };
-    let Some(server) = server(claim, context) else { return Ok(None) };
-    let found = context.inquiries.find(server, &claim.request.user, query.cache_time).await?;
+    let found = context.inquiries.find(server, user, age).await?;
     Ok(found.map(Known::found))
 }
 

@@ -56,6 +56,8 @@ pub enum LoginError {
     Replication(String),
     #[error("sorry, too many clients already")]
     Full,
+    #[error("too many wrong passwords from this address are yet to be answered")]
+    Guesses,
     #[error(
         "no more connections allowed for database \"{name}\": {max} clients are in (maxDbClientConnections)"
     )]
@@ -111,7 +113,7 @@ impl LoginError {
             E::Options(OptionsError::Setting(text)) if text.starts_with('=') => Some("42704"),
             E::Options(_) => Some("42601"),
             E::Unrecognized(_) => Some("42704"),
-            E::Full | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
+            E::Full | E::Guesses | E::FullDatabase { .. } | E::FullUser { .. } => Some("53300"),
             E::Timeout => Some("57014"),
             E::Stopping | E::NotFoundOut => Some("57P03"),
             E::Password { .. } | E::EmptyPassword => Some("28P01"),
@@ -167,6 +169,7 @@ impl LoginError {
             }
             E::Database { .. } | E::Instance { .. } => "database",
             E::Full => "full",
+            E::Guesses => "guesses",
             E::FullDatabase { .. } => "full_database",
             E::FullUser { .. } => "full_user",
             E::Stopping => "stopping",

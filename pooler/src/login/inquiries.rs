@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use poolwright_settings::Secret;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::LoginError;
 use super::nobody::SAMPLE;
@@ -23,12 +23,19 @@ const NOBODY: Duration = Duration::from_secs(2);
 /// An answer that is too old serves for so long where the server cannot be asked.
 const LAST_KNOWN: Duration = Duration::from_secs(600);
 
+/// Nobody is known sooner than a server mostly takes to say so, since that would tell who is known here.
+const LEAST: Duration = Duration::from_millis(3);
+/// For a server that takes longer, nobody who is known waits longer than this.
+const MOST: Duration = Duration::from_millis(100);
+
 /// What servers have said.
 #[derive(Default)]
 pub struct Inquiries {
     crew: Rc<Crew>,
     homes: Option<Rc<Homes>>,
     answers: RefCell<HashMap<Name, Answer>>,
+    /// How long each server took for its last answer.
+    took: RefCell<HashMap<String, Duration>>,
 }
 
 /// Servers have users of their own.
@@ -53,7 +60,13 @@ impl Answer {
 
 impl Inquiries {
     pub fn new(crew: Rc<Crew>, homes: Rc<Homes>) -> Inquiries {
-        Inquiries { crew, homes: Some(homes), answers: RefCell::default() }
+        Inquiries { crew, homes: Some(homes), ..Inquiries::default() }
+    }
+
+    /// Returns when a server would have answered a question that was put at `began`.
+    pub(super) async fn wait_as_if_asked(&self, server: &str, began: Instant) {
+        let took = self.took.borrow().get(server).copied().unwrap_or_default();
+        sleep_until(began + took.clamp(LEAST, MOST)).await;
     }
 
     /// The secret of a user of this server; `None`: nobody of that name may log in.
@@ -70,8 +83,10 @@ impl Inquiries {
         if let Some(secret) = self.remembered(&name, age) {
             return Ok(secret);
         }
+        let began = Instant::now();
         match self.ask(&name).await {
             Some(secret) => {
+                self.took.borrow_mut().insert(name.server.clone(), began.elapsed());
                 self.remember(name, secret.clone(), age);
                 Ok(secret)
             }
@@ -138,5 +153,30 @@ impl Inquiries {
         let Name { server, user } = name.clone();
         self.crew.tell(worker, Message::Inquiry(Inquiry { server, user, answer }));
         finding.await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_known_waits_as_long_as_the_last_answer_took_within_bounds() {
+        let inquiries = Inquiries::default();
+        let mut waited = Vec::new();
+        for took in [None, Some(1), Some(20), Some(5_000)] {
+            if let Some(took) = took {
+                let took = Duration::from_millis(took);
+                inquiries.took.borrow_mut().insert("main".to_owned(), took);
+            }
+            let began = Instant::now();
+            inquiries.wait_as_if_asked("main", began).await;
+            waited.push(began.elapsed().as_millis());
+        }
+        assert_eq!(waited, [3, 3, 20, 100]);
+        let began = Instant::now();
+        tokio::time::advance(MOST).await;
+        inquiries.wait_as_if_asked("main", began).await;
+        assert_eq!(began.elapsed(), MOST, "who has been asked for waits no more");
     }
 }

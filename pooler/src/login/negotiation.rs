@@ -2,11 +2,10 @@
 //! requests. No byte that came in plain text is ever taken for one that came by TLS.
 
 use poolwright_wire::startup::{self, ALPN, Startup, TLS_HANDSHAKE};
-use tokio_rustls::TlsAcceptor;
 
 use super::LoginError;
 use crate::stream::{FrameError, Framed, Stream};
-use crate::tls::{ClientTls, accept_begun};
+use crate::tls::{ClientTls, Terms};
 use crate::worker::CancelKey;
 
 /// How the negotiation ended.
@@ -41,7 +40,7 @@ pub(super) async fn negotiate(mut framed: Framed, tls: &ClientTls) -> Result<Ope
         Err(error) => return Err(error.into()),
     };
     if begins_with_tls {
-        framed = encrypt_at_once(framed, tls.acceptor()).await?;
+        framed = encrypt_at_once(framed, tls.terms()).await?;
     }
     let (mut ssl_seen, mut gss_seen) = (false, false);
     loop {
@@ -65,11 +64,11 @@ pub(super) async fn negotiate(mut framed: Framed, tls: &ClientTls) -> Result<Ope
         }
         ssl_seen |= matches!(packet, Packet::Ssl);
         gss_seen |= matches!(packet, Packet::Gss);
-        framed = match (packet, tls.acceptor()) {
-            (Packet::Ssl, Some(acceptor)) if !framed.stream.is_tls() => {
+        framed = match (packet, tls.terms()) {
+            (Packet::Ssl, Some(terms)) if !framed.stream.is_tls() => {
                 // Nothing is asked for twice below TLS.
                 gss_seen = true;
-                encrypt(framed, acceptor).await?
+                encrypt(framed, terms).await?
             }
             _ => decline(framed).await?,
         };
@@ -104,27 +103,24 @@ async fn decline(mut framed: Framed) -> Result<Framed, LoginError> {
 
 /// Takes a handshake that the client has begun. Who does not ask by ALPN for what is spoken here
 /// may have been led here from another service (ALPACA), and hears no more, as with PostgreSQL.
-async fn encrypt_at_once(
-    framed: Framed,
-    acceptor: Option<&TlsAcceptor>,
-) -> Result<Framed, LoginError> {
-    let acceptor = acceptor.ok_or(LoginError::NoTls)?;
+async fn encrypt_at_once(framed: Framed, terms: Option<&Terms>) -> Result<Framed, LoginError> {
+    let terms = terms.ok_or(LoginError::NoTls)?;
     let Framed { stream: Stream::Tcp(socket), input, .. } = framed else {
         return Err(FrameError::ClosedInside.into());
     };
-    let tls = accept_begun(acceptor, input, socket).await.map_err(LoginError::Handshake)?;
+    let tls = terms.accept_begun(input, socket).await.map_err(LoginError::Handshake)?;
     if tls.get_ref().1.alpn_protocol() != Some(ALPN) {
         return Err(LoginError::NoAlpn);
     }
     Ok(Framed::new(Stream::Tls(Box::new(tls.into()))))
 }
 
-async fn encrypt(mut framed: Framed, acceptor: &TlsAcceptor) -> Result<Framed, LoginError> {
+async fn encrypt(mut framed: Framed, terms: &Terms) -> Result<Framed, LoginError> {
     framed.output.push(b'S');
     framed.flush().await?;
     match framed.stream {
         Stream::Tcp(socket) => {
-            let tls = acceptor.accept(socket).await.map_err(LoginError::Handshake)?;
+            let tls = terms.accept(socket).await.map_err(LoginError::Handshake)?;
             Ok(Framed::new(Stream::Tls(Box::new(tls.into()))))
         }
         Stream::Tls(_) => Err(FrameError::ClosedInside.into()),

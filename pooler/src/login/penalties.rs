@@ -3,11 +3,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// After the first failure; each further one doubles it.
 const FIRST: Duration = Duration::from_millis(100);
@@ -25,6 +26,8 @@ pub struct Penalties {
     /// Names may be long: only their hashes are kept.
     hasher: RandomState,
     failures: RefCell<HashMap<u64, Failures>>,
+    /// Answers that are held back now, by address.
+    held_back: RefCell<HashMap<u64, u32>>,
 }
 
 #[derive(Clone, Copy)]
@@ -34,8 +37,27 @@ struct Failures {
 }
 
 impl Penalties {
+    /// A wrong password: returns when its sender has waited long enough.
+    pub(super) async fn hold_back(&self, user: &str, address: IpAddr) {
+        let delay = self.fail(user, address, Instant::now());
+        let home = home(address);
+        *self.held_back.borrow_mut().entry(home).or_default() += 1;
+        sleep(delay).await;
+        if let Entry::Occupied(mut count) = self.held_back.borrow_mut().entry(home) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// How many answers to this address are held back.
+    pub(super) fn held_back(&self, address: IpAddr) -> u32 {
+        self.held_back.borrow().get(&home(address)).copied().unwrap_or(0)
+    }
+
     /// A wrong password; how long its sender is to wait.
-    pub(super) fn fail(&self, user: &str, address: IpAddr, now: Instant) -> Duration {
+    fn fail(&self, user: &str, address: IpAddr, now: Instant) -> Duration {
         let mut failures = self.failures.borrow_mut();
         let who = self.who(user, address);
         if failures.len() >= REMEMBERED && !failures.contains_key(&who) {
@@ -55,13 +77,16 @@ impl Penalties {
         self.failures.borrow_mut().remove(&self.who(user, address));
     }
 
-    /// Who has one IPv6 address mostly has its whole /64.
     fn who(&self, user: &str, address: IpAddr) -> u64 {
-        let address = match address.to_canonical() {
-            IpAddr::V4(address) => u64::from(u32::from(address)),
-            IpAddr::V6(address) => (u128::from(address) >> 64) as u64 | 1 << 63,
-        };
-        self.hasher.hash_one((user, address))
+        self.hasher.hash_one((user, home(address)))
+    }
+}
+
+/// Who has one IPv6 address mostly has its whole /64.
+fn home(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(u32::from(address)),
+        IpAddr::V6(address) => (u128::from(address) >> 64) as u64 | 1 << 63,
     }
 }
 
@@ -108,6 +133,26 @@ mod tests {
         penalties.fail("ann", address("fd00::1"), now);
         assert_eq!(penalties.fail("ann", address("fd00::2"), now), 2 * FIRST);
         assert_eq!(penalties.fail("ann", address("fd00:0:0:1::1"), now), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_back_counts_until_it_is_told() {
+        let penalties = Penalties::default();
+        let told = async {
+            let once = || penalties.hold_back("ann", address(HOME[0]));
+            tokio::join!(once(), once(), once())
+        };
+        let seen = async {
+            let mut seen = Vec::new();
+            for passed in [0, 101, 100, 200] {
+                sleep(Duration::from_millis(passed)).await;
+                seen.push(penalties.held_back(address(HOME[0])));
+            }
+            (seen, penalties.held_back(address(HOME[1])))
+        };
+        let (_, seen) = tokio::join!(told, seen);
+        assert_eq!(seen, (vec![3, 2, 1, 0], 0));
+        assert!(penalties.held_back.borrow().is_empty());
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -14,11 +14,26 @@ pub enum Socket {
     /// Read and written at once; when it would have to wait, this thread's runtime takes it in. A
     /// client whose login needs no wait goes to its worker without having been in a runtime.
     Free(std::net::TcpStream),
+    /// May bring so many bytes more: what a peer sends before it has shown who it is takes memory.
+    Metered(Box<Socket>, usize),
     /// Between the two, when a change failed.
     Gone,
 }
 
 impl Socket {
+    /// Fails to be read once it has brought more than `most` bytes.
+    pub fn metered(self, most: usize) -> Socket {
+        Socket::Metered(Box::new(self), most)
+    }
+
+    /// From now on it may bring any number.
+    pub fn stop_metering(&mut self) {
+        *self = match std::mem::replace(self, Socket::Gone) {
+            Socket::Metered(socket, _) => *socket,
+            other => other,
+        };
+    }
+
     /// Takes the socket out of this thread's runtime.
     ///
     /// # Errors
@@ -50,6 +65,7 @@ impl Socket {
     pub fn live(&self) -> io::Result<&TcpStream> {
         match self {
             Socket::Live(tcp) => Ok(tcp),
+            Socket::Metered(socket, _) => socket.live(),
             Socket::Free(_) | Socket::Gone => Err(not_live()),
         }
     }
@@ -62,6 +78,7 @@ impl Socket {
         match self {
             Socket::Live(tcp) => tcp.try_write(bytes),
             Socket::Free(tcp) => (&*tcp).write(bytes),
+            Socket::Metered(socket, _) => socket.try_write(bytes),
             Socket::Gone => Err(not_live()),
         }
     }
@@ -72,7 +89,11 @@ impl Socket {
         &mut self,
         attempt: impl FnOnce(&mut std::net::TcpStream) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
-        let Socket::Free(tcp) = self else { return Ok(None) };
+        let tcp = match self {
+            Socket::Free(tcp) => tcp,
+            Socket::Metered(socket, _) => return socket.at_once(attempt),
+            Socket::Live(_) | Socket::Gone => return Ok(None),
+        };
         match attempt(tcp) {
             Err(error) if must_wait(&error) => self.revive().map(|()| None),
             done => done.map(Some),
@@ -82,6 +103,7 @@ impl Socket {
     fn pinned(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         match self {
             Socket::Live(tcp) => Ok(Pin::new(tcp)),
+            Socket::Metered(socket, _) => socket.pinned(),
             Socket::Free(_) | Socket::Gone => Err(not_live()),
         }
     }
@@ -95,6 +117,10 @@ impl From<TcpStream> for Socket {
 
 fn must_wait(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn too_much() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "more bytes than there may be")
 }
 
 fn not_live() -> io::Error {
@@ -111,6 +137,13 @@ impl AsyncRead for Socket {
         let socket = self.get_mut();
         if let Socket::Live(tcp) = socket {
             return Pin::new(tcp).poll_read(cx, buf);
+        }
+        if let Socket::Metered(socket, left) = socket {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut **socket).poll_read(cx, buf))?;
+            let count = buf.filled().len() - before;
+            *left = left.checked_sub(count).ok_or_else(too_much)?;
+            return Poll::Ready(Ok(()));
         }
         match socket.at_once(|tcp| tcp.read(buf.initialize_unfilled()))? {
             Some(count) => {
@@ -170,7 +203,9 @@ impl AsyncWrite for Socket {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::net::{TcpListener, TcpStream as StdStream};
+    use std::pin::pin;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -195,6 +230,37 @@ mod tests {
         assert!(matches!(socket, Socket::Free(_)));
         peer.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"there");
+    }
+
+    #[tokio::test]
+    async fn a_metered_socket_brings_no_more_than_it_may() {
+        for waits in [false, true] {
+            let (socket, mut peer) = pair();
+            let mut socket = socket.metered(6);
+            let mut heard = [0; 5];
+            if waits {
+                assert!(poll_once(socket.read_exact(&mut heard)).await.is_none());
+            }
+            peer.write_all(b"hello").unwrap();
+            socket.read_exact(&mut heard).await.unwrap();
+            socket.write_all(b"there").await.unwrap();
+            peer.write_all(b"hello").unwrap();
+            let error = socket.read_exact(&mut heard).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+            socket.stop_metering();
+            peer.write_all(b"again").unwrap();
+            socket.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"again");
+        }
+    }
+
+    async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     #[tokio::test]

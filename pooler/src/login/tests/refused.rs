@@ -1,11 +1,17 @@
 //! Clients that do not get in, and what they are told.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::time::Duration;
 
+use poolwright_settings::ListenTlsMode;
 use poolwright_wire::scram::{Verifier, salted_password};
-use poolwright_wire::write;
+use poolwright_wire::{server, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::super::{Arrival, LoginContext, LoginError, nobody};
@@ -59,6 +65,63 @@ async fn tls_that_is_not_spoken_here_ends_without_a_word() {
     let (outcome, back) = send(&context(), b"\x16\x03\x01\x02\0\x01\0\x01\xfc").await;
     assert!(matches!(outcome, Err(LoginError::NoTls)));
     assert_eq!(back, b"");
+}
+
+/// A ClientHello of 60,000 bytes, as it says, of which 12,000 come.
+#[tokio::test]
+async fn a_handshake_takes_no_more_memory_than_a_startup_message() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let mode = ListenTlsMode::Prefer;
+    let tls = ClientTls::new(mode, certificate.as_bytes(), key.as_bytes(), b"").unwrap();
+    let context = context_of(SETTINGS, tls);
+    let hello = [&b"\x16\x03\x01\x2e\xe0\x01\0\xea\x60\x03\x03"[..], &[0; 11_994]].concat();
+    for request in [SSL, b""] {
+        let (outcome, ()) = run(&context, async |mut tcp| {
+            if !request.is_empty() {
+                tcp.write_all(request).await.unwrap();
+                assert_eq!(tcp.read_u8().await.unwrap(), b'S');
+            }
+            tcp.write_all(&hello).await.unwrap();
+            // It is closed before the client has said all.
+            let _ = tcp.read_to_end(&mut Vec::new()).await;
+        })
+        .await;
+        let Err(LoginError::Handshake(error)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(error.kind(), ErrorKind::FileTooLarge);
+    }
+}
+
+#[tokio::test]
+async fn whoever_guesses_at_an_address_leaves_room_for_others() {
+    let context = context();
+    let home = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let elsewhere = IpAddr::V4(Ipv4Addr::BROADCAST);
+    for (address, told) in [(elsewhere, None), (home, Some("53300"))] {
+        let penalties = Rc::clone(&context.penalties);
+        let guesses = LocalSet::new();
+        // The first six are told within 3.2 seconds.
+        for _ in 0..context.most_logins() / 2 + 6 {
+            let penalties = Rc::clone(&penalties);
+            guesses.spawn_local(async move { penalties.hold_back("ann", address).await });
+        }
+        let asked = async {
+            while penalties.held_back(address) < context.most_logins() / 2 {
+                yield_now().await;
+            }
+            let ask = async |mut tcp: TcpStream| {
+                tcp.write_all(&startup(&[("user", "ann")])).await.unwrap();
+                message(&mut tcp).await.unwrap()
+            };
+            run(&context, ask).await
+        };
+        let (outcome, (tag, body)) = guesses.run_until(asked).await;
+        assert_eq!(outcome.err().map(|error| error.label()) == Some("guesses"), told.is_some());
+        match told {
+            Some(sqlstate) => assert_eq!(error_of(Some((tag, body))).0, sqlstate),
+            None => assert_eq!(tag, server::AUTHENTICATION),
+        }
+    }
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn a_password_in_clear_is_sent_by_tls_or_by_consent() {
         let secret = async |mut tcp: TcpStream| {
             packet(&mut tcp).await;
             tcp.write_all(b"S").await.unwrap();
-            ask(tls.acceptor().unwrap().accept(tcp).await.unwrap(), &request, "pencil").await;
+            ask(tls.terms().unwrap().accept(tcp.into()).await.unwrap(), &request, "pencil").await;
         };
         let sent = run_with(ServerTlsMode::Require, cleartext, &pencil, secret).await;
         assert_eq!(sent.map_err(|error| error.kind).err(), unless(by_tls), "{cleartext:?}");
@@ -297,7 +297,7 @@ fn with_tls(is_authority: bool) -> WithTls {
 async fn trust_by_tls(mut tcp: TcpStream, tls: &ClientTls) {
     assert_eq!(startup::parse(&packet(&mut tcp).await), Ok(Startup::Ssl));
     tcp.write_all(b"S").await.unwrap();
-    if let Ok(stream) = tls.acceptor().unwrap().accept(tcp).await {
+    if let Ok(stream) = tls.terms().unwrap().accept(tcp.into()).await {
         trust(stream).await;
     }
 }
