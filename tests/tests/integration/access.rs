@@ -136,6 +136,20 @@ async fn users_that_only_the_server_knows_are_let_in_and_logged_in_by_their_own_
 }
 
 #[tokio::test]
+async fn who_asks_has_two_passwords_where_they_are_listed() {
+    let mut site = Site::direct().await;
+    let mut admin = site.superuser().await;
+    let asker = named(&site, "asker");
+    let old = password_of(&asker);
+    admin.run(&format!("CREATE ROLE {asker} LOGIN SUPERUSER PASSWORD '{old}'")).await;
+    admin.run(&format!("GRANT {BY_PASSWORD} TO {asker}")).await;
+    let users = format!("[{{name: {asker}, password: brand-new, previousPassword: '{old}'}}]");
+    site.settings = site.settings.clone().with("users", &users).with("authQuery.user", &asker);
+    let site = site.behind_a_pooler(&[]).await;
+    assert_eq!(site.connect("alice").await.cell("SELECT current_user").await, "alice");
+}
+
+#[tokio::test]
 async fn who_may_not_come_in_reads_the_same_as_a_wrong_password() {
     let site = unlisted(&[]).await;
     let dora = named(&site, "dora");

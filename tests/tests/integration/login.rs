@@ -253,6 +253,18 @@ async fn a_server_that_has_the_old_password_yet_is_logged_in_to_with_it() {
     assert_eq!(refused.code, "28P01");
 }
 
+#[tokio::test]
+async fn a_databases_own_user_has_two_passwords_where_it_is_listed() {
+    let old = password_of("scott");
+    let changes = [
+        ("users.3.password", "brand-new"),
+        ("users.3.previousPassword", old.as_str()),
+        ("databases.0.user", "scott"),
+    ];
+    let site = Site::pooled(&changes).await;
+    assert_eq!(site.connect("alice").await.cell("SELECT current_user").await, "scott");
+}
+
 /// A server that asks for two thousand million rounds of PBKDF2.
 async fn bombard(mut pooler: Client) -> anyhow::Result<()> {
     let mut length = [0; 4];
