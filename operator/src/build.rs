@@ -23,7 +23,11 @@ use k8s_openapi::{
 };
 use poolwright_settings::control::{Push, Totals};
 
-use crate::{home::Home, upgrade::Made, validate::Validated};
+use crate::{
+    home::Home,
+    upgrade::{Languages, Made},
+    validate::Validated,
+};
 use settings::Files;
 
 /// Everything that is applied for one PoolerCluster.
@@ -81,14 +85,14 @@ pub fn objects(
     checked: &Validated,
     files: Files,
     template: Template,
-    home: &Home,
+    (home, languages): (&Home, &Languages),
     extent: Extent,
 ) -> Objects {
     let Extent { wanted, replicas, fence } = extent;
     let policy = checked.network_policy.as_ref();
     Objects {
         service_account: accounts::service_account(checked),
-        settings: settings::config_map(checked, files.settings, fence),
+        settings: settings::config_map(checked, files.settings, fence, languages),
         credentials: credentials::secret(checked, files.users),
         client_service: services::client(checked),
         headless_service: services::headless(checked),
@@ -116,7 +120,8 @@ mod tests {
         let plan = size(checked, live, 0).unwrap();
         let files = settings::next(checked, &plan, live, ahead, 1).unwrap();
         let extent = Extent { wanted: replicas, replicas, fence: 1 };
-        objects(checked, files, made_by_us(checked), &testing::home(), extent)
+        let around = (&testing::home(), &Languages::new());
+        objects(checked, files, made_by_us(checked), around, extent)
     }
 
     fn built(checked: &Validated, replicas: u32) -> Objects {

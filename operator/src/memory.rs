@@ -7,10 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::Pod;
-
-use crate::{pods, upgrade::Languages};
-
 /// A server whose size is not declared is looked at once in this time at most, and again so soon
 /// where no pod could.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -26,8 +22,6 @@ pub struct Memory {
     looked: Mutex<HashMap<String, (Instant, Option<i64>)>>,
     /// Since when pods have not come to their shares.
     unsettled: Mutex<HashMap<String, Instant>>,
-    /// What pods have said that they read.
-    languages: Mutex<HashMap<String, Languages>>,
 }
 
 impl Memory {
@@ -68,18 +62,6 @@ impl Memory {
         unsettled.entry(uid).or_insert_with(Instant::now).elapsed()
     }
 
-    /// What the images of these pods read: as some say now, or have said when they answered.
-    pub fn languages(&self, uid: String, running: &[Pod], said: Languages) -> Languages {
-        let mut languages = self.languages.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut known = languages.remove(&uid).unwrap_or_default();
-        known.extend(said);
-        known.retain(|image, _| running.iter().any(|pod| pods::image(pod) == image));
-        if !known.is_empty() {
-            languages.insert(uid, known.clone());
-        }
-        known
-    }
-
     pub fn shown(&self, uid: &str) -> Option<String> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
@@ -90,31 +72,5 @@ impl Memory {
             Some(certificate) => drop(shown.insert(uid, certificate)),
             None => drop(shown.remove(&uid)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn pod(image: &str) -> Pod {
-        let container = json!({"name": "pooler", "image": image});
-        serde_json::from_value(json!({"spec": {"containers": [container]}})).unwrap()
-    }
-
-    #[test]
-    fn what_an_image_reads_is_known_while_it_runs_though_its_pods_are_silent() {
-        let memory = Memory::default();
-        let languages = |pods: &[Pod], said: &[(&str, u32)]| {
-            let said = said.iter().map(|(image, number)| ((*image).to_owned(), *number)).collect();
-            memory.languages("u1".into(), pods, said).into_values().collect::<Vec<_>>()
-        };
-        let (one, two) = (pod("a:1"), pod("a:2"));
-        assert_eq!(languages(&[one.clone(), two.clone()], &[("a:1", 2), ("a:2", 3)]), [2, 3]);
-        assert_eq!(languages(&[one.clone(), two.clone()], &[("a:1", 1)]), [1, 3]);
-        assert_eq!(languages(&[two], &[]), [3]);
-        assert!(languages(&[one], &[]).is_empty());
     }
 }

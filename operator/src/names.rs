@@ -18,6 +18,8 @@ pub const UPGRADED_AT: &str = "poolwright.dev/upgradedAt";
 pub const MADE_FROM: &str = "poolwright.dev/made-from";
 /// On a pod: the language of the settings that it reads, where that is known.
 pub const LANGUAGE: &str = "poolwright.dev/settings-language";
+/// On the settings, as JSON: by image, the language that its pods have said to read.
+pub const IMAGE_LANGUAGES: &str = "poolwright.dev/image-languages";
 /// On a pod: the hash of the template that it was made from.
 pub const TEMPLATE_HASH: &str = "poolwright.dev/template-hash";
 /// On every object: the hash of what was last applied.

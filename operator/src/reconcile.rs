@@ -243,8 +243,7 @@ async fn act(
             // Pods go to a server that may be smaller with no more than what is safe there.
             books.grant(&channel).await;
         }
-        let said = books.languages();
-        let languages = context.memory.languages(uid.clone(), &read.live.pods, said);
+        let languages = upgrade::languages(&read.live, books.languages());
         let around = (&context.claim.home, context.memory.ahead(&uid), &languages);
         let ready = (&checked, &plan, template);
         let objects = objects(read, ready, &prepared, &books.ledger(), around)?;
@@ -400,7 +399,7 @@ fn objects(
         replicas: prepared.roll.replicas.min(ledger.replicas),
         fence: ledger.fence,
     };
-    Ok(build::objects(checked, files, template, home, extent))
+    Ok(build::objects(checked, files, template, (home, languages), extent))
 }
 
 /// The certificates of the control channel as they shall be, and the way to the pods.

@@ -42,6 +42,16 @@ pub struct Made {
 /// By image, the language that all pods of it have said to read.
 pub type Languages = BTreeMap<String, u32>;
 
+/// What the images of the pods that run read: as some say now, or have said when they answered.
+pub fn languages(live: &Live, said: Languages) -> Languages {
+    let noted = live.settings.as_ref().and_then(|it| it.annotations().get(names::IMAGE_LANGUAGES));
+    let noted = noted.and_then(|text| serde_json::from_str(text).ok());
+    let mut known: Languages = noted.unwrap_or_default();
+    known.extend(said);
+    known.retain(|image, _| live.pods.iter().any(|pod| pods::image(pod) == image));
+    known
+}
+
 /// How the pods' template stands to this operator's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -152,7 +162,7 @@ mod tests {
     use poolwright_crds::{Resources, SecretRef};
 
     use super::*;
-    use crate::testing;
+    use crate::{build::settings, testing};
 
     /// As another operator would have noted it.
     fn kept() -> Made {
@@ -269,6 +279,28 @@ mod tests {
         assert_eq!(made.read_by_all(&named, &live, &said), 2);
         let next = Validated { image: Some("mine:2".into()), ..named };
         assert_eq!(made.read_by_all(&next, &live, &said), language::OLDEST);
+    }
+
+    #[test]
+    fn what_an_image_reads_is_known_while_it_runs_though_its_pods_are_silent() {
+        let mut live = testing::live(&[("a-0", "h", true), ("a-1", "h", true)]);
+        for (pod, image) in live.pods.iter_mut().zip(["a:1", "a:2"]) {
+            let container = Container { image: Some(image.into()), ..Container::default() };
+            pod.spec.get_or_insert_default().containers = vec![container];
+        }
+        // As the next reconcile finds it, perhaps another operator's.
+        let mut next = |pods: usize, said: &[(&str, u32)]| {
+            live.pods.truncate(pods);
+            let said = said.iter().map(|(image, number)| ((*image).to_owned(), *number)).collect();
+            let known = languages(&live, said);
+            let checked = testing::validated();
+            live.settings = Some(settings::config_map(&checked, String::new(), 1, &known));
+            known.into_values().collect::<Vec<_>>()
+        };
+        assert_eq!(next(2, &[("a:1", 2), ("a:2", 3)]), [2, 3]);
+        assert_eq!(next(2, &[("a:1", 1)]), [1, 3]);
+        assert_eq!(next(1, &[]), [1]);
+        assert!(next(0, &[]).is_empty());
     }
 
     #[test]

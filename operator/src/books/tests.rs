@@ -1,5 +1,7 @@
 //! What is read from the cluster and from pods, and what comes of it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::*;
 use crate::{build::template, testing};
 
@@ -178,4 +180,21 @@ fn pods_that_know_no_grants_are_named_where_they_hold_the_next_one_back() {
     let expect = "; pods of version 0.1.0 know no grants and give nothing back: workspaces-1; an \
                   upgrade lets it go on";
     assert!(text.contains(expect), "{text}");
+}
+
+#[test]
+fn where_no_pod_runs_that_could_look_it_is_said_how_to_go_on() {
+    let live = two_pods();
+    let mut books = Books::open(&live, None, WISH);
+    said(&mut books, [Some(report(16, &[], None)), Some(report(16, &[], None))]);
+    let mut ledger = Ledger { replicas: 0, ..books.next() };
+    ledger.entries.iter_mut().for_each(|it| it.ended = true);
+    let name = Some("workspaces-ledger".to_owned());
+    let metadata = ObjectMeta { name, ..ObjectMeta::default() };
+    let stored = Some((ConfigMap { metadata, ..ConfigMap::default() }, ledger));
+    let live = Live { pods: Vec::new(), ..live };
+    let text = Books { stored, ..Books::open(&live, None, WISH) }.shares(false).held_back.unwrap();
+    let expect = "may be open by pods that are gone, and none runs that could look; once the server \
+                  shows no connections of theirs, delete ConfigMap workspaces-ledger";
+    assert!(text.ends_with(expect), "{text}");
 }

@@ -15,6 +15,7 @@ use crate::{
     certificate,
     live::Live,
     names,
+    upgrade::Languages,
     validate::{self, Problems, Validated},
 };
 
@@ -74,9 +75,19 @@ fn totals(checked: &Validated, plan: &Plan) -> Totals {
     }
 }
 
-pub fn config_map(checked: &Validated, settings: String, fence: u64) -> ConfigMap {
+pub fn config_map(
+    checked: &Validated,
+    settings: String,
+    fence: u64,
+    languages: &Languages,
+) -> ConfigMap {
+    let mut metadata = metadata::fenced(checked, names::settings(&checked.name), fence);
+    if !languages.is_empty() {
+        let text = serde_json::to_string(languages).expect("names and numbers are JSON");
+        metadata.annotations.get_or_insert_default().insert(names::IMAGE_LANGUAGES.into(), text);
+    }
     metadata::hashed(ConfigMap {
-        metadata: metadata::fenced(checked, names::settings(&checked.name), fence),
+        metadata,
         data: Some([(template::SETTINGS_FILE.to_owned(), settings)].into()),
         ..ConfigMap::default()
     })
