@@ -105,7 +105,7 @@ pub fn objects(
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::{fs, path::PathBuf, time::Duration};
 
     use poolwright_settings::language::LANGUAGE;
 
@@ -201,6 +201,22 @@ mod tests {
         };
         let hash = |checked: &Validated| made_by_us(checked).hash;
         assert_eq!(hash(&other), hash(&testing::validated()));
+    }
+
+    #[test]
+    fn a_longer_drain_is_told_once_no_pod_is_killed_sooner() {
+        let checked = Validated { drain: Duration::from_secs(300), ..testing::validated() };
+        let told = |grace: [i64; 2]| {
+            let mut live =
+                testing::live(&[("workspaces-0", "h", true), ("workspaces-1", "h", true)]);
+            for (pod, grace) in live.pods.iter_mut().zip(grace) {
+                pod.spec.get_or_insert_default().termination_grace_period_seconds = Some(grace);
+            }
+            let settings = made(&checked, &live, 0, 2).push().settings;
+            let file: serde_yaml::Value = serde_yaml::from_str(&settings).unwrap();
+            file["drain"]["timeout"].as_str().unwrap().to_owned()
+        };
+        assert_eq!((told([330, 90]), told([330, 330])), ("1m".into(), "5m".into()));
     }
 
     #[test]

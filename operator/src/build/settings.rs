@@ -1,6 +1,8 @@
 //! The pooler's settings for one pod, written with the pooler's own types and read back by
 //! its own check before anything is applied.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use poolwright_budget::Plan;
 use poolwright_crds::{ChannelBinding, TlsMode};
@@ -46,7 +48,7 @@ pub fn next(
     ahead: u64,
     language: u32,
 ) -> Result<Files, Problems> {
-    let files = |generation| files(checked, plan, generation, language);
+    let files = |generation| files(checked, plan, live, generation, language);
     let texts = live.settings.as_ref().and_then(|it| it.data.as_ref());
     let out = texts.and_then(|texts| texts.get(template::SETTINGS_FILE));
     let last = out.and_then(|text| poolwright_settings::generation(text)).unwrap_or(0).max(ahead);
@@ -60,8 +62,8 @@ pub fn next(
     }
 }
 
-fn files(checked: &Validated, plan: &Plan, generation: u64, language: u32) -> Files {
-    let settings = file(checked, plan, generation).to_yaml_for(language);
+fn files(checked: &Validated, plan: &Plan, live: &Live, generation: u64, language: u32) -> Files {
+    let settings = file(checked, plan, live, generation).to_yaml_for(language);
     let users = Some(credentials::users(checked));
     let users = UsersFile { users, generation: Some(generation) }.to_yaml_for(language);
     Files { settings, users, totals: totals(checked, plan) }
@@ -93,7 +95,7 @@ pub fn config_map(
     })
 }
 
-fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
+fn file(checked: &Validated, plan: &Plan, live: &Live, generation: u64) -> File {
     let shares = checked.databases.iter().zip(&plan.databases);
     let database = |(database, share): (&validate::Database, &_)| {
         let poolwright_budget::DatabaseShare { per_pod, .. } = share;
@@ -111,12 +113,17 @@ fn file(checked: &Validated, plan: &Plan, generation: u64) -> File {
         pool: Some(pool(checked)),
         databases: Some(shares.map(database).collect()),
         users_file: Some(template::credential(template::USERS_FILE)),
-        drain: Some(Drain { timeout: Some(Span(checked.drain)) }),
+        drain: Some(Drain { timeout: Some(Span(drain(checked, live))) }),
         control: Some(control()),
         peers: peers(checked),
         generation: Some(generation),
         ..File::default()
     }
+}
+
+/// No pod drains for longer than it was made to take: it would be killed at it.
+fn drain(checked: &Validated, live: &Live) -> Duration {
+    live.pods.iter().filter_map(template::longest_drain).fold(checked.drain, Duration::min)
 }
 
 /// The password is that of the user in the users file.

@@ -1,14 +1,14 @@
 //! The pods' template. Nothing in it follows sizes, users or certificates: those are files
 //! that the pooler reads again, so that changing them restarts nobody.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
-        EnvVar, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
-        Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext,
-        Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+        EnvVar, HTTPGetAction, LocalObjectReference, Pod, PodSecurityContext, PodSpec,
+        PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+        SecurityContext, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -108,6 +108,12 @@ fn pod(checked: &Validated, made: &Made) -> PodSpec {
             checked.pods.resources.clone().map(resources).or(pooler.resources.take());
     }
     pod
+}
+
+/// How long a pod may drain before it is killed.
+pub fn longest_drain(pod: &Pod) -> Option<Duration> {
+    let grace = pod.spec.as_ref()?.termination_grace_period_seconds?;
+    Some(Duration::from_secs(u64::try_from(grace.saturating_sub(MARGIN)).unwrap_or(0)))
 }
 
 /// The operator's part of the pods: all that no user sets, and what holds where one sets nothing.
