@@ -235,3 +235,19 @@ async fn execute_amid_a_flight_of_what_is_not_there_says_so() {
     let told = outcome(&mut client, flight).await;
     assert_eq!(told, ["Row(1)", "Done(SELECT 1)", "Error(0A000)", "Ready(I)"]);
 }
+
+/// It runs up to there, as in PostgreSQL, where the error comes last.
+#[tokio::test]
+async fn that_a_statement_cannot_be_prepared_any_more_is_told_before_its_text() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut client = site.connect("alice").await;
+    client.run("CREATE TABLE gone (a int); CREATE TABLE kept (a int)").await;
+    prepare(&mut client, "s", "SELECT a FROM gone").await;
+    let mut other = site.connect("alice").await;
+    other.run("DROP TABLE gone").await;
+    other.run("DISCARD ALL").await;
+    let text = "INSERT INTO kept VALUES (1); COMMIT; EXECUTE s";
+    let told = outcome(&mut client, Flight::new().query(text)).await;
+    assert_eq!(told, ["Error(42P01)", "Notice(25P01)", "Ready(I)"]);
+    assert_eq!(other.cell("SELECT count(*) FROM kept").await, "1");
+}
