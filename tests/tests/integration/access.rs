@@ -2,9 +2,11 @@
 //! what the pooler shows the server in its turn.
 
 use std::process::Command;
+use std::time::Duration;
 
 use poolwright_tests::certificates::Certificates;
 use poolwright_tests::pg::{Fields, Target, flight};
+use poolwright_tests::pooler::{Pooler, Settings};
 use poolwright_tests::postgres::{BY_PASSWORD, Options, password_of, programs};
 use poolwright_tests::process::scratch;
 use poolwright_tests::site::{Site, start_postgres};
@@ -91,6 +93,24 @@ async fn rules_choose_the_method_and_the_first_that_fits_holds() {
     check(&site, &in_clear("user=scott"), &word("scott"), Ok("scott"));
     check(&site, &in_clear("user=scott"), "wrong", Err("password authentication failed"));
     check(&site, &in_clear("user=hash"), "", Err("no listen.rules entry for host \"127.0.0.1\""));
+}
+
+#[tokio::test]
+async fn who_is_trusted_shows_nothing() {
+    let site = Site::pooled(&[("listen.auth", "trust")]).await;
+    check(&site, "user=bob sslmode=disable", "", Ok("bob"));
+}
+
+#[tokio::test]
+async fn methods_that_are_not_spoken_are_no_settings() {
+    for method in ["gss", "sspi", "ldap", "pam", "radius", "oauth"] {
+        let settings = Settings::new(5432, "app", &["alice"]).with("listen.auth", method);
+        let mut pooler = Pooler::launch(settings).unwrap();
+        let status = pooler.wait(Duration::from_secs(20)).expect("it must end");
+        assert!(!status.success(), "{method}");
+        let log = pooler.log();
+        assert!(log.contains("listen.auth") && log.contains(method), "{log}");
+    }
 }
 
 /// A site whose pooler knows nobody; dora, who must show PostgreSQL her password, is known to that

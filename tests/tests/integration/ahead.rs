@@ -15,8 +15,14 @@ struct Blocked {
 const CONFIG: &str = "CREATE TEXT SEARCH CONFIGURATION public.odd (COPY = pg_catalog.simple)";
 
 async fn blocked() -> Blocked {
+    blocked_where("SELECT 1").await
+}
+
+/// In a database that this has changed, for sessions to come.
+async fn blocked_where(sql: &str) -> Blocked {
     let site = Site::pooled(&[("pool.size", "1")]).await;
     let mut locker = site.superuser().await;
+    locker.run(sql).await;
     locker.run("CREATE TABLE log (who text); GRANT ALL ON log TO public").await;
     locker.run(CONFIG).await;
     let target = site.target("alice").parameter("default_text_search_config", "public.odd");
@@ -82,6 +88,18 @@ async fn a_cancel_on_the_server_or_its_timeout_cancels_the_request_too() {
         WHERE wait_event_type = 'Lock' AND datname = current_database()";
     assert_eq!(site.locker.cell(cancel).await, "1");
     site.ends(&["Error(57014)", "Ready(I)"]).await;
+}
+
+#[tokio::test]
+async fn a_statement_timeout_that_meets_a_clients_settings_cancels_its_request() {
+    let limit = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 2000',
+        current_database()); END $$";
+    let mut blocked = blocked_where(limit).await;
+    blocked.send(&Flight::new().query(INSERT)).await;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    blocked.site.eventually(waits, "0").await;
+    blocked.ends(&["Error(57014)", "Ready(I)"]).await;
 }
 
 #[tokio::test]

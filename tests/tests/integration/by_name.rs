@@ -218,7 +218,9 @@ async fn a_text_that_executes_more_than_a_server_may_hold_says_so() {
     let mut client = site.connect("alice").await;
     prepare(&mut client, "a", "SELECT 'a'").await;
     prepare(&mut client, "b", "SELECT 'b'").await;
-    assert_eq!(client.fails("EXECUTE a; EXECUTE b").await, "54000");
+    let refused = client.query("EXECUTE a; EXECUTE b").await.unwrap().error.expect("an error");
+    assert_eq!(refused.code, "54000");
+    assert!(refused.hint.contains("preparedStatements.max"), "{refused:?}");
     client.run("EXECUTE a; EXECUTE a").await;
     prepare(&mut client, "e", "SELECT 1").await;
     let flight = Flight::new().parse("named", "EXECUTE b").run("named", &[]).sync();
@@ -232,8 +234,42 @@ async fn execute_amid_a_flight_of_what_is_not_there_says_so() {
     prepare(&mut client, "s", "SELECT 's'").await;
     site.connect("alice").await.run("DISCARD ALL").await;
     let flight = Flight::new().unnamed("SELECT 1", &[]).query("EXECUTE s");
-    let told = outcome(&mut client, flight).await;
-    assert_eq!(told, ["Row(1)", "Done(SELECT 1)", "Error(0A000)", "Ready(I)"]);
+    let told = client.exchange(&flight).await.unwrap();
+    let words = ["Parsed", "Bound", "Row(1)", "Done(SELECT 1)", "Error(0A000)", "Ready(I)"];
+    assert_eq!(transcript(&told), words);
+    let refused = told[4].fields();
+    assert!(refused.message.contains("needs a Sync"), "{refused}");
+}
+
+#[tokio::test]
+async fn functions_and_what_is_not_read_find_no_statement_of_the_protocol() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut client = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT 's'").await;
+    let unread = format!("SELECT '{}'; EXECUTE s", "x".repeat(17_000));
+    for text in [
+        "DO $$ BEGIN EXECUTE 'EXECUTE s'; END $$",
+        "DO $$ BEGIN EXECUTE 'DEALLOCATE s'; END $$",
+        &unread,
+    ] {
+        assert_eq!(client.fails(text).await, "26000", "{text:.50}");
+        assert!(is_known(&mut client, "s").await, "{text:.50}");
+    }
+    let read = format!("SELECT '{}'; EXECUTE s", "x".repeat(16_000));
+    client.run(&read).await;
+}
+
+/// In PostgreSQL with its Execute.
+#[tokio::test]
+async fn what_is_sent_by_parse_gives_up_a_statement_when_it_is_bound() {
+    let (direct, pooled) = (Site::direct().await, Site::pooled(&[]).await);
+    for (site, still_known) in [(direct, true), (pooled, false)] {
+        let mut client = site.connect("alice").await;
+        prepare(&mut client, "s", "SELECT 's'").await;
+        let flight = Flight::new().parse("", "DEALLOCATE s").bind("", "", &[]).sync();
+        client.expect(flight, &["Parsed", "Bound", "Ready(I)"]).await;
+        assert_eq!(is_known(&mut client, "s").await, still_known);
+    }
 }
 
 /// It runs up to there, as in PostgreSQL, where the error comes last.

@@ -34,10 +34,20 @@ async fn admitted(target: &Target) -> Client {
 
 #[tokio::test]
 async fn no_more_logins_are_under_way_than_there_may_be_clients() {
-    let mut site = Site::pooled(&[("maxClients", "120")]).await;
+    check_logins("120", 200, 80).await;
+}
+
+#[tokio::test]
+async fn a_hundred_logins_are_under_way_where_fewer_clients_may_be() {
+    check_logins("1", 120, 20).await;
+}
+
+/// Of so many that come and say nothing, so many are told at once that there are too many.
+async fn check_logins(max: &str, come: usize, told: usize) {
+    let mut site = Site::pooled(&[("maxClients", max)]).await;
     site.expect_complaint("login failed");
     let mut silent = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..come {
         silent.push(TcpStream::connect(("127.0.0.1", site.pooler().port)).await.unwrap());
     }
     let mut closed = 0;
@@ -47,10 +57,11 @@ async fn no_more_logins_are_under_way_than_there_may_be_clients() {
             let heard = String::from_utf8_lossy(&heard);
             assert!(heard.starts_with('E'), "{heard:?}");
             assert!(heard.contains("\0C53300\0Msorry, too many clients already\0"), "{heard:?}");
+            assert!(heard.contains("maxClients"), "{heard:?}");
             closed += 1;
         }
     }
-    assert_eq!(closed, 80);
+    assert_eq!(closed, told);
     drop(silent);
     admitted(&site.target("alice")).await.run("SELECT 1").await;
 }

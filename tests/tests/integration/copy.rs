@@ -129,3 +129,49 @@ async fn a_big_copy_passes_both_ways(site: &Site) {
     assert_eq!(bytes, 10_000_000);
     still_works(&mut client).await;
 }
+
+/// Sends this while the only server connection is another's, so that all is there before the COPY
+/// begins.
+async fn send_ahead(site: &Site, client: &mut Client, flight: &Flight) {
+    let mut holder = site.connect("alice").await;
+    holder.run("BEGIN").await;
+    client.send(flight.bytes()).await.unwrap();
+    let label = "state=\"waiting\"";
+    site.metric_reaches("poolwright_client_connections", label, |n| n >= 1.0).await;
+    holder.run("COMMIT").await;
+}
+
+#[tokio::test]
+async fn a_sync_amid_a_copy_that_has_not_begun_ends_its_client() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut client = table(&site).await;
+    let flight = Flight::new().query("COPY t FROM STDIN").copy_data(b"1\n").sync();
+    send_ahead(&site, &mut client, &flight.copy_data(b"2\n").copy_done()).await;
+    let told = client.until_closed().await.unwrap();
+    let last = told.last().expect("why").fields();
+    assert_eq!((last.severity.as_str(), last.code.as_str()), ("FATAL", "08P01"), "{told:?}");
+    let mut next = site.connect("alice").await;
+    assert_eq!(next.cell(SELECT_ALL).await, "");
+}
+
+#[tokio::test]
+async fn a_close_amid_a_copy_that_has_not_begun_is_answered_and_the_copy_goes_on() {
+    let flight = || {
+        let flight = Flight::new().query("COPY t FROM STDIN").copy_data(b"1\n");
+        flight.close_statement("s").copy_data(b"2\n").copy_done()
+    };
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut client = table(&site).await;
+    client.exchange(&Flight::new().parse("s", "SELECT 1").sync()).await.unwrap();
+    send_ahead(&site, &mut client, &flight()).await;
+    let told = transcript(&client.until_ready().await.unwrap());
+    assert_eq!(told, ["CopyIn", "Done(COPY 2)", "Ready(I)"]);
+    assert_eq!(transcript(&[client.receive().await.unwrap()]), ["Closed"]);
+    assert_eq!(client.cell(SELECT_ALL).await, "1,2");
+    still_works(&mut client).await;
+    let direct = Site::direct().await;
+    let mut client = table(&direct).await;
+    client.send(flight().bytes()).await.unwrap();
+    let told = client.until_closed().await.unwrap();
+    assert_eq!(told.last().expect("why").fields().severity, "FATAL", "{told:?}");
+}

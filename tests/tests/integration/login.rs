@@ -82,6 +82,37 @@ async fn a_gss_request_is_declined() {
     assert_eq!(client.receive().await.unwrap().tag, b'R');
 }
 
+/// A startup message of alice with this parameter, in which `~` stands for a byte that is in no UTF-8.
+fn not_utf_8(site: &Site, name: &str, value: &str) -> Vec<u8> {
+    let parameters = [("user", "alice"), ("database", site.database.as_str()), (name, value)];
+    let packet = flight::startup(flight::VERSION_3_0, &parameters);
+    packet.into_iter().map(|byte| if byte == b'~' { 0xff } else { byte }).collect()
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_utf_8_are_refused_where_postgres_takes_them() {
+    let direct = Site::direct().await;
+    let rules = "[{type: hostnossl, method: password}]";
+    let pooled = Site::pooled(&[("listen.rules", rules)]).await;
+    for name in ["application_name", "my.var"] {
+        let mut client = direct.target("alice").dial().await.unwrap();
+        client.send(&not_utf_8(&direct, name, "a~b")).await.unwrap();
+        client.until_ready().await.unwrap();
+        if name == "application_name" {
+            let escaped = if direct.postgres.version() < 16 { "a?b" } else { r"a\xffb" };
+            assert_eq!(client.parameters[name], escaped);
+        }
+        let mut client = pooled.target("alice").dial().await.unwrap();
+        client.send(&not_utf_8(&pooled, name, "a~b")).await.unwrap();
+        assert_eq!(client.receive().await.unwrap().fields().code, "22021", "{name}");
+    }
+    let mut client = pooled.target("alice").dial().await.unwrap();
+    client.send(&not_utf_8(&pooled, "my.var", "a")).await.unwrap();
+    assert_eq!(client.receive().await.unwrap().number(0), Some(3));
+    client.send(Flight::new().message(b'p', b"\xff\0").bytes()).await.unwrap();
+    assert_eq!(client.receive().await.unwrap().fields().code, "22021");
+}
+
 #[tokio::test]
 async fn an_unknown_user_is_told_the_same_as_a_wrong_password() {
     let site = Site::pooled(&[]).await;
@@ -180,7 +211,9 @@ async fn a_client_too_many_is_told_so() {
     for _ in 0..3 {
         inside.push(site.connect("alice").await);
     }
-    assert_eq!(refusal(site.target("alice")).await.code, "53300");
+    let refused = refusal(site.target("alice")).await;
+    assert_eq!(refused.code, "53300");
+    assert!(refused.hint.contains("maxClients"), "{refused:?}");
     for client in inside.drain(..1) {
         client.terminate().await.unwrap();
     }

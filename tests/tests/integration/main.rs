@@ -55,6 +55,7 @@ mod large;
 mod load;
 mod login;
 mod lost;
+mod manual;
 mod marks;
 mod modes;
 mod neighbours;

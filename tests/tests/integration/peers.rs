@@ -17,7 +17,11 @@ struct Two {
 impl Two {
     /// `strangers`: further peers that both know, by id and port.
     async fn start(size: &str, strangers: &[(u32, u16)]) -> Two {
-        let site = Site::pooled(&[("pool.size", size), ("generation", "1")]).await;
+        Two::start_with(&[("pool.size", size)], strangers).await
+    }
+
+    async fn start_with(changes: &[(&str, &str)], strangers: &[(u32, u16)]) -> Two {
+        let site = Site::pooled(&[changes, &[("generation", "1")]].concat()).await;
         let other = Pooler::start(site.settings.clone()).await.unwrap();
         let two = Two { site, other };
         let own = [(0, two.site.pooler().port), (1, two.other.port)];
@@ -174,6 +178,26 @@ async fn two_poolers_that_point_at_each_other_do_not_send_in_circles() {
         assert!(!pooler.log().contains("not forwarded"), "{}", pooler.log());
         assert!(!pooler.log().contains("not confirmed"), "{}", pooler.log());
     }
+    two.stop().await;
+}
+
+/// How a balancer begins on its own account, by the PROXY protocol.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
+#[tokio::test]
+async fn poolers_that_expect_a_proxy_where_they_are_themselves_reach_each_other() {
+    let changes = [("listen.proxyProtocol.from", "[127.0.0.1]"), ("listen.auth", "trust")];
+    let two = Two::start_with(&changes, &[]).await;
+    let parameters = [("user", "alice"), ("database", two.site.database.as_str())];
+    let startup = flight::startup(flight::VERSION_3_0, &parameters);
+    let mut client = two.site.target("alice").dial().await.unwrap();
+    client.send(&[LOCAL, &startup].concat()).await.unwrap();
+    client.until_ready().await.unwrap();
+    two.sleeps(&mut client).await;
+    let mut asks = two.at_other().dial().await.unwrap();
+    asks.send(&[LOCAL, &request(&client.key)].concat()).await.unwrap();
+    asks.end_of_stream().await.unwrap();
+    was_cancelled(&mut client).await;
     two.stop().await;
 }
 

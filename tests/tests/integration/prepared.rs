@@ -244,6 +244,29 @@ async fn equal_texts_mean_the_tables_of_each_clients_search_path(site: &Site) {
     }
 }
 
+/// Here, and where its server connection is another's.
+#[tokio::test]
+async fn a_statement_is_read_anew_once_the_search_path_is_another() {
+    let direct = Site::direct().await;
+    let pooled = Site::pooled(&[("pool.size", "2")]).await;
+    for site in [&direct, &pooled] {
+        let mut client = site.connect("alice").await;
+        client.run("CREATE SCHEMA a; CREATE TABLE a.t AS SELECT 'of a'::text AS v").await;
+        client.run("CREATE SCHEMA b; CREATE TABLE b.t AS SELECT 'of b'::text AS v").await;
+        let mut blocker = site.connect("alice").await;
+        client.run("SET search_path = a").await;
+        prepare(&mut client, "s", "SELECT v FROM t").await;
+        gives(&mut client, "s", "of a").await;
+        for (path, taken) in [("b", true), ("a", false), ("b", false)] {
+            client.run(&format!("SET search_path = {path}")).await;
+            if taken {
+                blocker.run("BEGIN").await;
+            }
+            gives(&mut client, "s", &format!("of {path}")).await;
+        }
+    }
+}
+
 /// With a transaction of somebody else on one of two servers, the client has to move.
 #[tokio::test]
 async fn a_statement_is_prepared_again_on_another_server() {
@@ -299,6 +322,48 @@ async fn a_server_keeps_no_more_statements_than_its_limit() {
     gives(&mut client, "s39", "39").await;
 }
 
+/// A text of almost a MB that gives its number.
+fn long(number: usize) -> String {
+    format!("SELECT {number} FROM (SELECT '{}') AS a", "x".repeat(900_000))
+}
+
+#[tokio::test]
+async fn a_server_keeps_no_more_than_16_mib_of_statements() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut one = site.connect("alice").await;
+    let mut two = site.connect("alice").await;
+    for number in 0..10 {
+        prepare(&mut one, &format!("s{number}"), &long(number)).await;
+        prepare(&mut two, &format!("s{number}"), &long(number + 10)).await;
+    }
+    let sum = "SELECT sum(length(statement)) FROM pg_prepared_statements WHERE NOT from_sql";
+    let held: usize = one.cell(sum).await.parse().unwrap();
+    assert!(held > 8 << 20 && held <= 16 << 20, "the server holds {held} bytes of statements");
+    gives(&mut one, "s0", "0").await;
+    gives(&mut two, "s9", "19").await;
+}
+
+#[tokio::test]
+async fn a_named_statement_has_one_mib_at_most_and_all_of_a_client_have_16() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    let mut client = site.connect("alice").await;
+    let too_long = format!("SELECT length('{}')", "x".repeat(1 << 20));
+    let flight = Flight::new().parse("s", &too_long).sync();
+    client.expect(flight, &["Error(54000)", "Ready(I)"]).await;
+    let flight = Flight::new().unnamed(&too_long, &[]).sync();
+    let told = ["Parsed", "Bound", "Row(1048576)", "Done(SELECT 1)", "Ready(I)"];
+    client.expect(flight, &told).await;
+    let most = (16 << 20) / long(0).len();
+    for number in 0..most {
+        prepare(&mut client, &format!("s{number}"), &long(number)).await;
+    }
+    let one_more = || Flight::new().parse("one more", &long(most)).sync();
+    client.expect(one_more(), &["Error(54000)", "Ready(I)"]).await;
+    client.expect(Flight::new().close_statement("s3").sync(), &["Closed", "Ready(I)"]).await;
+    client.expect(one_more(), &["Parsed", "Ready(I)"]).await;
+    gives(&mut client, "one more", &most.to_string()).await;
+}
+
 #[tokio::test]
 async fn equal_texts_of_many_clients_are_prepared_once_on_a_server() {
     let site = Site::pooled(&[("pool.size", "1")]).await;
@@ -344,6 +409,45 @@ async fn a_changed_table_spoils_a_statement_of_a_client_that_knows_it(site: &Sit
     let flight = Flight::new().run("s", &[]).sync();
     client.expect(flight, &["Error(0A000)", "Ready(E)"]).await;
     client.run("ROLLBACK").await;
+}
+
+#[tokio::test]
+async fn a_statement_stays_spoilt_though_its_table_is_changed_back() {
+    let site = Site::pooled(&[("pool.size", "1")]).await;
+    table_of_alice(&site).await;
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    prepare(&mut client, "s", "SELECT * FROM t").await;
+    gives(&mut client, "s", "1").await;
+    for change in [CHANGE, "ALTER TABLE t DROP COLUMN b"] {
+        other.run(change).await;
+        let flight = Flight::new().run("s", &[]).sync();
+        client.expect(flight, &["Error(0A000)", "Ready(I)"]).await;
+    }
+    client.expect(Flight::new().close_statement("s").sync(), &["Closed", "Ready(I)"]).await;
+    prepare(&mut client, "s", "SELECT * FROM t").await;
+    gives(&mut client, "s", "1").await;
+}
+
+/// PostgreSQL tells the parameters first each time.
+#[tokio::test]
+async fn a_describe_that_fails_may_do_so_at_once() {
+    let (direct, pooled) = (Site::direct().await, Site::pooled(&[("pool.size", "1")]).await);
+    for (site, later) in [(direct, &["Takes()"][..]), (pooled, &[])] {
+        table_of_alice(&site).await;
+        let mut client = site.connect("alice").await;
+        let mut other = site.connect("alice").await;
+        prepare(&mut client, "s", "SELECT * FROM t").await;
+        prepare(&mut client, "t", "SELECT a FROM t").await;
+        gives(&mut client, "s", "1").await;
+        other.run(CHANGE).await;
+        let describe = |name| Flight::new().describe_statement(name).sync();
+        client.expect(describe("s"), &["Takes()", "Error(0A000)", "Ready(I)"]).await;
+        client.expect(describe("s"), &[later, &["Error(0A000)", "Ready(I)"]].concat()).await;
+        other.run("DROP TABLE t").await;
+        other.run("DISCARD ALL").await;
+        client.expect(describe("t"), &[later, &["Error(42P01)", "Ready(I)"]].concat()).await;
+    }
 }
 
 async fn a_client_that_prepares_after_a_change_hears_nothing_of_it(site: &Site) {
@@ -507,4 +611,16 @@ async fn sql_and_the_protocol_share_their_names(site: &Site) {
     client.expect(parse, &["Error(42P05)", "Ready(E)"]).await;
     client.run("ROLLBACK").await;
     client.run("DEALLOCATE ALL").await;
+}
+
+/// PostgreSQL reads the text first.
+#[tokio::test]
+async fn a_name_that_is_taken_is_told_before_a_text_that_is_none() {
+    let (direct, pooled) = (Site::direct().await, Site::pooled(&[]).await);
+    for (site, code) in [(direct, "Error(42601)"), (pooled, "Error(42P05)")] {
+        let mut client = site.connect("alice").await;
+        prepare(&mut client, "s", "SELECT 1").await;
+        client.expect(Flight::new().parse("s", "SELEC").sync(), &[code, "Ready(I)"]).await;
+        gives(&mut client, "s", "1").await;
+    }
 }

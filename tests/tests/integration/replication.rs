@@ -134,7 +134,7 @@ async fn changes_of_a_database_are_received_decoded() {
 
 #[tokio::test]
 async fn a_replication_connection_is_its_clients_own_and_counted_apart() {
-    let changes = [("pool.size", "1"), ("servers.0.maxReplicationConnections", "2")];
+    let changes = [("servers.0.maxConnections", "1"), ("servers.0.maxReplicationConnections", "2")];
     let site = site(&changes).await;
     let target = logical(&site, "alice").parameter("application_name", "standby_1");
     let mut one = site.connect_to(target).await;
@@ -283,4 +283,17 @@ async fn settings_without_the_user_end_its_connection() {
     site.pooler().write_settings(&without).unwrap();
     let told = client.until_closed().await.unwrap();
     assert_eq!(told.last().expect("a last word").fields().code, "57P01");
+}
+
+#[tokio::test]
+async fn a_user_that_only_the_server_knows_may_replicate_too() {
+    let settings = vec!["wal_level = logical".to_owned()];
+    let postgres = start_postgres(Options { settings, ..Options::default() }).await.unwrap();
+    let mut site = Site::on(postgres).await;
+    site.superuser().await.run("ALTER ROLE scott REPLICATION").await;
+    site.settings = site.settings.clone().with("users", "[]").with("authQuery.user", "postgres");
+    let site = site.behind_a_pooler(&[]).await;
+    let mut client = site.connect_to(logical(&site, "scott")).await;
+    assert_eq!(client.rows("IDENTIFY_SYSTEM").await[0][3].as_deref(), Some(&*site.database));
+    assert_eq!(refusal(logical(&site, "nobody")).await.code, "28P01");
 }

@@ -43,6 +43,8 @@ async fn a_setting_follows_its_client_and_no_other() {
     check_follows(sql, "SHOW work_mem", "5MB", "4MB").await;
     let sql = "UPDATE pg_settings SET setting = '5120' WHERE name = 'work_mem'";
     check_follows(sql, "SHOW work_mem", "5MB", "4MB").await;
+    let unread = format!("SELECT '{}'; SET work_mem = '5MB'", "x".repeat(17_000));
+    check_follows(&unread, "SHOW work_mem", "5MB", "4MB").await;
     let sql = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE";
     check_follows(sql, "SHOW transaction_isolation", "serializable", "read committed").await;
 }

@@ -152,6 +152,10 @@ async fn tls_is_had_after_gssapi_was_declined() {
 
 /// psql, as libpq's own TLS has it; what it printed, or why not.
 fn psql(tls: &Tls, user: &str, more: &str) -> Result<String, String> {
+    psql_by(tls, user, &password_of(user), more)
+}
+
+fn psql_by(tls: &Tls, user: &str, password: &str, more: &str) -> Result<String, String> {
     let authority = path(&tls.certificates.authority);
     let target = format!(
         "host=127.0.0.1 port={} dbname={} user={user} sslmode=verify-full \
@@ -161,7 +165,7 @@ fn psql(tls: &Tls, user: &str, more: &str) -> Result<String, String> {
     );
     let mut command = std::process::Command::new(programs().unwrap().join("psql"));
     command.args(["-X", "-A", "-t", "-c", "SELECT current_user", &target]);
-    command.env("PGPASSWORD", password_of(user));
+    command.env("PGPASSWORD", password);
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -194,6 +198,8 @@ async fn clients_show_a_certificate_where_it_is_verified() {
                 (Err(found), Ok(_)) => panic!("{mode} {more}: {found}"),
             }
         }
+        let guessed = psql_by(&tls, "alice", "wrong", &shown(&known[0])).expect_err("a password");
+        assert!(guessed.contains("password authentication failed"), "{mode}: {guessed}");
     }
 }
 

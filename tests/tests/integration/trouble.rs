@@ -126,3 +126,20 @@ async fn a_server_without_free_slots_makes_clients_wait_and_not_fail() {
     let served = tokio::time::timeout(Duration::from_secs(40), served).await;
     assert_eq!(served.unwrap().unwrap(), "at last");
 }
+
+#[tokio::test]
+async fn the_last_words_of_a_server_pass_and_those_of_the_pooler_follow() {
+    let mut site = Site::pooled(&[("pool.size", "1")]).await;
+    site.expect_complaint("server connection lost");
+    for begin in ["SELECT 1", "BEGIN"] {
+        let mut client = site.connect("alice").await;
+        client.run(begin).await;
+        let end = Flight::new().query("SELECT pg_terminate_backend(pg_backend_pid())");
+        client.send(end.bytes()).await.unwrap();
+        let told = client.until_closed().await.unwrap();
+        let errors = told.iter().filter(|message| message.tag == b'E');
+        let errors: Vec<_> = errors.map(|it| (it.fields().severity, it.fields().code)).collect();
+        let fatal = |code: &str| ("FATAL".to_owned(), code.to_owned());
+        assert_eq!(errors, [fatal("57P01"), fatal("08006")], "{told:?}");
+    }
+}

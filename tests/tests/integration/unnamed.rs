@@ -71,3 +71,31 @@ async fn parameters_have_the_types_that_the_client_was_told() {
     owner.run("ALTER TABLE t ALTER COLUMN a TYPE bigint").await;
     client.expect(run(&["7"]), &["Bound", "Row(1)", "Done(SELECT 1)", "Ready(I)"]).await;
 }
+
+#[tokio::test]
+async fn who_has_not_described_it_gets_the_new_columns() {
+    let (site, mut owner) = site_with_table().await;
+    owner.run("INSERT INTO t VALUES (1)").await;
+    let mut client = site.connect("alice").await;
+    let mut other = site.connect("alice").await;
+    let backend = client.cell("SELECT pg_backend_pid()").await;
+    client.expect(Flight::new().parse("", "TABLE t").sync(), &["Parsed", "Ready(I)"]).await;
+    other.run("BEGIN").await;
+    assert_eq!(other.cell("SELECT pg_backend_pid()").await, backend, "the client's last one");
+    owner.run("ALTER TABLE t ADD COLUMN b text DEFAULT 'new'").await;
+    client.expect(run(&[]), &["Bound", "Row(1|new)", "Done(SELECT 1)", "Ready(I)"]).await;
+}
+
+#[tokio::test]
+async fn a_text_longer_than_16_kib_is_not_kept_for_another_connection() {
+    for (length, expected) in [
+        (16_000, &["Bound", "Row(16000)", "Done(SELECT 1)", "Ready(I)"][..]),
+        (17_000, &["Error(54000)", "Ready(I)"]),
+    ] {
+        let (site, _owner) = site_with_table().await;
+        let sql = format!("SELECT length('{}') AS n", "x".repeat(length));
+        let (mut client, _other) =
+            described_elsewhere(&site, &sql, &["Takes()", "Columns(n)"]).await;
+        client.expect(run(&[]), expected).await;
+    }
+}

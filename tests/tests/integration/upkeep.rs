@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use poolwright_tests::pg::{Fields, Target};
+use poolwright_tests::pg::{Client, Fields, Target, flight};
 use poolwright_tests::postgres::password_of;
 use poolwright_tests::site::Site;
+use tokio::io::AsyncWriteExt;
 
 async fn refusal(target: Target) -> Fields {
     match target.connect().await {
@@ -49,6 +50,20 @@ async fn a_connect_query_runs_before_clients_and_after_a_reset() {
         client.terminate().await.unwrap();
     }
     assert_eq!(site.server_connections().await, 1);
+}
+
+#[tokio::test]
+async fn a_reset_undoes_a_connect_query_until_its_transaction_ends() {
+    let changes = [("databases.0.connectQuery", "SET work_mem = '7MB'"), ("pool.size", "1")];
+    let site = Site::pooled(&changes).await;
+    let mut client = site.connect("alice").await;
+    for text in ["RESET work_mem", "RESET ALL", "SET work_mem TO DEFAULT"] {
+        client.run("BEGIN").await;
+        client.run(text).await;
+        assert_eq!(client.cell("SHOW work_mem").await, "4MB", "{text}");
+        client.run("COMMIT").await;
+        assert_eq!(client.cell("SHOW work_mem").await, "7MB", "{text}");
+    }
 }
 
 #[tokio::test]
@@ -123,6 +138,40 @@ async fn any_database_may_be_asked_for_where_the_settings_say_so() {
     }
 }
 
+/// While the server's only connection is somebody else's, so that nobody asks it whether they are there.
+#[tokio::test]
+async fn ten_thousand_databases_may_be_asked_for_that_are_not_listed() {
+    const MOST: usize = 10_000;
+    let changes = [
+        ("databases.0.name", "'*'"),
+        ("servers.0.maxConnections", "1"),
+        ("pool.size", "1"),
+        ("listen.auth", "trust"),
+    ];
+    let site = Site::pooled(&changes).await;
+    let mut holder = site.connect("alice").await;
+    holder.run("BEGIN").await;
+    let ask = async |name: &str| {
+        let mut wire = site.target("alice").dial().await.unwrap().into_wire();
+        let start = flight::startup(flight::VERSION_3_0, &[("user", "alice"), ("database", name)]);
+        wire.write_all(&start).await.unwrap();
+        wire.shutdown().await.unwrap();
+        let told = Client::over(wire).until_closed().await.unwrap();
+        told.last().map(|it| it.fields().code).unwrap_or_default()
+    };
+    let since = std::time::Instant::now();
+    for number in 1..MOST {
+        if number % 1000 == 0 {
+            println!("{number} {:?}", since.elapsed());
+        }
+        assert_ne!(ask(&format!("db{number}")).await, "53300", "{number}");
+    }
+    assert_eq!(ask("one_more").await, "53300");
+    assert_ne!(ask("db1").await, "53300");
+    println!("{:?} {}", since.elapsed(), site.pooler().log().lines().count());
+    assert_eq!(holder.cell("SELECT 'on'").await, "on");
+}
+
 #[tokio::test]
 async fn startup_parameters_are_ignored_by_name() {
     let site = Site::pooled(&[("ignoreStartupParameters", "work_mem, Options")]).await;
@@ -132,6 +181,11 @@ async fn startup_parameters_are_ignored_by_name() {
     assert_eq!(client.cell("SHOW work_mem").await, "4MB");
     assert_eq!(client.cell("SHOW DateStyle").await, "ISO, MDY");
     assert_eq!(client.cell("SHOW TimeZone").await, "Asia/Tokyo");
+    let site = Site::pooled(&[("ignoreStartupParameters", "work_mem")]).await;
+    let options = "-c work_mem=nonsense -c DateStyle=German";
+    let mut client = site.connect_to(site.target("alice").parameter("options", options)).await;
+    assert_eq!(client.cell("SHOW work_mem").await, "4MB");
+    assert_eq!(client.cell("SHOW DateStyle").await, "German, DMY");
 }
 
 #[tokio::test]
