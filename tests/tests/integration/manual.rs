@@ -344,6 +344,10 @@ const ERRORS: &[(&str, &[&str])] = &[
         &["trouble::the_last_words_of_a_server_pass_and_those_of_the_pooler_follow"],
     ),
     (
+        "A text that executes a statement which cannot be prepared any more",
+        &["by_name::that_a_statement_cannot_be_prepared_any_more_is_told_before_its_text"],
+    ),
+    (
         "A duplicate statement name",
         &["prepared::a_name_that_is_taken_is_told_before_a_text_that_is_none"],
     ),

@@ -140,6 +140,7 @@ async fn any_database_may_be_asked_for_where_the_settings_say_so() {
 
 /// While the server's only connection is somebody else's, so that nobody asks it whether they are there.
 #[tokio::test]
+#[cfg_attr(debug_assertions, ignore = "a debug build looks at all its pools at each step")]
 async fn ten_thousand_databases_may_be_asked_for_that_are_not_listed() {
     const MOST: usize = 10_000;
     let changes = [
@@ -159,16 +160,11 @@ async fn ten_thousand_databases_may_be_asked_for_that_are_not_listed() {
         let told = Client::over(wire).until_closed().await.unwrap();
         told.last().map(|it| it.fields().code).unwrap_or_default()
     };
-    let since = std::time::Instant::now();
     for number in 1..MOST {
-        if number % 1000 == 0 {
-            println!("{number} {:?}", since.elapsed());
-        }
         assert_ne!(ask(&format!("db{number}")).await, "53300", "{number}");
     }
     assert_eq!(ask("one_more").await, "53300");
     assert_ne!(ask("db1").await, "53300");
-    println!("{:?} {}", since.elapsed(), site.pooler().log().lines().count());
     assert_eq!(holder.cell("SELECT 'on'").await, "on");
 }
 
