@@ -49,6 +49,13 @@ integration() {
   part integration cargo_test 900 -p poolwright-tests -- --test-threads 4
 }
 
+# What a debug build takes minutes for.
+many_names() {
+  passed build || { skip many-names "there is no release build"; return; }
+  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part many-names cargo_test 300 -p poolwright-tests \
+    --test integration -- --ignored ten_thousand_databases
+}
+
 # What depends most on the server's version, where the newest was brought (make postgres-versions).
 newest_postgres() {
   local programs
@@ -103,6 +110,7 @@ all() {
   shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
   instructions
   integration
+  many_names
   newest_postgres
   proofs
   drivers

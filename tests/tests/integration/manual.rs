@@ -253,6 +253,10 @@ const LIMITS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "a client's part of a TLS handshake",
+        &["pooler::login::tests::refused::a_handshake_takes_no_more_memory_than_a_startup_message"],
+    ),
+    (
         "any other message",
         &[
             "large::messages_of_1_gib_pass_both_ways_in_bounded_memory",
