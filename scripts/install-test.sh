@@ -37,7 +37,9 @@ install() {
 }
 
 uninstall() { helm uninstall "$release" --wait --timeout 60s; }
-apply_crds() { kubectl apply --filename "$root/crds/poolerclusters.yaml" && kubectl wait --for=condition=Established "crd/$crd" --timeout 20s; }
+# kubectl wait fails at once at a CRD that has no conditions yet.
+established() { eventually 20 kubectl wait --for=condition=Established "crd/$crd" --timeout 20s; }
+apply_crds() { kubectl apply --filename "$root/crds/poolerclusters.yaml" && established; }
 delete_crds() { kubectl delete "crd/$crd" --ignore-not-found --wait --timeout 30s; }
 example() { kubectl --namespace "$release" apply --filename "$root/examples/smallest.yaml"; }
 operator_ready() { kubectl --namespace "$release" rollout status "deployment/$release" --timeout 60s; }
