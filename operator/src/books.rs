@@ -270,10 +270,6 @@ impl<'a> Books<'a> {
             "{} pods until there is room for the next one: of {total} connections {held} may be open",
             ledger.replicas
         );
-        let knows_none =
-            |pod: &&Pod| pod.uid().is_some_and(|uid| self.said.get(&uid) == Some(&Said::KnowsNone));
-        let old = self.live.pods.iter().filter(knows_none).map(ResourceExt::name_any);
-        let old = old.collect::<Vec<_>>().join(", ");
         if self.live.pods.is_empty() && ledger.replicas == 0 {
             let object = self.stored.as_ref().map(|(object, _)| object.name_any());
             return format!(
@@ -282,6 +278,10 @@ impl<'a> Books<'a> {
                 object.unwrap_or_default()
             );
         }
+        let knows_none =
+            |pod: &&Pod| pod.uid().is_some_and(|uid| self.said.get(&uid) == Some(&Said::KnowsNone));
+        let old = self.live.pods.iter().filter(knows_none).map(ResourceExt::name_any);
+        let old = old.collect::<Vec<_>>().join(", ");
         let set = self.live.stateful_set.as_ref().map(ResourceExt::name_any).unwrap_or_default();
         match Made::kept(self.live, &set).filter(|_| !old.is_empty()) {
             Some(Made { version, .. }) => format!(
