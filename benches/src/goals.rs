@@ -5,6 +5,9 @@ use crate::result::Summary;
 
 mod list;
 
+/// Whose figure stands beside a missed goal: a pooler without rules.
+const FLOOR: &str = "sketch";
+
 pub use list::GOALS;
 
 /// What is compared.
@@ -94,9 +97,23 @@ fn judge(goal: &Goal, summaries: &[Summary]) -> String {
         Limit::AtLeast(limit) => ratio >= limit,
     };
     let verdict = if met { "met    " } else { "MISSED " };
+    let floor = floor(goal, summaries).filter(|_| !met);
+    let floor = floor.map_or_else(String::new, |ratio| format!("; of the {FLOOR}: {ratio:.2}"));
     match goal.base {
-        Base::Itself => format!("{verdict} {words}: {found:.2}"),
-        Base::Subject(_) => format!("{verdict} {words}: {found:.2} / {base:.2} = {ratio:.2}"),
+        Base::Itself => format!("{verdict} {words}: {found:.2}{floor}"),
+        Base::Subject(_) => {
+            format!("{verdict} {words}: {found:.2} / {base:.2} = {ratio:.2}{floor}")
+        }
+    }
+}
+
+/// The goal's ratio with the sketch in the place of ours.
+fn floor(goal: &Goal, summaries: &[Summary]) -> Option<f64> {
+    let stands_in = |name: &str| name.replace(list::OURS, FLOOR);
+    let found = figure(goal, &stands_in(goal.subject), summaries).ok()?;
+    match goal.base {
+        Base::Itself => Some(found),
+        Base::Subject(base) => Some(found / figure(goal, &stands_in(base), summaries).ok()?),
     }
 }
 
@@ -170,5 +187,13 @@ mod tests {
         let mut disturbed = all(8.0);
         disturbed[1].disturbed = Some("noise".to_owned());
         assert_eq!(verdicts(&disturbed), ["unknown", "met"]);
+    }
+
+    #[test]
+    fn beside_a_missed_goal_stands_what_a_pooler_without_rules_has() {
+        let all = ["pgbouncer", "relay", "sketch"].map(|name| summary(name, 10.0));
+        let lines = judged(&[&all[..], &[summary("poolwright", 10.3)]].concat());
+        let ends = lines.iter().map(|line| line.ends_with("= 1.03; of the sketch: 1.00"));
+        assert_eq!(ends.collect::<Vec<_>>(), [true, false]);
     }
 }

@@ -64,6 +64,14 @@ pub struct Report {
     pub max_us: f64,
 }
 
+/// The names of `count` databases or users: the bare name, or numbered ones.
+pub fn names(base: &str, count: u32) -> Vec<String> {
+    match count {
+        1 => vec![base.to_owned()],
+        _ => (0..count).map(|number| format!("{base}_{number}")).collect(),
+    }
+}
+
 impl Job {
     /// Database and user of the pool with this number.
     pub fn pool(&self, number: usize) -> (&str, &str) {

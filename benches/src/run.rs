@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use crate::cell::Entry;
 use crate::cpu::{self, Used};
 use crate::machine::{Disturbance, Machine};
-use crate::setup::names;
 use crate::site::{DATABASE, Site, USER};
 use crate::subject::Subject;
+use poolwright_benches::job::names;
 
 /// How long logins or the end of a run may take beyond its time.
 const PATIENCE: Duration = Duration::from_secs(180);

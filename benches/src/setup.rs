@@ -74,11 +74,3 @@ impl Default for Setup {
         }
     }
 }
-
-/// The names of `count` databases or users: the bare name, or numbered ones.
-pub fn names(base: &str, count: u32) -> Vec<String> {
-    match count {
-        1 => vec![base.to_owned()],
-        _ => (0..count).map(|number| format!("{base}_{number}")).collect(),
-    }
-}

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use poolwright_benches::job::names;
 use poolwright_tests::process::{self, Process};
 
-use crate::setup::{self, Backend, Setup};
+use crate::setup::{Backend, Setup};
 use crate::site::{self, DATABASE, Site, USER};
 
 mod direct;
@@ -17,11 +18,13 @@ mod pgagroal;
 mod pgbouncer;
 mod poolwright;
 mod relay;
+mod sketch;
 
 /// Everyone that can be measured, by the name that cells and goals use.
-pub const PEERS: [(&str, Start); 6] = [
+pub const PEERS: [(&str, Start); 7] = [
     ("direct", direct::start),
     ("relay", relay::start),
+    ("sketch", sketch::start),
     ("poolwright", poolwright::start),
     ("pgbouncer", pgbouncer::start),
     ("odyssey", odyssey::start),
@@ -60,11 +63,11 @@ impl Place<'_> {
     }
 
     pub fn databases(&self) -> Vec<String> {
-        setup::names(DATABASE, self.setup.databases)
+        names(DATABASE, self.setup.databases)
     }
 
     pub fn users(&self) -> Vec<String> {
-        setup::names(USER, self.setup.users)
+        names(USER, self.setup.users)
     }
 
     /// Writes a file into the folder.

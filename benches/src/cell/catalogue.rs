@@ -51,7 +51,8 @@ pub const QUICK: &[&str] = &[
     "connect-scram",
 ];
 
-const ALL: [&str; 6] = ["direct", "relay", "poolwright", "pgbouncer", "odyssey", "pgagroal"];
+const ALL: [&str; 7] =
+    ["direct", "relay", "sketch", "poolwright", "pgbouncer", "odyssey", "pgagroal"];
 const POOLERS: [&str; 4] = ["poolwright", "pgbouncer", "odyssey", "pgagroal"];
 /// Those that can hold ten thousand clients in one process.
 const HOLDERS: [&str; 3] = ["poolwright", "pgbouncer", "odyssey"];
@@ -153,7 +154,7 @@ fn prepared_tls() -> Vec<Entry> {
 }
 
 fn parameters() -> Vec<Entry> {
-    let without = plain(&HOLDERS[..2], Work::Simple, 64);
+    let without = plain(&["sketch", HOLDERS[0], HOLDERS[1]], Work::Simple, 64);
     let with = without.iter().map(|entry| Entry {
         variant: "own parameters",
         setup: Setup { parameters: true, ..entry.setup.clone() },

@@ -6,7 +6,7 @@ use super::Figure::{Busiest, Cpu, KibEach, P50, P99, P99ToP50, Tps};
 use super::Limit::{AtLeast, AtMost};
 use super::{Base, Figure, Goal, Limit};
 
-const OURS: &str = "poolwright";
+pub const OURS: &str = "poolwright";
 const PGBOUNCER: Base = Subject("pgbouncer");
 const RELAY: Base = Subject("relay");
 

@@ -19,6 +19,8 @@ pub enum Shape {
     Homed,
     /// Clients go to the threads in turn; each thread has its part of a database's connections.
     Split,
+    /// One thread for all, logins too: the least that a pooler of any shape costs.
+    Alone,
 }
 
 /// What the sketch of a pooler is told.
@@ -32,18 +34,22 @@ pub struct Plan {
     pub listen: SocketAddr,
     #[arg(long)]
     pub upstream: SocketAddr,
-    /// Databases, whose names are bench0, bench1 and so on.
+    /// Databases, whose names are bench_0, bench_1 and so on, or one that is called bench.
     #[arg(long)]
     pub databases: usize,
     /// Server connections of each database.
     #[arg(long)]
     pub slots: usize,
+    /// Each client's settings, which are its own, go ahead of each request (docs/decisions/0009).
+    #[arg(long)]
+    pub settings: bool,
 }
 
 #[derive(Parser)]
 #[command(name = "poolwright-shapes", version)]
 enum Command {
-    /// Pools, with trust on both sides and no rules, until it is killed.
+    /// Pools, with trust on both sides and no rules, until it is killed. Statements that clients prepare
+    /// stay on the connection that they had.
     Serve(Plan),
     /// Runs every shape in turns beside the bare relay and prints what a transaction cost.
     Measure(Rounds),

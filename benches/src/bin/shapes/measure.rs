@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use poolwright_benches::job::{Job, Report, Tls, Work};
+use poolwright_benches::job::{Job, Report, Tls, Work, names};
 use poolwright_tests::pooler::beside_us;
 use poolwright_tests::postgres::{Options, Postgres, SUPERUSER, free_port, programs};
 use poolwright_tests::process::{self, Process};
@@ -70,10 +70,10 @@ async fn prepare(databases: u32) -> Result<Postgres> {
         Postgres::start(Options { max_connections: 400, settings, ..Options::default() }).await?;
     postgres.add_user(USER, "").await?;
     let mut admin = postgres.superuser(SUPERUSER).await?;
-    admin.run(&format!("CREATE DATABASE {DATABASE}0 OWNER {USER}")).await;
+    admin.run(&format!("CREATE DATABASE {DATABASE} OWNER {USER}")).await;
     fill(postgres.port())?;
-    for number in 1..databases {
-        admin.run(&format!("CREATE DATABASE {DATABASE}{number} TEMPLATE {DATABASE}0")).await;
+    for number in 0..databases {
+        admin.run(&format!("CREATE DATABASE {DATABASE}_{number} TEMPLATE {DATABASE}")).await;
     }
     Ok(postgres)
 }
@@ -242,7 +242,7 @@ fn listening(port: u16) -> Result<()> {
 fn fill(port: u16) -> Result<()> {
     let mut command = Command::new(programs()?.join("pgbench"));
     command.args(["-i", "-q", "-s", "1", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", USER]);
-    let filled = command.arg(format!("{DATABASE}0")).stdin(Stdio::null()).output()?;
+    let filled = command.arg(DATABASE).stdin(Stdio::null()).output()?;
     ensure!(filled.status.success(), "pgbench -i: {}", String::from_utf8_lossy(&filled.stderr));
     Ok(())
 }
@@ -256,7 +256,7 @@ fn job(port: u16, cell: Cell) -> Job {
         logins: 8,
         seconds: cell.seconds,
         work: Work::Simple,
-        databases: (0..cell.databases).map(|number| format!("{DATABASE}{number}")).collect(),
+        databases: names(DATABASE, cell.databases),
         users: vec![USER.to_owned()],
         active_pools: cell.databases,
         password: String::new(),

@@ -10,9 +10,13 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use poolwright_wire::write;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+
+/// ReadyForQuery, outside of a transaction.
+const READY: &[u8] = b"Z\0\0\0\x05I";
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
@@ -23,6 +27,8 @@ pub struct Pool {
     state: Mutex<State>,
     /// What a server said at login, said again to each client.
     pub welcome: Vec<u8>,
+    /// Clients have settings of their own.
+    settings: bool,
 }
 
 #[derive(Default)]
@@ -32,9 +38,9 @@ struct State {
 }
 
 impl Pool {
-    pub fn new(connections: Vec<Conn>, welcome: Vec<u8>) -> Pool {
+    pub fn new(connections: Vec<Conn>, welcome: Vec<u8>, settings: bool) -> Pool {
         let state = State { idle: connections, waiters: VecDeque::new() };
-        Pool { state: Mutex::new(state), welcome }
+        Pool { state: Mutex::new(state), welcome, settings }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -68,11 +74,13 @@ pub struct Conn {
     pub stream: TcpStream,
     scan: Scan,
     unsent: Vec<u8>,
+    /// The first reply is not for the client.
+    sets: bool,
 }
 
 impl Conn {
     pub fn new(stream: TcpStream) -> Conn {
-        Conn { stream, scan: Scan::default(), unsent: Vec::new() }
+        Conn { stream, scan: Scan::default(), unsent: Vec::new(), sets: false }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -162,26 +170,44 @@ impl Scan {
 
 /// Serves a client until it leaves; an error is an end like any other.
 pub async fn serve(stream: TcpStream, pool: &Pool) -> io::Result<()> {
+    let own = pool.settings.then(|| stream.peer_addr()).transpose()?;
+    let settings = own.map_or_else(Vec::new, |client| settings_of(client.port()));
     let mut client = Conn::new(stream);
     client.stream.write_all(&pool.welcome).await?;
     loop {
-        let mut server = ask(&mut client, pool).await?;
+        let mut server = ask(&mut client, &settings, pool).await?;
         poll_fn(|cx| poll_transaction(&mut client, &mut server, cx)).await?;
         (client.scan.asked, server.scan.ready) = (0, 0);
         pool.give(server);
     }
 }
 
-/// Waits for the client's first bytes, finds them a server and sends them there.
-async fn ask(client: &mut Conn, pool: &Pool) -> io::Result<Conn> {
-    let mut held = Vec::new();
+/// Messages that set what no other client has, and a commit of it.
+fn settings_of(client: u16) -> Vec<u8> {
+    let mut messages = Vec::new();
+    let calls = format!(
+        "SELECT pg_catalog.set_config('application_name',E'client_{client}',false),\
+         pg_catalog.set_config('search_path',E'public, s{client}',false),\
+         pg_catalog.set_config('exit_on_error','on',true)"
+    );
+    write::run(&mut messages, calls.as_bytes());
+    write::query(&mut messages, b"BEGIN; COMMIT");
+    messages
+}
+
+/// Waits for the client's first bytes, finds them a server and sends them there, behind its settings.
+async fn ask(client: &mut Conn, settings: &[u8], pool: &Pool) -> io::Result<Conn> {
+    let mut held = settings.to_vec();
     let taken = poll_fn(|cx| poll_ask(client, pool, &mut held, cx)).await?;
-    let given = match taken {
-        Ok(server) => return Ok(server),
-        Err(given) => given,
+    let mut server = match taken {
+        Ok(server) => server,
+        Err(given) => given.await.map_err(|_| io::Error::other("the pool is gone"))?,
     };
-    let mut server = given.await.map_err(|_| io::Error::other("the pool is gone"))?;
-    poll_fn(|cx| Poll::Ready(server.send(cx, &held))).await?;
+    server.sets = !settings.is_empty();
+    client.scan.asked += usize::from(server.sets);
+    if !held.is_empty() {
+        poll_fn(|cx| Poll::Ready(server.send(cx, &held))).await?;
+    }
     Ok(server)
 }
 
@@ -200,8 +226,8 @@ fn poll_ask(
         }
         let mut taken = pool.take();
         match &mut taken {
-            Ok(server) => server.send(cx, bytes)?,
-            Err(_) => held.extend_from_slice(bytes),
+            Ok(server) if held.is_empty() => server.send(cx, bytes)?,
+            _ => held.extend_from_slice(bytes),
         }
         Ok(taken)
     })
@@ -226,7 +252,19 @@ fn poll_transaction(
 
 fn poll_move(from: &mut Conn, to: &mut Conn, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     ready!(to.poll_flush(cx))?;
-    from.poll_read(cx, |_, cx, bytes| to.send(cx, bytes))
+    let sets = from.sets;
+    let moved = from.poll_read(cx, |_, cx, bytes| match bytes {
+        _ if !sets => to.send(cx, bytes),
+        _ => behind_settings(bytes).map_or(Ok(()), |rest| to.send(cx, rest)),
+    });
+    from.sets &= moved.is_pending();
+    moved
+}
+
+/// What follows the reply about settings, which comes in one piece.
+fn behind_settings(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.windows(READY.len()).position(|part| part == READY)? + READY.len();
+    Some(&bytes[end..]).filter(|rest| !rest.is_empty())
 }
 
 fn is_over(client: &Scan, server: &Scan) -> bool {

@@ -3,11 +3,11 @@
 //! happens off a transaction's path and is not what is measured here.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc as ready;
 use std::thread;
 
+use poolwright_benches::job::names;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
@@ -18,7 +18,7 @@ use crate::{Plan, Shape};
 
 /// The user of all clients and servers.
 pub const USER: &str = "bench";
-/// Databases are called so, with a number.
+/// The one database, or the beginning of their numbered names.
 pub const DATABASE: &str = "bench";
 
 const VERSION_3_0: i32 = 196_608;
@@ -36,6 +36,9 @@ pub fn run(plan: &Plan) -> io::Result<()> {
     let doors = match plan.shape {
         Shape::Locked => {
             vec![start(plan, 0, Builder::new_multi_thread().worker_threads(plan.workers))?]
+        }
+        Shape::Alone => {
+            return Builder::new_current_thread().enable_all().build()?.block_on(alone(plan));
         }
         Shape::Homed | Shape::Split => (0..plan.workers)
             .map(|worker| start(plan, worker, &mut Builder::new_current_thread()))
@@ -74,14 +77,14 @@ fn start(
 /// The pools of this worker, at their databases' places.
 async fn open(plan: &Plan, worker: usize) -> io::Result<Vec<Option<Arc<Pool>>>> {
     let mut pools = Vec::new();
-    for database in 0..plan.databases {
+    for (database, name) in names(DATABASE, plan.databases as u32).iter().enumerate() {
         let slots = match plan.shape {
-            Shape::Locked => plan.slots,
+            Shape::Locked | Shape::Alone => plan.slots,
             Shape::Homed if home(database, plan) == worker => plan.slots,
             Shape::Homed => 0,
             Shape::Split => plan.slots / plan.workers,
         };
-        pools.push(pool(plan.upstream, database, slots).await?.map(Arc::new));
+        pools.push(pool(plan, name, slots).await?.map(Arc::new));
     }
     Ok(pools)
 }
@@ -90,17 +93,17 @@ fn home(database: usize, plan: &Plan) -> usize {
     database % plan.workers
 }
 
-async fn pool(upstream: SocketAddr, database: usize, slots: usize) -> io::Result<Option<Pool>> {
+async fn pool(plan: &Plan, database: &str, slots: usize) -> io::Result<Option<Pool>> {
     let mut connections = Vec::new();
     let mut welcome = Vec::new();
     for _ in 0..slots {
-        let mut stream = TcpStream::connect(upstream).await?;
+        let mut stream = TcpStream::connect(plan.upstream).await?;
         stream.set_nodelay(true)?;
-        stream.write_all(&startup(&format!("{DATABASE}{database}"))).await?;
+        stream.write_all(&startup(database)).await?;
         welcome = read_welcome(&mut stream).await?;
         connections.push(Conn::new(stream));
     }
-    Ok((slots > 0).then(|| Pool::new(connections, welcome)))
+    Ok((slots > 0).then(|| Pool::new(connections, welcome, plan.settings)))
 }
 
 fn startup(database: &str) -> Vec<u8> {
@@ -144,9 +147,10 @@ async fn accept(plan: &Plan, doors: Doors) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let (plan, doors) = (plan.clone(), doors.clone());
         Handle::current().spawn(async move {
-            let guest = meet(stream).await?;
+            let (stream, database) = meet(stream).await?;
+            let guest = Guest { stream: stream.into_std()?, database };
             let door = match plan.shape {
-                Shape::Locked => 0,
+                Shape::Locked | Shape::Alone => 0,
                 Shape::Homed => home(guest.database, &plan),
                 Shape::Split => turn % plan.workers,
             };
@@ -156,17 +160,30 @@ async fn accept(plan: &Plan, doors: Doors) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the startup message; encryption is declined.
-async fn meet(mut stream: TcpStream) -> io::Result<Guest> {
-    stream.set_nodelay(true)?;
+async fn alone(plan: &Plan) -> io::Result<()> {
+    let pools: Arc<Vec<_>> = Arc::new(open(plan, 0).await?);
+    let listener = TcpListener::bind(plan.listen).await?;
     loop {
-        let length = stream.read_i32().await?;
-        let mut body = vec![0; usize::try_from(length - 4).map_err(io::Error::other)?];
-        stream.read_exact(&mut body).await?;
-        if body.len() > 4 {
-            return Ok(Guest { database: wanted(&body[4..])?, stream: stream.into_std()? });
+        let (stream, _) = listener.accept().await?;
+        let pools = Arc::clone(&pools);
+        tokio::spawn(async move {
+            let (stream, database) = meet(stream).await?;
+            let pool = pools.get(database).and_then(Option::as_ref);
+            serve(stream, pool.ok_or(io::ErrorKind::NotFound)?).await
+        });
+    }
+}
+
+/// Reads the startup message; encryption is declined. Each comes in one piece.
+async fn meet(mut stream: TcpStream) -> io::Result<(TcpStream, usize)> {
+    stream.set_nodelay(true)?;
+    let mut packet = [0; 1024];
+    loop {
+        let length = stream.read(&mut packet).await?;
+        match packet[..length].get(8..).ok_or(io::ErrorKind::UnexpectedEof)? {
+            [] => stream.write_all(b"N").await?,
+            parameters => return Ok((stream, wanted(parameters)?)),
         }
-        stream.write_all(b"N").await?;
     }
 }
 
@@ -175,5 +192,8 @@ fn wanted(parameters: &[u8]) -> io::Result<usize> {
     let mut texts = parameters.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     texts.find(|text| text == "database").ok_or(io::ErrorKind::InvalidData)?;
     let name = texts.next().unwrap_or_default();
-    name.trim_start_matches(DATABASE).parse().map_err(io::Error::other)
+    match name.trim_start_matches(DATABASE) {
+        "" => Ok(0),
+        numbered => numbered.trim_start_matches('_').parse().map_err(io::Error::other),
+    }
 }
