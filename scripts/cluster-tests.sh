@@ -28,9 +28,11 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# The test program is built out here: in there is no way to a registry.
-tests=(cargo test --locked -p poolwright-tests --test cluster)
-"${tests[@]}" --no-run
+# The test program is built out here: in there is no way to a registry, and whoever else builds meanwhile
+# would keep it waiting.
+built=$(cargo test --locked -p poolwright-tests --test cluster --no-run 2>&1) || { echo "$built"; exit 1; }
+program=$(realpath "$(sed -n 's/.*Executable tests\/cluster.*(\(.*\))$/\1/p' <<<"$built")")
+[[ -x $program ]] || fail "the test program was not found" "cargo said: $built"
 "$cluster/cluster.sh" up --nodes 2
 "$cluster/cluster.sh" load-image "$root/target/image/poolwright.tar"
 previous=$("$root/scripts/previous.sh" --path)
@@ -46,7 +48,7 @@ installs() { "$root/scripts/install-test.sh" "$IMAGE"; }
 # Beside a cluster that is not ours stands no PostgreSQL of ours, and its audit
 # log, its nodes and its operator pods are not ours to read or to end.
 run_tests() {
-  "$cluster/cluster.sh" exec -- "${tests[@]}" --offline -- --ignored --nocapture --test-threads 1 "${narrow[@]}" "$@"
+  "$cluster/cluster.sh" exec -- "$program" --ignored --nocapture --test-threads 1 "${narrow[@]}" "$@"
 }
 
 # In the background, so that a signal ends them at once: `down` finds the rest.

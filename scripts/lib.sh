@@ -94,6 +94,51 @@ skip() {
   part_lines+=("$(printf '%8s  SKIPPED %s: %s' - "$1" "$2")")
 }
 
+beside=
+
+# begin_beside COMMAND… — parts that run at the lowest priority while others wait; join_beside takes over
+# what came of them.
+begin_beside() {
+  run_beside "$@" >"$logs/beside.log" 3>"$logs/beside.parts" &
+  beside=$!
+}
+
+run_beside() {
+  renice -n 19 -p "$BASHPID" >/dev/null
+  ran=() failed_parts=() part_lines=()
+  "$@"
+  tell_array ran "${ran[@]}"
+  tell_array failed_parts "${failed_parts[@]}"
+  tell_array part_lines "${part_lines[@]}"
+}
+
+# tell_array NAME ELEMENT… — lines of shell that append these to the array.
+tell_array() {
+  local name=$1 element
+  shift
+  for element; do printf '%s+=(%q)\n' "$name" "$element" >&3; done
+}
+
+join_beside() {
+  [[ -n $beside ]] || return 0
+  start_ticker "what runs beside" "$logs/beside.log"
+  wait "$beside" || skip beside "it ended before its time: see $logs/beside.log"
+  stop_ticker
+  beside=
+  cat "$logs/beside.log"
+  # shellcheck source=/dev/null
+  source "$logs/beside.parts"
+}
+
+end_beside() {
+  [[ -n $beside ]] || return 0
+  # It must not begin the next part when its child has ended.
+  kill -STOP "$beside" 2>/dev/null || true
+  pkill -P "$beside" || true
+  kill -KILL "$beside" 2>/dev/null || true
+  beside=
+}
+
 passed() {
   local name
   for name in "${failed_parts[@]}"; do [[ $name != "$1" ]] || return 1; done

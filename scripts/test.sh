@@ -9,7 +9,7 @@
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-trap stop_ticker EXIT
+trap 'stop_ticker; end_beside' EXIT
 trap 'stop_ticker; echo; say "interrupted"; exit 130' INT TERM
 cd "$root"
 
@@ -65,61 +65,74 @@ newest_postgres() {
     --test-threads 4 protocol:: cancel:: state::
 }
 
-# A slice of what `make differential`, `make simulate` and `make bites` do; that of `make fuzz` is
-# among the unit tests. The pooler is the one that ships, where there is one.
-proofs() {
-  local pooler=()
-  ! passed build || pooler=("POOLWRIGHT_POOLER=$root/dist/poolwright-pooler")
-  part simulation limited 600 scripts/simulate.sh 3000000
-  part differential limited 600 env "${pooler[@]}" scripts/differential.sh 2200
-  part bites limited 600 scripts/bites.sh --quick
+# Slices of what `make differential`, `make simulate` and `make bites` do; that of `make fuzz` is among the
+# unit tests.
+simulation() { part simulation limited 600 scripts/simulate.sh 3000000; }
+differential() {
+  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part differential limited 900 scripts/differential.sh 2200
 }
+bites() { part bites limited 900 scripts/bites.sh --quick; }
 
 # The light ones of the real clients; `make drivers` runs all.
 drivers() { part drivers limited 600 tests/drivers/drivers.sh psql pgbench psycopg; }
 
+# What needs little from the machine at any moment, while the cluster's tests wait for pods. First what
+# takes no lock of cargo's, which they need at their beginning.
+aside() {
+  simulation
+  docs
+  differential
+  instructions
+  bites
+}
+
+short_cluster() {
+  begin_beside aside
+  part cluster limited 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
+  join_beside
+}
+
+whole_cluster() { part cluster limited 7200 env -u POOLWRIGHT_SHORT scripts/cluster-tests.sh; }
+
 # The shipped binaries in their image, on a real cluster.
 #
-#   shipped SECONDS COMMAND…    the cluster's tests, and how long they may take
+#   shipped COMMAND    plays the cluster's tests
 shipped() {
   local name
   part build scripts/build.sh
+  part build-tests cargo build --locked -p poolwright-tests --tests --bins
   part cluster-parts tests/cluster/parts.sh
-  if ! passed build || ! passed cluster-parts; then
+  if ! passed build || ! passed build-tests || ! passed cluster-parts; then
     for name in cluster-check image chart cluster; do skip "$name" "a part before it failed"; done
     return
   fi
   part cluster-check limited 300 tests/cluster/check.sh
   part image tests/cluster/image.sh
   part chart scripts/chart.sh
-  if passed image; then part cluster limited "$@"; else skip cluster "there is no image"; fi
+  if passed image; then "$@"; else skip cluster "there is no image"; fi
 }
 
 # Of the binary that ships, so after its build.
 instructions() {
-  passed build || { skip instructions "there is no release build"; return; }
   POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part instructions limited 600 benches/instructions.sh
 }
 
 all() {
   scripts/setup.sh
   lints
-  docs
   units
   copies
-  shipped 2700 env POOLWRIGHT_SHORT=1 scripts/cluster-tests.sh
-  instructions
+  shipped short_cluster
   integration
   many_names
   newest_postgres
-  proofs
   drivers
 }
 
 on_cluster() {
   scripts/setup.sh
   part previous scripts/previous.sh
-  shipped 7200 env -u POOLWRIGHT_SHORT scripts/cluster-tests.sh
+  shipped whole_cluster
   figures
 }
 
