@@ -18,14 +18,14 @@ files() {
 arguments=("$@")
 [[ -z ${CELLS:-} ]] || arguments+=(--cells "$CELLS")
 [[ -z ${SUBJECTS:-} ]] || arguments+=(--subjects "$SUBJECTS")
-build=(-p poolwright-benches)
 if [[ -n ${POOLER:-} ]]; then
   export POOLWRIGHT_POOLER=$POOLER
 elif [[ -z ${POOLWRIGHT_POOLER:-} ]]; then
-  build+=(-p poolwright-pooler)
+  scripts/build.sh poolwright-pooler
+  export POOLWRIGHT_POOLER=$PWD/dist/poolwright-pooler
 fi
 
 benches/peers.sh
-cargo build --locked --release --quiet "${build[@]}"
+cargo build --locked --release --quiet -p poolwright-benches
 files
 exec "${CARGO_TARGET_DIR:-target}/release/poolwright-bench" "${arguments[@]}"

@@ -12,7 +12,7 @@ cd "$root"
 
 command -v valgrind >/dev/null || fail "valgrind was not found" "install it: make setup"
 if [[ -z ${POOLWRIGHT_POOLER:-} ]]; then
-  scripts/build.sh
+  scripts/build.sh poolwright-pooler
   export POOLWRIGHT_POOLER=$root/dist/poolwright-pooler
 fi
 # What counts need not be fast: its release build took longer than all counting.

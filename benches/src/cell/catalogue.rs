@@ -82,7 +82,7 @@ pub fn find(name: &str) -> Option<Cell> {
         "rows" => (ROWS, plain(&ALL, Work::Rows, 8)),
         "rows-tls" => (ROWS, with_tls(plain(&POOLERS, Work::Rows, 8), Tls::Full)),
         "connect-trust" => (CONNECT, connect(&ALL, Login::Trust)),
-        "connect-scram" => (CONNECT, connect(&POOLERS, Login::Scram)),
+        "connect-scram" => (CONNECT, connect(&ALL[2..], Login::Scram)),
         "connect-tls" => (CONNECT, with_tls(connect(&POOLERS, Login::Trust), Tls::Full)),
         "connect-tls-resumed" => (CONNECT, with_tls(connect(&POOLERS, Login::Trust), Tls::Resumed)),
         "idle" => (IDLE, idle()),
@@ -234,9 +234,12 @@ fn pools() -> Vec<Entry> {
             ..Setup::default()
         };
         let load = Load { active_pools: 100, ..load(Work::Simple, 300) };
-        Entry { variant, touched: true, ..entry(peer, base, load) }
+        // The sketch would keep what it opens.
+        Entry { variant, touched: peer != "sketch", ..entry(peer, base, load) }
     };
     vec![
+        // It has a pool for each database, as large as those that are active: it would not notice others.
+        with("sketch", "", 10),
         with("poolwright", "", 1_000),
         with("poolwright", "100 pools", 10),
         with("pgbouncer", "", 1_000),

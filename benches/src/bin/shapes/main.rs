@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 
 use clap::{Args, Parser, ValueEnum};
+use poolwright_wire::scram::Verifier;
 
 mod cost;
 mod measure;
 mod relay;
+mod scram;
 mod serve;
 
 /// Who may use a server connection, and which thread a client lives on.
@@ -43,13 +45,16 @@ pub struct Plan {
     /// Each client's settings, which are its own, go ahead of each request (docs/decisions/0009).
     #[arg(long)]
     pub settings: bool,
+    /// Clients of the shape `alone` show that they know the password of this SCRAM verifier.
+    #[arg(long, value_parser = Verifier::parse)]
+    pub verifier: Option<Verifier>,
 }
 
 #[derive(Parser)]
 #[command(name = "poolwright-shapes", version)]
 enum Command {
-    /// Pools, with trust on both sides and no rules, until it is killed. Statements that clients prepare
-    /// stay on the connection that they had.
+    /// Pools without rules, trusted by the server, until it is killed. All clients of a database prepare
+    /// the same statement, or none.
     Serve(Plan),
     /// Runs every shape in turns beside the bare relay and prints what a transaction cost.
     Measure(Rounds),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use poolwright_wire::write;
@@ -17,6 +17,9 @@ use tokio::sync::oneshot;
 
 /// ReadyForQuery, outside of a transaction.
 const READY: &[u8] = b"Z\0\0\0\x05I";
+
+/// ParseComplete, and that.
+const PREPARED: &[u8] = b"1\0\0\0\x04Z\0\0\0\x05I";
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
@@ -29,6 +32,8 @@ pub struct Pool {
     pub welcome: Vec<u8>,
     /// Clients have settings of their own.
     settings: bool,
+    /// What a client has sent to prepare a statement, whose name and text all have in common.
+    statement: OnceLock<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -40,7 +45,7 @@ struct State {
 impl Pool {
     pub fn new(connections: Vec<Conn>, welcome: Vec<u8>, settings: bool) -> Pool {
         let state = State { idle: connections, waiters: VecDeque::new() };
-        Pool { state: Mutex::new(state), welcome, settings }
+        Pool { state: Mutex::new(state), welcome, settings, statement: OnceLock::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,13 +79,20 @@ pub struct Conn {
     pub stream: TcpStream,
     scan: Scan,
     unsent: Vec<u8>,
-    /// The first reply is not for the client.
-    sets: bool,
+    /// So many replies are not for the client.
+    hidden: usize,
+    /// It has the statement.
+    prepared: bool,
 }
 
 impl Conn {
     pub fn new(stream: TcpStream) -> Conn {
-        Conn { stream, scan: Scan::default(), unsent: Vec::new(), sets: false }
+        Conn { stream, scan: Scan::default(), unsent: Vec::new(), hidden: 0, prepared: false }
+    }
+
+    /// What is to be sent there ahead of a request.
+    fn lacks<'a>(&self, pool: &'a Pool) -> Option<&'a [u8]> {
+        pool.statement.get().map(Vec::as_slice).filter(|_| !self.prepared)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -168,12 +180,12 @@ impl Scan {
     }
 }
 
-/// Serves a client until it leaves; an error is an end like any other.
-pub async fn serve(stream: TcpStream, pool: &Pool) -> io::Result<()> {
+/// Serves a client until it leaves; an error is an end like any other. `proof` goes ahead of the welcome.
+pub async fn serve(stream: TcpStream, proof: &[u8], pool: &Pool) -> io::Result<()> {
     let own = pool.settings.then(|| stream.peer_addr()).transpose()?;
     let settings = own.map_or_else(Vec::new, |client| settings_of(client.port()));
     let mut client = Conn::new(stream);
-    client.stream.write_all(&pool.welcome).await?;
+    client.stream.write_all(&[proof, &pool.welcome].concat()).await?;
     loop {
         let mut server = ask(&mut client, &settings, pool).await?;
         poll_fn(|cx| poll_transaction(&mut client, &mut server, cx)).await?;
@@ -195,19 +207,33 @@ fn settings_of(client: u16) -> Vec<u8> {
     messages
 }
 
+/// What a client's bytes came to.
+enum Asked {
+    Served(Conn),
+    Waits(oneshot::Receiver<Conn>),
+    /// It has prepared its statement, which servers hear of when they need it.
+    Prepared,
+}
+
 /// Waits for the client's first bytes, finds them a server and sends them there, behind its settings.
 async fn ask(client: &mut Conn, settings: &[u8], pool: &Pool) -> io::Result<Conn> {
     let mut held = settings.to_vec();
-    let taken = poll_fn(|cx| poll_ask(client, pool, &mut held, cx)).await?;
-    let mut server = match taken {
-        Ok(server) => server,
-        Err(given) => given.await.map_err(|_| io::Error::other("the pool is gone"))?,
+    let mut server = loop {
+        match poll_fn(|cx| poll_ask(client, pool, &mut held, cx)).await? {
+            Asked::Served(server) => break server,
+            Asked::Waits(given) => break given.await.map_err(io::Error::other)?,
+            Asked::Prepared => client.stream.write_all(PREPARED).await?,
+        }
     };
-    server.sets = !settings.is_empty();
-    client.scan.asked += usize::from(server.sets);
-    if !held.is_empty() {
-        poll_fn(|cx| Poll::Ready(server.send(cx, &held))).await?;
+    if held.is_empty() {
+        return Ok(server);
     }
+    let statement = server.lacks(pool).unwrap_or_default();
+    server.prepared |= !statement.is_empty();
+    server.hidden = usize::from(!settings.is_empty()) + usize::from(!statement.is_empty());
+    client.scan.asked += server.hidden;
+    let request = [statement, &held].concat();
+    poll_fn(|cx| Poll::Ready(server.send(cx, &request))).await?;
     Ok(server)
 }
 
@@ -216,21 +242,38 @@ fn poll_ask(
     pool: &Pool,
     held: &mut Vec<u8>,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<Result<Conn, oneshot::Receiver<Conn>>>> {
+) -> Poll<io::Result<Asked>> {
     if let Poll::Ready(flushed) = client.poll_flush(cx) {
         flushed?;
     }
-    client.poll_read(cx, |scan, cx, bytes| {
+    let asked = ready!(client.poll_read(cx, |scan, cx, bytes| {
         if scan.terminated {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut taken = pool.take();
-        match &mut taken {
-            Ok(server) if held.is_empty() => server.send(cx, bytes)?,
-            _ => held.extend_from_slice(bytes),
+        if prepares(bytes) {
+            pool.statement.get_or_init(|| bytes.to_vec());
+            return Ok(Asked::Prepared);
         }
-        Ok(taken)
-    })
+        match pool.take() {
+            Ok(mut server) if held.is_empty() && server.lacks(pool).is_none() => {
+                server.send(cx, bytes)?;
+                Ok(Asked::Served(server))
+            }
+            taken => {
+                held.extend_from_slice(bytes);
+                Ok(taken.map_or_else(Asked::Waits, Asked::Served))
+            }
+        }
+    }))?;
+    if let Asked::Prepared = asked {
+        client.scan.asked = 0;
+    }
+    Poll::Ready(Ok(asked))
+}
+
+/// Whether it begins with the Parse of a statement that has a name.
+fn prepares(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'P', _, _, _, _, name, ..] if *name != 0)
 }
 
 /// Moves bytes both ways until the server owes nothing and is idle.
@@ -252,19 +295,25 @@ fn poll_transaction(
 
 fn poll_move(from: &mut Conn, to: &mut Conn, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
     ready!(to.poll_flush(cx))?;
-    let sets = from.sets;
-    let moved = from.poll_read(cx, |_, cx, bytes| match bytes {
-        _ if !sets => to.send(cx, bytes),
-        _ => behind_settings(bytes).map_or(Ok(()), |rest| to.send(cx, rest)),
+    let mut hidden = from.hidden;
+    let moved = from.poll_read(cx, |_, cx, bytes| match past(&mut hidden, bytes) {
+        [] => Ok(()),
+        bytes => to.send(cx, bytes),
     });
-    from.sets &= moved.is_pending();
+    from.hidden = hidden;
     moved
 }
 
-/// What follows the reply about settings, which comes in one piece.
-fn behind_settings(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.windows(READY.len()).position(|part| part == READY)? + READY.len();
-    Some(&bytes[end..]).filter(|rest| !rest.is_empty())
+/// What follows the hidden replies, each of which comes in one piece.
+fn past<'a>(hidden: &mut usize, mut bytes: &'a [u8]) -> &'a [u8] {
+    while *hidden > 0 {
+        let Some(at) = bytes.windows(READY.len()).position(|part| part == READY) else {
+            return &[];
+        };
+        bytes = &bytes[at + READY.len()..];
+        *hidden -= 1;
+    }
+    bytes
 }
 
 fn is_over(client: &Scan, server: &Scan) -> bool {

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc;
 
 use crate::relay::{Conn, Pool, serve};
-use crate::{Plan, Shape};
+use crate::{Plan, Shape, scram};
 
 /// The user of all clients and servers.
 pub const USER: &str = "bench";
@@ -137,7 +137,7 @@ async fn welcome(pools: Vec<Option<Arc<Pool>>>, mut guests: mpsc::UnboundedRecei
     while let Some(guest) = guests.recv().await {
         let Some(pool) = pools.get(guest.database).cloned().flatten() else { continue };
         let Ok(stream) = TcpStream::from_std(guest.stream) else { continue };
-        tokio::spawn(async move { serve(stream, &pool).await });
+        tokio::spawn(async move { serve(stream, b"", &pool).await });
     }
 }
 
@@ -162,14 +162,19 @@ async fn accept(plan: &Plan, doors: Doors) -> io::Result<()> {
 
 async fn alone(plan: &Plan) -> io::Result<()> {
     let pools: Arc<Vec<_>> = Arc::new(open(plan, 0).await?);
+    let verifier = Arc::new(plan.verifier.clone());
     let listener = TcpListener::bind(plan.listen).await?;
     loop {
         let (stream, _) = listener.accept().await?;
-        let pools = Arc::clone(&pools);
+        let (pools, verifier) = (Arc::clone(&pools), Arc::clone(&verifier));
         tokio::spawn(async move {
-            let (stream, database) = meet(stream).await?;
+            let (mut stream, database) = meet(stream).await?;
             let pool = pools.get(database).and_then(Option::as_ref);
-            serve(stream, pool.ok_or(io::ErrorKind::NotFound)?).await
+            let proof = match &*verifier {
+                Some(verifier) => scram::authenticate(&mut stream, verifier).await?,
+                None => Vec::new(),
+            };
+            serve(stream, &proof, pool.ok_or(io::ErrorKind::NotFound)?).await
         });
     }
 }
