@@ -23,6 +23,7 @@ CMD ["/usr/local/bin/poolwright-pooler", "/etc/poolwright/settings/settings.yaml
 FROM ${RUST_BASE} AS build
 WORKDIR /source
 COPY . .
+ENV RUSTFLAGS=-Cprofile-use=/source/pooler/usual.profdata
 RUN cargo build --release --locked -p poolwright-operator -p poolwright-pooler \
  && mkdir /out \
  && for name in poolwright-operator poolwright-pooler; do \

@@ -89,10 +89,13 @@ bench: ## every cell beside PgBouncer, Odyssey and pgagroal: CELLS=simple-64, PO
 bench-instructions: ## instructions of a transaction beside the recorded ones (RECORD=1 writes them)
 	@scripts/setup.sh && benches/instructions.sh
 
+profile: ## count anew which ways through the pooler are usual, for the release build
+	@scripts/setup.sh && benches/profile.sh
+
 bench-operator: ## the operator with 1,000 PoolerClusters, about 15 minutes: CLUSTERS=100, REST=600
 	@scripts/build.sh && tests/cluster/image.sh && benches/operator.sh
 
 bench-quick: ## the cells that a commit can move, under 10 minutes
 	@scripts/setup.sh && benches/bench.sh --quick
 
-.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down postgres-versions integration differential simulate fuzz bites drivers large bench bench-quick bench-instructions bench-operator
+.PHONY: help setup build image test test-quick lint drift generate manifest docs previous cluster cluster-parts cluster-up cluster-down demo demo-down postgres-versions integration differential simulate fuzz bites drivers large bench bench-quick bench-instructions profile bench-operator

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Builds the two programs in release mode and puts them, without debug sections,
-# into dist/: the binaries that the image ships and the cluster's tests run.
+# into dist/: the binaries that the image ships and the cluster's tests run. The
+# compiler is told which ways through the pooler are usual (docs/decisions/0027).
+#
+#   build.sh               both
+#   build.sh PROGRAM…      these
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -8,9 +12,12 @@ trap stop_ticker EXIT
 
 cd "$root"
 target=${CARGO_TARGET_DIR:-target}
-step build-release cargo build --release --locked -p poolwright-operator -p poolwright-pooler
+programs=("$@")
+(($#)) || programs=(poolwright-operator poolwright-pooler)
+export RUSTFLAGS="${RUSTFLAGS:-} -Cprofile-use=$root/pooler/usual.profdata"
+step build-release cargo build --release --locked "${programs[@]/#/--package=}"
 mkdir -p dist
-for name in poolwright-operator poolwright-pooler; do
+for name in "${programs[@]}"; do
   strip --strip-debug -o "dist/.$name" "$target/release/$name"
   cmp -s "dist/.$name" "dist/$name" || mv "dist/.$name" "dist/$name"
   rm -f "dist/.$name"
