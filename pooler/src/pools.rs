@@ -172,7 +172,11 @@ impl<K: Connector> PoolShell<K> {
     /// Takes back a connection that is fit for the next client.
     pub fn give_back(self: &Rc<Self>, id: ConnId, conn: K::Conn) {
         self.rest(id, conn);
-        self.tell(Event::Returned { conn: id, reuse: true });
+        let rests = self.rules.borrow_mut().put_back(self.now(), id);
+        match rests {
+            true => self.hurry(),
+            false => self.tell(Event::Returned { conn: id, reuse: true }),
+        }
         self.attend(id);
     }
 

@@ -19,7 +19,7 @@ impl Pools {
         }
         self.at_mut(pool).failing = None;
         self.touch(pool);
-        match self.end_of(turn, id, pool) {
+        match self.end_of(turn.now, id, pool) {
             Some(why) => self.close(turn, id, why),
             None => {
                 self.hand_on(turn, id, pool);

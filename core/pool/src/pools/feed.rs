@@ -5,6 +5,7 @@ use super::{Pools, Turn};
 use crate::event::Effect;
 use crate::ids::{DatabaseId, PoolId, UserId};
 use crate::lending::Cap;
+use crate::pool::Pool;
 
 /// Who got connections.
 #[derive(Default)]
@@ -26,6 +27,12 @@ impl Pools {
             self.feed_one(turn, database, &mut grown);
         }
         grown.users.into_iter().for_each(|user| self.feed_user(turn, user));
+    }
+
+    /// Nobody lacks a connection of the pool's server, database or user.
+    pub(super) fn all_at_ease(&self, pool: PoolId) -> bool {
+        let Pool { database, cap, .. } = self.at(pool);
+        self.at_ease(*database) && cap.is_none_or(|user| self.user_at_ease(user))
     }
 
     /// Nobody lacks a connection, here or, as far as is known, in another worker.

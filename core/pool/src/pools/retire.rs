@@ -13,7 +13,7 @@ const RECENT: Duration = Duration::from_secs(10);
 
 impl Pools {
     /// Why this open connection must not go to another client, if so.
-    pub(super) fn end_of(&self, turn: &Turn, id: ConnId, pool: PoolId) -> Option<CloseReason> {
+    pub(super) fn end_of(&self, now: Duration, id: ConnId, pool: PoolId) -> Option<CloseReason> {
         if self.shutting_down {
             return Some(CloseReason::Shutdown);
         }
@@ -32,7 +32,7 @@ impl Pools {
         // While a login of its own pool is under way it serves on, for a while.
         let patience = if state.tally.opening > 0 { self.tuning.grace } else { Duration::ZERO };
         let waited_for = !state.waiters.is_empty();
-        let expired = turn.now >= conn.expires.saturating_add(patience);
+        let expired = now >= conn.expires.saturating_add(patience);
         (expired && waited_for).then_some(CloseReason::Lifetime)
     }
 

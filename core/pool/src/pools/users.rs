@@ -102,8 +102,7 @@ impl Pools {
 
     /// Does what can be done for the user's hungry pools, and for neighbours that lack a slot of it.
     pub(super) fn feed_user(&mut self, turn: &mut Turn, id: UserId) {
-        let user = self.user(id);
-        if user.hungry.is_empty() && user.loan.at_ease() {
+        if self.user_at_ease(id) {
             return;
         }
         let cap = Cap::User(id);
@@ -118,6 +117,11 @@ impl Pools {
                 return;
             }
         }
+    }
+
+    pub(super) fn user_at_ease(&self, id: UserId) -> bool {
+        let user = self.user(id);
+        user.hungry.is_empty() && user.loan.at_ease()
     }
 
     /// Where the user has room, each of its hungry pools stands in its database's list.

@@ -108,7 +108,7 @@ impl Pools {
     /// Gives an open connection to the pool's longest waiter, or lets it rest. True if it was given.
     pub(super) fn hand_on(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) -> bool {
         let Some(client) = self.dequeue(pool) else {
-            self.rest(turn, conn, pool);
+            self.rest(turn.now, conn, pool);
             return false;
         };
         self.shift(conn, State::Busy);
@@ -116,10 +116,27 @@ impl Pools {
         true
     }
 
-    fn rest(&mut self, turn: &mut Turn, conn: ConnId, pool: PoolId) {
-        self.shift(conn, State::Idle { since: turn.now });
-        let at = self.resting_deadline(turn.now, conn, pool);
+    fn rest(&mut self, now: Duration, conn: ConnId, pool: PoolId) {
+        self.shift(conn, State::Idle { since: now });
+        let at = self.resting_deadline(now, conn, pool);
         self.arm_pool(pool, at);
+    }
+
+    /// A client's connection comes to rest: the answer to most returns, without effects. False, with
+    /// nothing changed, where [`crate::Event::Returned`] has to decide.
+    pub fn put_back(&mut self, now: Duration, id: ConnId) -> bool {
+        let Some(&Conn { pool, state: State::Busy, expires, .. }) = self.conns.get(id) else {
+            return false;
+        };
+        let wanted = !self.at(pool).waiters.is_empty() || !self.all_at_ease(pool);
+        if wanted || expires <= now || self.end_of(now, id, pool).is_some() {
+            return false;
+        }
+        self.rest(now, id, pool);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
+        true
     }
 
     pub(super) fn returned(&mut self, turn: &mut Turn, id: ConnId, reuse: bool) {
@@ -135,7 +152,7 @@ impl Pools {
         }
         if !reuse {
             self.leave_slot(turn, id);
-        } else if let Some(why) = self.end_of(turn, id, pool) {
+        } else if let Some(why) = self.end_of(turn.now, id, pool) {
             self.close(turn, id, why);
         } else if let Some(heir) = self.rival(turn, id, pool) {
             self.yield_to(turn, id, heir);
