@@ -300,6 +300,9 @@ impl World {
         one.busy.remove(&conn);
         let next = if reuse { &mut one.idle } else { &mut one.closing };
         next.insert(conn);
+        if reuse && one.pools.put_back(self.now, conn) {
+            return None;
+        }
         Some(Event::Returned { conn, reuse })
     }
 
