@@ -24,7 +24,9 @@ FROM ${RUST_BASE} AS build
 WORKDIR /source
 COPY . .
 ENV RUSTFLAGS=-Cprofile-use=/source/pooler/usual.profdata
-RUN cargo build --release --locked -p poolwright-operator -p poolwright-pooler \
+# Each by itself, as scripts/build.sh does.
+RUN cargo build --release --locked -p poolwright-pooler \
+ && cargo build --release --locked -p poolwright-operator \
  && mkdir /out \
  && for name in poolwright-operator poolwright-pooler; do \
       strip --strip-debug -o "/out/$name" "target/release/$name"; \

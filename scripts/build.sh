@@ -13,11 +13,13 @@ trap stop_ticker EXIT
 cd "$root"
 target=${CARGO_TARGET_DIR:-target}
 programs=("$@")
-(($#)) || programs=(poolwright-operator poolwright-pooler)
+(($#)) || programs=(poolwright-pooler poolwright-operator)
 export RUSTFLAGS="${RUSTFLAGS:-} -Cprofile-use=$root/pooler/usual.profdata"
-step build-release cargo build --release --locked "${programs[@]/#/--package=}"
 mkdir -p dist
 for name in "${programs[@]}"; do
+  # By itself: what two programs want of a library together gives its functions, and all that call them,
+  # other names than the profile has.
+  step "build-$name" cargo build --release --locked --package "$name"
   strip --strip-debug -o "dist/.$name" "$target/release/$name"
   cmp -s "dist/.$name" "dist/$name" || mv "dist/.$name" "dist/$name"
   rm -f "dist/.$name"

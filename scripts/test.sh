@@ -94,12 +94,13 @@ short_cluster() {
 
 whole_cluster() { part cluster limited 7200 env -u POOLWRIGHT_SHORT scripts/cluster-tests.sh; }
 
-# The shipped binaries in their image, on a real cluster.
+build() { part build scripts/build.sh; }
+
+# The shipped binaries in their image, on a real cluster, after their build.
 #
 #   shipped COMMAND    plays the cluster's tests
 shipped() {
   local name
-  part build scripts/build.sh
   part build-tests cargo build --locked -p poolwright-tests --tests --bins
   part cluster-parts tests/cluster/parts.sh
   if ! passed build || ! passed build-tests || ! passed cluster-parts; then
@@ -121,8 +122,10 @@ all() {
   scripts/setup.sh
   small_lints
   deny
+  begin_beside build
   units
   copies
+  join_beside
   shipped short_cluster
   integration
   many_names
@@ -135,6 +138,7 @@ all() {
 on_cluster() {
   scripts/setup.sh
   part previous scripts/previous.sh
+  build
   shipped whole_cluster
   figures
 }
