@@ -49,11 +49,15 @@ integration() {
   part integration cargo_test 900 -p poolwright-tests -- --test-threads 4
 }
 
+# released NAME COMMAND… — a part that looks at the pooler that ships.
+released() {
+  passed build || { skip "$1" "there is no release build"; return; }
+  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part "$@"
+}
+
 # What a debug build takes minutes for.
 many_names() {
-  passed build || { skip many-names "there is no release build"; return; }
-  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part many-names cargo_test 300 -p poolwright-tests \
-    --test integration -- --ignored ten_thousand_databases
+  released many-names cargo_test 300 -p poolwright-tests --test integration -- --ignored ten_thousand_databases
 }
 
 # What depends most on the server's version, where the newest was brought (make postgres-versions).
@@ -68,10 +72,7 @@ newest_postgres() {
 # Slices of what `make differential`, `make simulate` and `make bites` do; that of `make fuzz` is among the
 # unit tests.
 simulation() { part simulation limited 600 scripts/simulate.sh 3000000; }
-differential() {
-  passed build || { skip differential "there is no release build"; return; }
-  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part differential limited 600 scripts/differential.sh 2200
-}
+differential() { released differential limited 600 scripts/differential.sh 2200; }
 bites() { part bites limited 600 scripts/bites.sh --quick; }
 
 # The light ones of the real clients; `make drivers` runs all.
@@ -94,7 +95,7 @@ short_cluster() {
 
 whole_cluster() { part cluster limited 7200 env -u POOLWRIGHT_SHORT scripts/cluster-tests.sh; }
 
-build() { part build scripts/build.sh; }
+build() { part build limited 3600 scripts/build.sh; }
 
 # The shipped binaries in their image, on a real cluster, after their build.
 #
@@ -113,10 +114,7 @@ shipped() {
   if passed image; then "$@"; else skip cluster "there is no image"; fi
 }
 
-# Of the binary that ships, so after its build.
-instructions() {
-  POOLWRIGHT_POOLER=$root/dist/poolwright-pooler part instructions limited 600 benches/instructions.sh
-}
+instructions() { released instructions limited 600 benches/instructions.sh; }
 
 all() {
   scripts/setup.sh

@@ -5,10 +5,10 @@ use crate::result::Summary;
 
 mod list;
 
+pub use list::GOALS;
+
 /// Whose figure stands beside a missed goal: a pooler without rules.
 const FLOOR: &str = "sketch";
-
-pub use list::GOALS;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

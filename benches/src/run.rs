@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use poolwright_benches::job::{Job, Report, Work};
+use poolwright_benches::job::{Job, Report, Work, names};
 use poolwright_tests::pooler::beside_us;
 use poolwright_tests::postgres::password_of;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -17,7 +17,6 @@ use crate::cpu::{self, Used};
 use crate::machine::{Disturbance, Machine};
 use crate::site::{DATABASE, Site, USER};
 use crate::subject::Subject;
-use poolwright_benches::job::names;
 
 /// How long logins or the end of a run may take beyond its time.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -154,7 +154,7 @@ fn prepared_tls() -> Vec<Entry> {
 }
 
 fn parameters() -> Vec<Entry> {
-    let without = plain(&["sketch", HOLDERS[0], HOLDERS[1]], Work::Simple, 64);
+    let without = plain(&["sketch", "poolwright", "pgbouncer"], Work::Simple, 64);
     let with = without.iter().map(|entry| Entry {
         variant: "own parameters",
         setup: Setup { parameters: true, ..entry.setup.clone() },
