@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
+use crate::clock::timeout;
 use crate::crew::Crew;
 use crate::metrics::{Metrics, Snapshot};
 

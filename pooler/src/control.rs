@@ -18,10 +18,10 @@ use poolwright_settings::control::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
+use crate::clock::{sleep, timeout};
 use crate::config::Config;
 use crate::keeper::Order;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, anyhow};
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, Handle, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::lifecycle::Lifecycle;
@@ -48,7 +49,7 @@ pub struct Kit {
 }
 
 impl Crew {
-    /// Starts the workers.
+    /// Starts the workers, whose time the runtime keeps that this is called in.
     ///
     /// # Errors
     /// The system gives no thread or no runtime.
@@ -57,10 +58,11 @@ impl Crew {
         let mut ends = Vec::new();
         for (number, inbox) in receivers.into_iter().enumerate() {
             let (end, ended) = oneshot::channel();
-            let kit = Kit { number, ..kit.clone() };
+            let (kit, keeper) = (Kit { number, ..kit.clone() }, Handle::current());
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || {
+                    clock::kept_by(keeper);
                     let _ = end.send(work(inbox, kit));
                 })
                 .context("start a worker's thread")?;
@@ -96,7 +98,7 @@ impl Crew {
 
 fn work(inbox: mpsc::UnboundedReceiver<Message>, kit: Kit) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread()
-        .enable_all()
+        .enable_io()
         .build_local(LocalOptions::default())
         .context("start a worker's runtime")?;
     let done = runtime.block_on(worker::run(inbox, kit));

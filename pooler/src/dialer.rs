@@ -10,9 +10,9 @@ use poolwright_pool::{PoolId, ServerId};
 use poolwright_settings::{AuthQuery, Database, Limits, Proof, Secret, Server, Upkeep, User};
 use poolwright_wire::startup::{PROTOCOL_3_0, PROTOCOL_3_2};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 use tracing::warn;
 
+use crate::clock::timeout;
 use crate::config::Config;
 use crate::conn::{Fitting, ServerConn};
 use crate::credential::{Credential, Learned};

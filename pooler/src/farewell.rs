@@ -7,8 +7,8 @@ use poolwright_pool::Refusal;
 use poolwright_session::Fatal;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
 
+use crate::clock::timeout;
 use crate::roster::Ending;
 use crate::stream::Stream;
 

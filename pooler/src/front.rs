@@ -17,9 +17,9 @@ use anyhow::Context;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::clock::sleep;
 use crate::config::Config;
 use crate::crew::{Crew, Kit};
 use crate::door::Door;

@@ -14,9 +14,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{spawn_blocking, spawn_local};
-use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use crate::clock::timeout;
 use crate::config::Config;
 use crate::crew::Crew;
 use crate::homes::Homes;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::clock::sleep_until;
 use crate::config::Config;
 
 /// How long the news of a pod's end takes to reach whoever sends it clients.

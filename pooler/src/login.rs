@@ -23,8 +23,9 @@ use poolwright_settings::Settings;
 use poolwright_wire::proxy::Source;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
+use crate::clock::{timeout, timeout_at};
 use crate::config::Config;
 use crate::credential::Learned;
 use crate::door::{Door, Full, Place, Room};

@@ -4,6 +4,7 @@
 mod admin;
 mod cancel;
 mod client;
+mod clock;
 mod config;
 mod conn;
 mod control;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use poolwright_settings::Patience;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
+use crate::clock::sleep;
 use crate::roster::{Ending, Slot};
 
 /// How often clients are looked at; what is too long is noticed so much later at most.

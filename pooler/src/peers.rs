@@ -10,9 +10,9 @@ use poolwright_settings::{Network, Peer};
 use poolwright_wire::{CancelKey, proxy, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tracing::{debug, info};
 
+use crate::clock::timeout;
 use crate::config::Config;
 use crate::worker;
 

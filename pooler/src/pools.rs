@@ -33,11 +33,12 @@ use poolwright_pool::{
 use poolwright_settings::{Upkeep, defaults::SERVER_CHECK_DELAY as FRESH};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 pub use acquire::Acquire;
 pub use connector::{Connector, OpenError};
 
+use crate::clock::timeout;
 use crate::treasury::Teller;
 use acquire::Ticket;
 use alarm::Alarm;

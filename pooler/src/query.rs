@@ -15,8 +15,8 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as NotOneOf;
 use tokio::runtime;
-use tokio::time::timeout;
 
+use crate::clock::timeout;
 use crate::credential::Credential;
 use crate::server::{ClientKeyCache, ConnectError, Identity, ServerTarget, connect};
 use crate::stream::{Framed, Message};

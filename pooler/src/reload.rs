@@ -64,6 +64,7 @@ impl Reloader {
     ///
     /// # Errors
     /// SIGHUP cannot be listened to.
+    #[expect(clippy::disallowed_methods, reason = "it runs on the main thread, which keeps time")]
     pub async fn run(
         mut self,
         mut pushes: mpsc::Receiver<(Push, oneshot::Sender<Answer>)>,

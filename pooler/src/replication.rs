@@ -20,9 +20,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::clock::timeout;
 use crate::config::Config;
 use crate::crew::Kit;
 use crate::desk::Desk;

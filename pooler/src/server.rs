@@ -15,8 +15,9 @@ use std::time::Duration;
 use poolwright_settings::{ChannelBinding, CleartextPassword, Limits, Server};
 use poolwright_wire::startup::PROTOCOL_3_0;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
+use crate::clock::{timeout, timeout_at};
 use crate::credential::Credential;
 use crate::stream::{Framed, Stream};
 use crate::tls::ServerTls;

@@ -21,11 +21,11 @@ use poolwright_session::mutation::{self, Mutation};
 use poolwright_settings::{Database, PoolSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::cancel::{self, cancel_backend};
 use crate::client;
+use crate::clock::timeout;
 use crate::config::Config;
 use crate::conn::{Lost, ServerConn};
 use crate::credential::Learned;

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use poolwright_session::Pins;
-use tokio::time::timeout;
 use tracing::info;
 
 use super::preparing::{Unfinished, bounded, unless_ended};
 use super::{Client, Over, farewell};
+use crate::clock::timeout;
 use crate::conn::{RunError, ServerConn};
 use crate::relay::{End, Stay};
 use crate::roster::Slot;

@@ -9,9 +9,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use poolwright_session::CANCELED;
-use tokio::time::timeout;
 
 use super::{Client, Over, farewell};
+use crate::clock::timeout;
 use crate::conn::RunError;
 use crate::roster::{Ending, Slot, Standing};
 use crate::worker::Lease;

@@ -11,10 +11,10 @@ use poolwright_pool::{ConnId, Refusal};
 use poolwright_session::Output;
 use poolwright_wire::write::{self, ErrorFields};
 use tokio::io::ReadBuf;
-use tokio::time::timeout;
 use tracing::info;
 
 use super::{Client, Over, canceled, farewell};
+use crate::clock::timeout;
 use crate::conn::ServerConn;
 use crate::dialer::Dialer;
 use crate::patience::Phase;

@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::Front;
 use super::listener::Listener;
+use crate::clock::sleep_until;
 use crate::lifecycle::{Lifecycle, NEWS_TRAVELS};
 use crate::worker::Message;
 
@@ -55,7 +56,7 @@ impl Front {
                     self.take_in(accepted).await;
                     quiet_from = earliest.max(Instant::now() + QUIET);
                 }
-                () = tokio::time::sleep_until(end) => break,
+                () = sleep_until(end) => break,
             }
         }
     }

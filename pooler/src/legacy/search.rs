@@ -17,10 +17,11 @@ use poolwright_settings::{ANY, Database};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::witness::{Account, Sight, Witness};
+use crate::clock::{sleep, timeout};
 use crate::config::Config;
 use crate::credential::Credential;
 use crate::desk::Desk;

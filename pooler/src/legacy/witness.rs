@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use poolwright_pool::ServerId;
-use tokio::time::timeout;
 
+use crate::clock::timeout;
 use crate::conn::ServerConn;
 use crate::credential::Credential;
 use crate::desk::Desk;

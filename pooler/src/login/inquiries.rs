@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use poolwright_settings::Secret;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::LoginError;
 use super::nobody::SAMPLE;
+use crate::clock::sleep_until;
 use crate::crew::Crew;
 use crate::homes::Homes;
 use crate::worker::{Inquiry, Message};

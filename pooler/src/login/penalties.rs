@@ -8,7 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+
+use crate::clock::sleep;
 
 /// After the first failure; each further one doubles it.
 const FIRST: Duration = Duration::from_millis(100);

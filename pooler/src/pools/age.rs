@@ -4,9 +4,8 @@
 use std::rc::Weak;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::{Connector, PoolShell};
+use crate::clock::sleep;
 
 /// Looks in the time after which a connection is stale.
 const LOOKS: u8 = 4;

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use poolwright_pool::PoolId;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{Connector, OpenError};
+use crate::clock::timeout;
 use crate::conn::ServerConn;
 use crate::dialer::Dialer;
 

@@ -14,9 +14,10 @@ use poolwright_pool::{
 };
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local, yield_now};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Connector, OpenError, PoolShell};
+use crate::clock::sleep;
 use crate::journal::Journal;
 use crate::treasury::{Teller, Treasury};
 use crate::worker::Message;

@@ -5,9 +5,10 @@ use std::rc::{Rc, Weak};
 
 use poolwright_pool::Event;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{Connector, PoolShell};
+use crate::clock::sleep_until;
 
 /// Ends when the shell is gone.
 pub(super) async fn keep_time<K: Connector>(shell: Weak<PoolShell<K>>, earlier: Rc<Notify>) {

@@ -11,13 +11,14 @@ use poolwright_settings::Settings;
 use poolwright_wire::{CancelKey, TransactionStatus, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::link::{End, Link};
 use super::place::{Kind, Place, place};
 use super::seats::Seat;
 use super::{Backend, Hall};
+use crate::clock::{sleep, timeout};
 use crate::config::Config;
 use crate::credential::{Credential, Learned};
 use crate::farewell::{Farewell, Over, farewell, hang_up, say_farewell, shutdown};

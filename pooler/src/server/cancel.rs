@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use poolwright_settings::ServerTlsMode;
 use poolwright_wire::{CancelKey, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
 
 use super::dial::{self, Encryption};
 use super::{ConnectError, ServerTarget};
+use crate::clock::timeout;
 
 /// Sends a cancel request to `addr`, the address of the connection that it is for, and waits for
 /// the server's EOF, all within the target's cancel timeout.

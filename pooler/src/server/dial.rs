@@ -8,9 +8,10 @@ use poolwright_settings::ServerTlsMode;
 use poolwright_wire::write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{ConnectError, Kind, ServerTarget};
+use crate::clock::timeout_at;
 use crate::stream::{Stream, tune};
 
 /// What one attempt asks of the server.

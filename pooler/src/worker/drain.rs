@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::Worker;
+use crate::clock::{sleep, timeout};
 use crate::lifecycle::{Lifecycle, NEWS_TRAVELS};
 use crate::roster::Ending;
 

@@ -9,10 +9,10 @@ use poolwright_pool::{DatabaseLimits, PoolLimits};
 use poolwright_settings::{ANY, AuthQuery, Database, PoolMode, PoolSettings, Secret};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 use tracing::warn;
 
 use super::{Lease, Worker};
+use crate::clock::timeout;
 use crate::config::Config;
 use crate::conn::RunError;
 use crate::homes::Part;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use poolwright_pool::ClientId;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Lease, Worker};
+use crate::clock::timeout;
 use crate::conn::RunError;
 use crate::homes::Part;
 use crate::roster::Slot;

@@ -12,10 +12,11 @@ use poolwright_wire::{server, write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::{LocalSet, yield_now};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::super::{Arrival, LoginContext, LoginError, nobody};
 use super::{SETTINGS, context, context_of, error_of, message, run, scram, startup};
+use crate::clock::sleep;
 use crate::door::Room;
 use crate::tls::ClientTls;
 
