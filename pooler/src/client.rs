@@ -77,7 +77,8 @@ impl Drop for Seat {
 /// Begins to serve a client, in a task of its own, until it leaves or must go.
 pub fn begin(worker: &Rc<Worker>, login: LoggedIn<Stream>, part: Part) {
     match Client::enter(worker, login, part) {
-        Ok(client) => drop(spawn_local(client.stay())),
+        // Borrowed there: an async function has what it is given twice.
+        Ok(mut client) => drop(spawn_local(async move { client.stay().await })),
         Err((mut stream, over)) => drop(spawn_local(async move {
             say_farewell(&mut stream, Vec::new(), &over).await;
             hang_up(&mut stream, &over).await;
@@ -112,7 +113,7 @@ impl Client {
 
     /// From the greeting to the end. What is rare has its memory apart, since this task's is there
     /// for every idle client.
-    async fn stay(mut self) {
+    async fn stay(&mut self) {
         let over = self.run().await;
         self.count();
         self.log(&over);
@@ -148,7 +149,8 @@ impl Client {
         self.greeted = true;
         loop {
             self.idle().await?;
-            if let Some(lease) = self.wait().await? {
+            let lease = self.wait().await?;
+            if let Some(lease) = lease {
                 self.serve_with(lease).await?;
             }
         }
