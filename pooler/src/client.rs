@@ -348,3 +348,19 @@ impl Client {
 fn canceled(message: &str) -> ErrorFields<'_> {
     ErrorFields { severity: "ERROR", sqlstate: CANCELED, message, ..ErrorFields::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl FnOnce(&'static mut Client) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_client_fits_into_a_kibibyte() {
+        let tokio_adds = 88;
+        let size = size_of::<Client>() + size(Client::stay) + tokio_adds;
+        assert!(size <= 1024, "{size} bytes, and tasks come in steps of 128");
+    }
+}
