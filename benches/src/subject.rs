@@ -21,10 +21,11 @@ mod relay;
 mod sketch;
 
 /// Everyone that can be measured, by the name that cells and goals use.
-pub const PEERS: [(&str, Start); 7] = [
+pub const PEERS: [(&str, Start); 8] = [
     ("direct", direct::start),
     ("relay", relay::start),
-    ("sketch", sketch::start),
+    ("sketch", sketch::alone),
+    ("sketch-homed", sketch::homed),
     ("poolwright", poolwright::start),
     ("pgbouncer", pgbouncer::start),
     ("odyssey", odyssey::start),

@@ -202,7 +202,10 @@ fn workers(work: Work, clients: u32) -> Vec<Entry> {
 }
 
 fn connect(peers: &[&'static str], login: Login) -> Vec<Entry> {
-    let peers: Vec<_> = peers.iter().copied().filter(|peer| *peer != "relay").collect();
+    let mut peers: Vec<_> = peers.iter().copied().filter(|peer| *peer != "relay").collect();
+    if let Some(sketch) = peers.iter().position(|peer| *peer == "sketch") {
+        peers.insert(sketch + 1, "sketch-homed");
+    }
     let setup = Setup { login, ..Setup::default() };
     let mut entries = of(&peers, setup, load(Work::Connect, 16));
     // PostgreSQL itself lets only 127.0.0.1 in, and is too slow to run out of ports.

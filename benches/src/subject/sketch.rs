@@ -1,5 +1,6 @@
-//! The sketch of a pooler that shapes are compared with, in the cheapest of them and with no rule at
-//! all: a goal that it misses is below what a pooler's system calls cost here.
+//! The sketch of a pooler that shapes are compared with, with no rule at all: a goal that it misses is
+//! below what a pooler's system calls cost here. In the cheapest of shapes, or in ours, where another
+//! thread takes the logins.
 //! Never tells one user, or one prepared statement, from another.
 
 use anyhow::Result;
@@ -9,13 +10,21 @@ use poolwright_tests::process;
 use super::{Launch, Place};
 use crate::setup::Login;
 
-pub fn start(place: &Place) -> Result<Launch> {
+pub fn alone(place: &Place) -> Result<Launch> {
+    start(place, "alone")
+}
+
+pub fn homed(place: &Place) -> Result<Launch> {
+    start(place, "homed")
+}
+
+fn start(place: &Place, shape: &str) -> Result<Launch> {
     if place.setup.tls {
         return Ok(Launch::LeftOut("it does not end TLS".to_owned()));
     }
     let program = beside_us("POOLWRIGHT_SHAPES", "poolwright-shapes")?;
     let mut command = process::bound_to_us(&program, "KILL", None);
-    command.args(["serve", "--shape", "alone", "--workers", "1"]);
+    command.args(["serve", "--shape", shape, "--workers", "1"]);
     command.arg(format!("--listen=127.0.0.1:{}", place.port));
     command.arg(format!("--upstream=127.0.0.1:{}", place.backend()));
     command.arg(format!("--databases={}", place.setup.databases));
@@ -27,5 +36,5 @@ pub fn start(place: &Place) -> Result<Launch> {
     if place.setup.parameters {
         command.arg("--settings");
     }
-    Ok(Launch::Start("sketch".to_owned(), vec![command]))
+    Ok(Launch::Start(format!("sketch ({shape})"), vec![command]))
 }

@@ -45,7 +45,7 @@ pub struct Plan {
     /// Each client's settings, which are its own, go ahead of each request (docs/decisions/0009).
     #[arg(long)]
     pub settings: bool,
-    /// Clients of the shape `alone` show that they know the password of this SCRAM verifier.
+    /// Clients show that they know the password of this SCRAM verifier.
     #[arg(long, value_parser = Verifier::parse)]
     pub verifier: Option<Verifier>,
 }

@@ -27,6 +27,8 @@ const VERSION_3_0: i32 = 196_608;
 struct Guest {
     stream: std::net::TcpStream,
     database: usize,
+    /// What is to be sent before the greeting.
+    proof: Vec<u8>,
 }
 
 type Doors = Vec<mpsc::UnboundedSender<Guest>>;
@@ -137,18 +139,20 @@ async fn welcome(pools: Vec<Option<Arc<Pool>>>, mut guests: mpsc::UnboundedRecei
     while let Some(guest) = guests.recv().await {
         let Some(pool) = pools.get(guest.database).cloned().flatten() else { continue };
         let Ok(stream) = TcpStream::from_std(guest.stream) else { continue };
-        tokio::spawn(async move { serve(stream, b"", &pool).await });
+        tokio::spawn(async move { serve(stream, &guest.proof, &pool).await });
     }
 }
 
 async fn accept(plan: &Plan, doors: Doors) -> io::Result<()> {
+    let plan = Arc::new(plan.clone());
     let listener = TcpListener::bind(plan.listen).await?;
     for turn in 0.. {
         let (stream, _) = listener.accept().await?;
-        let (plan, doors) = (plan.clone(), doors.clone());
+        let (plan, doors) = (Arc::clone(&plan), doors.clone());
         Handle::current().spawn(async move {
-            let (stream, database) = meet(stream).await?;
-            let guest = Guest { stream: stream.into_std()?, database };
+            let (mut stream, database) = meet(stream).await?;
+            let proof = prove(&mut stream, &plan).await?;
+            let guest = Guest { stream: stream.into_std()?, database, proof };
             let door = match plan.shape {
                 Shape::Locked | Shape::Alone => 0,
                 Shape::Homed => home(guest.database, &plan),
@@ -162,18 +166,15 @@ async fn accept(plan: &Plan, doors: Doors) -> io::Result<()> {
 
 async fn alone(plan: &Plan) -> io::Result<()> {
     let pools: Arc<Vec<_>> = Arc::new(open(plan, 0).await?);
-    let verifier = Arc::new(plan.verifier.clone());
+    let plan = Arc::new(plan.clone());
     let listener = TcpListener::bind(plan.listen).await?;
     loop {
         let (stream, _) = listener.accept().await?;
-        let (pools, verifier) = (Arc::clone(&pools), Arc::clone(&verifier));
+        let (pools, plan) = (Arc::clone(&pools), Arc::clone(&plan));
         tokio::spawn(async move {
             let (mut stream, database) = meet(stream).await?;
             let pool = pools.get(database).and_then(Option::as_ref);
-            let proof = match &*verifier {
-                Some(verifier) => scram::authenticate(&mut stream, verifier).await?,
-                None => Vec::new(),
-            };
+            let proof = prove(&mut stream, &plan).await?;
             serve(stream, &proof, pool.ok_or(io::ErrorKind::NotFound)?).await
         });
     }
@@ -189,6 +190,14 @@ async fn meet(mut stream: TcpStream) -> io::Result<(TcpStream, usize)> {
             [] => stream.write_all(b"N").await?,
             parameters => return Ok((stream, wanted(parameters)?)),
         }
+    }
+}
+
+/// Has the client prove who it is, if it must; answers with what is still to be sent.
+async fn prove(stream: &mut TcpStream, plan: &Plan) -> io::Result<Vec<u8>> {
+    match &plan.verifier {
+        Some(verifier) => scram::authenticate(stream, verifier).await,
+        None => Ok(Vec::new()),
     }
 }
 
