@@ -10,7 +10,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 trap stop_ticker EXIT
 cd "$root"
-target=${CARGO_TARGET_DIR:-target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 pooler=$target/debug/poolwright-pooler-mutable
 differential=$target/debug/poolwright-differential
 
@@ -34,8 +34,8 @@ chosen() {
 
 # The same pooler with no fault chosen: what is found below is the fault's doing.
 control() {
-  POOLWRIGHT_POOLER=$root/$pooler "$differential" --seed 1040 --seeds 300 --patience 4
-  POOLWRIGHT_POOLER=$root/$pooler "$differential" --trials --patience 4
+  POOLWRIGHT_POOLER=$pooler "$differential" --seed 1040 --seeds 300 --patience 4
+  POOLWRIGHT_POOLER=$pooler "$differential" --trials --patience 4
 }
 
 # told PATTERN LOG: what a check said when it found something; nothing where it failed in another way.
@@ -51,7 +51,7 @@ while read -r invariant fault _ check; do
   [[ $check != --trial* ]] || pattern="^Error: ${check#--trial }"
   start=$SECONDS
   # shellcheck disable=SC2086 # the check is a list of arguments
-  if POOLWRIGHT_MUTATION=$fault POOLWRIGHT_POOLER=$root/$pooler RUST_BACKTRACE=0 \
+  if POOLWRIGHT_MUTATION=$fault POOLWRIGHT_POOLER=$pooler RUST_BACKTRACE=0 \
     timeout 300 "$differential" $check --patience 4 </dev/null >"$log" 2>&1; then
     by=
   else
