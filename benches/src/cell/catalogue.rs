@@ -53,6 +53,9 @@ pub const QUICK: &[&str] = &[
 
 const ALL: [&str; 7] =
     ["direct", "relay", "sketch", "poolwright", "pgbouncer", "odyssey", "pgagroal"];
+/// Those that clients can log in to.
+const HOSTS: [&str; 7] =
+    ["direct", "sketch", "sketch-homed", "poolwright", "pgbouncer", "odyssey", "pgagroal"];
 const POOLERS: [&str; 4] = ["poolwright", "pgbouncer", "odyssey", "pgagroal"];
 /// Those that can hold ten thousand clients in one process.
 const HOLDERS: [&str; 3] = ["poolwright", "pgbouncer", "odyssey"];
@@ -81,8 +84,8 @@ pub fn find(name: &str) -> Option<Cell> {
         "tail-2000" => (TAIL, plain(&POOLERS, Work::Simple, 2_000)),
         "rows" => (ROWS, plain(&ALL, Work::Rows, 8)),
         "rows-tls" => (ROWS, with_tls(plain(&POOLERS, Work::Rows, 8), Tls::Full)),
-        "connect-trust" => (CONNECT, connect(&ALL, Login::Trust)),
-        "connect-scram" => (CONNECT, connect(&ALL[2..], Login::Scram)),
+        "connect-trust" => (CONNECT, connect(&HOSTS, Login::Trust)),
+        "connect-scram" => (CONNECT, connect(&HOSTS[1..], Login::Scram)),
         "connect-tls" => (CONNECT, with_tls(connect(&POOLERS, Login::Trust), Tls::Full)),
         "connect-tls-resumed" => (CONNECT, with_tls(connect(&POOLERS, Login::Trust), Tls::Resumed)),
         "idle" => (IDLE, idle()),
@@ -202,12 +205,8 @@ fn workers(work: Work, clients: u32) -> Vec<Entry> {
 }
 
 fn connect(peers: &[&'static str], login: Login) -> Vec<Entry> {
-    let mut peers: Vec<_> = peers.iter().copied().filter(|peer| *peer != "relay").collect();
-    if let Some(sketch) = peers.iter().position(|peer| *peer == "sketch") {
-        peers.insert(sketch + 1, "sketch-homed");
-    }
     let setup = Setup { login, ..Setup::default() };
-    let mut entries = of(&peers, setup, load(Work::Connect, 16));
+    let mut entries = of(peers, setup, load(Work::Connect, 16));
     // PostgreSQL itself lets only 127.0.0.1 in, and is too slow to run out of ports.
     let poolers = entries.iter_mut().filter(|entry| entry.peer != "direct");
     poolers.for_each(|entry| entry.load.sources = 100);

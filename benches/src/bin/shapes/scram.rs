@@ -1,4 +1,5 @@
-//! A login by password: the least that a known user's SCRAM-SHA-256 costs. Each message comes in one piece. Never safe: all exchanges have one nonce.
+//! A login by password: the least that a known user's SCRAM-SHA-256 costs. Each message
+//! comes in one piece. Never safe: all exchanges have one nonce.
 
 use std::io;
 
