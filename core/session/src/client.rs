@@ -98,27 +98,29 @@ pub struct Counts {
 }
 
 /// One client after login.
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 pub struct Session {
-    pub wanted: Wanted,
-    /// What RESET goes back to.
-    startup: Wanted,
-    /// What the client was told at its login, but for its own settings.
-    pub told: Base,
-    pub counts: Counts,
-    /// Functions that leave a session as it is, beside PostgreSQL's own.
-    pub harmless: Rc<Harmless>,
+    rest: Rest,
+    /// The rest belongs to a message for the server.
+    rest_is_sent: bool,
+    refused: Refused,
     /// Text that surely makes a session's state which cannot follow the client is refused.
     pub refuses_pins: bool,
+    pub counts: Counts,
+    pub wanted: Wanted,
+    /// What the client was told at its login, but for its own settings.
+    pub told: Base,
+    unnamed: Unnamed,
+    /// What RESET goes back to.
+    startup: Wanted,
+    /// Functions that leave a session as it is, beside PostgreSQL's own.
+    pub harmless: Rc<Harmless>,
     scope: Scope,
     statements: Rc<RefCell<Statements>>,
     /// Ordered, since a client could choose names that meet in a hash table.
     names: BTreeMap<Box<[u8]>, Named>,
     names_weight: usize,
-    unnamed: Unnamed,
-    rest: Rest,
-    /// The rest belongs to a message for the server.
-    rest_is_sent: bool,
-    refused: Refused,
 }
 
 /// How much of what the client sent falls with a request that never got a server.

@@ -11,9 +11,9 @@ use poolwright_wire::write;
 use crate::mutation::{self, Mutation};
 
 /// What a client asked for at startup and has changed since, where the server reports it. Copies
-/// share their content until one is changed.
+/// share their content until one is changed; `None`: nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted(Rc<Vec<Setting>>);
+pub struct Wanted(Option<Rc<Vec<Setting>>>);
 
 /// Name in lower case, and value; lists are ordered by name.
 type Setting = (Box<str>, Box<str>);
@@ -43,18 +43,18 @@ impl Wanted {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.place(name).ok().map(|place| &*self.0[place].1)
+        self.place(name).ok().map(|place| &*self.settings()[place].1)
     }
 
     /// Wants this value from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
         let place = self.place(&name);
-        let settings = Rc::make_mut(&mut self.0);
+        let settings = Rc::make_mut(self.0.get_or_insert_default());
         match place {
             Ok(place) => settings[place].1 = value.into(),
             Err(place) => settings.insert(place, (name.into(), value.into())),
@@ -63,13 +63,16 @@ impl Wanted {
 
     /// Wants this no longer.
     pub fn remove(&mut self, name: &str) {
-        if let Ok(place) = self.place(name) {
-            Rc::make_mut(&mut self.0).remove(place);
+        if let Ok(place) = self.place(name)
+            && let Some(settings) = &mut self.0
+        {
+            Rc::make_mut(settings).remove(place);
         }
+        self.0.take_if(|settings| settings.is_empty());
     }
 
     fn place(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| (**other).cmp(name))
+        self.settings().binary_search_by(|(other, _)| (**other).cmp(name))
     }
 
     /// What of it may decide how a statement's text is read: all but what is known not to.
@@ -85,7 +88,11 @@ impl Wanted {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.settings().iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    fn settings(&self) -> &[Setting] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 }
 

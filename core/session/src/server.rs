@@ -44,10 +44,14 @@ pub struct Received {
     pub run: Range<usize>,
 }
 
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Server {
     pub(crate) replies: VecDeque<Reply>,
     rest: Rest,
+    /// Flights that edit prepared statements, ended by the client and not yet by the server.
+    pub(crate) edits_ahead: u32,
     status: TransactionStatus,
     /// Extended messages were sent that no Sync has ended.
     pub(crate) open_flight: bool,
@@ -59,24 +63,17 @@ pub struct Server {
     /// The open flight edits prepared statements.
     pub(crate) flight_edits: bool,
     pub(crate) drops: Drops,
-    /// Flights that edit prepared statements, ended by the client and not yet by the server.
-    pub(crate) edits_ahead: u32,
     /// An error was reported: the server skips messages until a Sync that was not yet sent.
     pub(crate) skipping: bool,
     /// The server waits for CopyData.
     pub(crate) copy_in: bool,
     /// CopyData was sent for which the server has not asked, and no end of it.
     pub(crate) early_data: bool,
-    pub(crate) held: Held,
-    /// Names that the client may have given by SQL since the session was last reset.
-    pub(crate) sql_names: Vec<Box<[u8]>>,
-    /// The number of the unnamed statement that the server holds.
-    pub(crate) unnamed: Option<u64>,
+    /// A message to the server has begun and not ended.
+    pub(crate) half_sent: bool,
     pub(crate) proof: Proof,
     ahead: Ahead,
     undoing: Undoing,
-    /// Messages of the pooler's own that are due behind the one that is half sent.
-    owed: Vec<u8>,
     pace: Pace,
     /// They are, and none of them may leave a transaction open.
     by_statement: bool,
@@ -86,34 +83,39 @@ pub struct Server {
     doubts: Doubts,
     /// Something of what is not answered yet sets what holds until its transaction ends.
     pub(crate) sets_locally: bool,
-    /// Customized settings that its text has named since then, in lower case.
-    customs: Vec<Box<str>>,
-    /// A RESET or DISCARD ALL went through since then.
-    was_reset: bool,
-    /// A DISCARD ALL of a client's went through, and none of the pooler's since.
-    was_discarded: bool,
-    /// What only this connection has, as the server said last.
-    pins: Pins,
-    /// Customized settings may be set whose names nobody knows.
-    unseen: bool,
-    /// Notifications that came amid the pooler's own queries, as whole messages.
-    notifications: Vec<u8>,
     /// The client may have called nextval since its stay began.
     advanced: bool,
     /// A RESET or DISCARD ALL went through, whose ParameterStatus messages come before
     /// ReadyForQuery (since PostgreSQL 14).
     resetting: bool,
-    pub(crate) again: Again,
-    /// What is to be sent again, until it has been taken.
-    resent: Vec<u8>,
-    /// A message to the server has begun and not ended.
-    pub(crate) half_sent: bool,
-    parameters: Current,
+    /// Customized settings may be set whose names nobody knows.
+    unseen: bool,
+    /// What only this connection has, as the server said last.
+    pins: Pins,
     reading: Reading,
-    /// The first error of an injected query.
-    failure: Option<Failure>,
+    /// A RESET or DISCARD ALL went through since the server was asked.
+    was_reset: bool,
+    /// A DISCARD ALL of a client's went through, and none of the pooler's since.
+    was_discarded: bool,
+    /// The number of the unnamed statement that the server holds.
+    pub(crate) unnamed: Option<u64>,
+    parameters: Current,
     /// The first column of the last row of an injected query, where that is of interest.
     answer: Option<Vec<u8>>,
+    pub(crate) again: Again,
+    /// Messages of the pooler's own that are due behind the one that is half sent.
+    owed: Vec<u8>,
+    /// What is to be sent again, until it has been taken.
+    resent: Vec<u8>,
+    /// The first error of an injected query.
+    failure: Option<Failure>,
+    pub(crate) held: Held,
+    /// Names that the client may have given by SQL since the session was last reset.
+    pub(crate) sql_names: Vec<Box<[u8]>>,
+    /// Customized settings that clients' text has named since the server was asked, in lower case.
+    customs: Vec<Box<str>>,
+    /// Notifications that came amid the pooler's own queries, as whole messages.
+    notifications: Vec<u8>,
 }
 
 /// What has become of the settings that went ahead of the client's first request.

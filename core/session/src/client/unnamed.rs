@@ -20,6 +20,8 @@ use crate::statements::ByName;
 const KEPT_LIMIT: u32 = LOOK_LIMIT;
 
 /// The client's unnamed statement.
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 #[derive(Default)]
 pub(super) struct Unnamed {
     /// Counts all unnamed statements of all clients, so that servers can tell them apart; 0: none.

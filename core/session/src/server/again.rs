@@ -16,14 +16,16 @@ use crate::statements::Statement;
 const LIMIT: usize = 8 * 1024;
 
 /// What was sent since the Bind or Describe that may have to be sent again.
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 #[derive(Debug, Default)]
 pub(crate) struct Again {
-    armed: bool,
-    kept: Vec<u8>,
     /// What the server said first to a Describe, until it is known how it ends.
     withheld: Vec<u8>,
+    armed: bool,
     /// Where in the output the bytes begin that are not kept yet.
     from: usize,
+    kept: Vec<u8>,
 }
 
 impl Again {
