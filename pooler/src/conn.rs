@@ -30,24 +30,26 @@ pub const READ_SIZE: usize = 64 * 1024;
 /// How often a server is asked for the state of its session, where it does not get so far.
 const SURVEYS: u32 = 5;
 
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 pub struct ServerConn {
     pub stream: Stream,
-    pub model: Server,
     /// Read from the server, not yet dealt with.
     pub input: Vec<u8>,
     /// To be written to the server.
     pub output: Vec<u8>,
     pub backend: Rc<Backend>,
-    /// Later logins of this worker have higher ones.
-    pub number: u64,
-    /// It has rested for so long that it must be asked whether it still works.
-    pub is_stale: bool,
-    /// As the settings have it today.
-    fitting: Rc<RefCell<Fitting>>,
     /// The serial of the client that had it last; 0: none since it began, or was reset.
     pub last_client: u64,
+    /// It has rested for so long that it must be asked whether it still works.
+    pub is_stale: bool,
     /// TCP has given the server up, which may not know: its backend may live on.
     is_given_up: bool,
+    pub model: Server,
+    /// Later logins of this worker have higher ones.
+    pub number: u64,
+    /// As the settings have it today.
+    fitting: Rc<RefCell<Fitting>>,
     /// Until its end is confirmed.
     listed: Listed,
 }

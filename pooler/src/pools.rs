@@ -170,6 +170,16 @@ impl<K: Connector> PoolShell<K> {
         Acquire::new(self, pool, client)
     }
 
+    /// A connection that rests in the pool, and its number. Those that turn out to be dead are closed.
+    pub fn take_resting(self: &Rc<Self>, pool: PoolId) -> Option<(ConnId, K::Conn)> {
+        loop {
+            let id = self.rules.borrow_mut().take_idle(pool)?;
+            if let Some(conn) = self.take_alive(id) {
+                return Some((id, conn));
+            }
+        }
+    }
+
     /// Takes back a connection that is fit for the next client.
     pub fn give_back(self: &Rc<Self>, id: ConnId, conn: K::Conn) {
         self.rest(id, conn);

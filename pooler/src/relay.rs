@@ -17,13 +17,15 @@ use crate::spares::Spares;
 use crate::stream::Stream;
 
 /// One client: its socket, its session, and bytes not yet dealt with.
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 pub struct ClientConn {
     pub stream: Stream,
-    pub session: Session,
-    /// Read from the client, not yet dealt with.
-    pub input: Vec<u8>,
     /// To be written to the client.
     pub output: Vec<u8>,
+    /// Read from the client, not yet dealt with.
+    pub input: Vec<u8>,
+    pub session: Session,
 }
 
 /// Why the relay ended.
@@ -79,7 +81,7 @@ enum Step {
 }
 
 /// A client with a server connection.
-pub struct Pair<'a> {
+pub struct Pair<'a, F> {
     client: &'a mut ClientConn,
     server: &'a mut ServerConn,
     stay: Stay,
@@ -88,16 +90,16 @@ pub struct Pair<'a> {
     /// Reads from the server that ended with a request's last message, behind which it flushes.
     answered: u64,
     /// Whether others wait for such a connection.
-    crowded: &'a dyn Fn() -> bool,
+    crowded: F,
 }
 
-impl<'a> Pair<'a> {
+impl<'a, F: Fn() -> bool> Pair<'a, F> {
     pub fn new(
         client: &'a mut ClientConn,
         server: &'a mut ServerConn,
         stay: Stay,
-        crowded: &'a dyn Fn() -> bool,
-    ) -> Pair<'a> {
+        crowded: F,
+    ) -> Self {
         Pair { client, server, stay, held: false, answered: 0, crowded }
     }
 
@@ -128,6 +130,10 @@ impl<'a> Pair<'a> {
     /// Requests that were answered, as far as it shows, and transactions.
     pub fn done(&self) -> (u64, u64) {
         (self.answered, self.client.session.counts.transactions)
+    }
+
+    pub fn client(&mut self) -> &mut ClientConn {
+        self.client
     }
 
     /// While others wait, no request is read before the reply to the one before it.
@@ -307,6 +313,13 @@ impl<'a> Pair<'a> {
 }
 
 impl ClientConn {
+    /// Gives an empty buffer to the next client that needs one.
+    pub fn free_input(&mut self, spares: &Spares) {
+        if self.input.is_empty() {
+            spares.give(std::mem::take(&mut self.input));
+        }
+    }
+
     /// Sends `written`, which is left empty, and `run` behind it; what the client does not take at
     /// once is kept.
     fn send(&mut self, written: &mut Vec<u8>, run: &[u8], cx: &mut Context<'_>) -> Result<(), End> {

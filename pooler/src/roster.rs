@@ -24,24 +24,26 @@ const SHORT_SECRET: usize = 4;
 const LONG_SECRET: usize = 32;
 
 /// One client's entry.
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 pub struct Slot {
-    pub id: ClientId,
+    standing: RefCell<Standing>,
+    pub tenant: Rc<Tenant>,
     /// What no other client of this worker is, or was, or will be: 1 or more.
     pub serial: u64,
+    pub id: ClientId,
+    stopping: Cell<bool>,
+    ending: Cell<Option<Ending>>,
+    /// The client keeps its server connection between transactions.
+    pub pinned: Cell<bool>,
+    cancelled: Cell<bool>,
+    /// The client is to hear that it is queued.
+    notified: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
     /// The key that the client was given: a number that no other client here has,
     pub process_id: i32,
     /// and a secret.
     pub secret: Box<[u8]>,
-    pub tenant: Rc<Tenant>,
-    standing: RefCell<Standing>,
-    cancelled: Cell<bool>,
-    stopping: Cell<bool>,
-    ending: Cell<Option<Ending>>,
-    /// The client is to hear that it is queued.
-    notified: Cell<bool>,
-    /// The client keeps its server connection between transactions.
-    pub pinned: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
 }
 
 /// Why a client must end at once.
@@ -63,10 +65,18 @@ pub enum Standing {
 impl Slot {
     /// The client's task; it is woken when something changes here.
     pub fn register(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
+        if !self.wakes(cx) {
+            self.waker.replace(Some(cx.waker().clone()));
         }
+    }
+
+    /// The client's task, which has registered.
+    pub fn expect(&self, cx: &Context<'_>) {
+        debug_assert!(self.wakes(cx));
+    }
+
+    fn wakes(&self, cx: &Context<'_>) -> bool {
+        self.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
     /// The one mover: the gauges follow.

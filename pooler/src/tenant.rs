@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use poolwright_pool::PoolId;
+use poolwright_session::Session;
 use poolwright_session::lexer::Harmless;
 use poolwright_session::parameters::{Base, Current, Wanted};
 use poolwright_settings::{Isolation, Patience, Pinning, PoolMode, PoolSettings, Sequences};
@@ -166,6 +167,13 @@ impl Tenant {
         };
         tenant.follow(pool_settings);
         tenant
+    }
+
+    /// Adds what the session has done since the last time.
+    pub fn count(&self, session: &mut Session) {
+        let done = std::mem::take(&mut session.counts);
+        self.counts.queries.add(done.queries);
+        self.counts.transactions.add(done.transactions);
     }
 
     /// How long its clients keep a server connection.

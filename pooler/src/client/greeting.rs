@@ -36,7 +36,7 @@ impl Client {
 
     /// Tries the wanted settings on a server, which knows better than we what they mean.
     async fn ask_server(&mut self) -> Result<(), Over> {
-        let Some(mut lease) = self.wait().await? else {
+        let Some(mut lease) = self.wait(None).await? else {
             return Err(farewell("57014", "canceling authentication due to user request"));
         };
         if let Err(why) = bounded(&self.slot, lease.apply(&self.conn.session.wanted)).await {

@@ -11,10 +11,10 @@ use crate::relay::poll_client;
 
 impl Client {
     /// Until the client has sent something that needs a server.
-    pub(super) async fn idle(&mut self) -> Result<(), Over> {
+    pub(super) fn idle(&mut self) -> impl Future<Output = Result<(), Over>> {
         let limited = self.tenant.patience.get().client_idle.is_some();
         let watched = limited.then(|| self.watched(Phase::Idle));
-        poll_fn(|cx| self.poll_idle(watched.as_ref(), cx)).await
+        poll_fn(move |cx| self.poll_idle(watched.as_ref(), cx))
     }
 
     fn poll_idle(
@@ -22,7 +22,7 @@ impl Client {
         watched: Option<&Watched>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Over>> {
-        self.slot.register(cx);
+        self.slot.expect(cx);
         loop {
             self.poll_output(cx)?;
             let heard = self.conn.output.is_empty();
@@ -59,9 +59,7 @@ impl Client {
 
     fn free_buffers(&mut self) {
         self.conn.output = Vec::new();
-        if self.conn.input.is_empty() {
-            self.worker.spares.give(std::mem::take(&mut self.conn.input));
-        }
+        self.conn.free_input(&self.worker.spares);
     }
 
     /// Deals with what was sent; true once a server is needed.

@@ -28,9 +28,20 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 type Acquired = Result<(ConnId, Box<ServerConn>), Refusal>;
 
 impl Client {
-    /// Waits for a server connection that works; `None` if the request was cancelled meanwhile (I6).
-    pub(super) async fn wait(&mut self) -> Result<Option<Lease>, Over> {
-        match self.wait_for_any().await? {
+    /// A server connection that rests.
+    pub(super) fn lease_at_once(&self) -> Option<Lease> {
+        let (id, conn) = self.worker.pools.take_resting(self.tenant.pool)?;
+        Some(Lease::new(Rc::clone(&self.worker), id, conn))
+    }
+
+    /// Waits for a server connection that works, if `at_once` is none; `None` if the request was
+    /// cancelled meanwhile (I6).
+    pub(super) async fn wait(&mut self, at_once: Option<Lease>) -> Result<Option<Lease>, Over> {
+        let waited = match at_once {
+            None => self.wait_for_any().await?,
+            at_once => at_once,
+        };
+        match waited {
             Some(lease) if lease.is_stale => Box::pin(self.find_working(lease)).await,
             waited => Ok(waited),
         }

@@ -12,16 +12,18 @@ use super::Lost;
 use crate::server::ServerTarget;
 
 /// Who serves the connection, for those who want it cancelled.
+// In this order in memory: what every request touches stands together.
+#[repr(C)]
 pub struct Backend {
+    /// Cancels sent that Postgres has not confirmed by closing their connection (invariant I5).
+    unconfirmed: Cell<u32>,
+    /// A cancel was sent, or may have been, that nobody will confirm.
+    lost_cancel: Cell<bool>,
     /// How its server is spoken to: as the settings have it today, while they have it there.
     pub target: Rc<RefCell<ServerTarget>>,
     pub addr: SocketAddr,
     pub process_id: i32,
     pub secret: Vec<u8>,
-    /// Cancels sent that Postgres has not confirmed by closing their connection (invariant I5).
-    unconfirmed: Cell<u32>,
-    /// A cancel was sent, or may have been, that nobody will confirm.
-    lost_cancel: Cell<bool>,
     waiter: RefCell<Option<Waker>>,
 }
 

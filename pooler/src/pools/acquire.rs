@@ -45,16 +45,16 @@ impl<'a, K: Connector> Acquire<'a, K> {
     /// Asks for a connection; a resting one that turns out to be dead is closed, and the next asked for.
     fn request(&self) -> Option<Result<(ConnId, K::Conn), Refusal>> {
         loop {
-            let idle = self.shell.rules.borrow_mut().take_idle(self.pool);
-            let id = match idle {
-                Some(id) => id,
-                None => match self.shell.request(self.client, self.pool)? {
-                    Ok(id) => id,
-                    Err(refusal) => return Some(Err(refusal)),
-                },
-            };
-            if let Some(conn) = self.shell.take_alive(id) {
-                return Some(Ok((id, conn)));
+            if let Some(resting) = self.shell.take_resting(self.pool) {
+                return Some(Ok(resting));
+            }
+            match self.shell.request(self.client, self.pool)? {
+                Ok(id) => {
+                    if let Some(conn) = self.shell.take_alive(id) {
+                        return Some(Ok((id, conn)));
+                    }
+                }
+                Err(refusal) => return Some(Err(refusal)),
             }
         }
     }
