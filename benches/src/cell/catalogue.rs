@@ -225,10 +225,10 @@ fn idle() -> Vec<Entry> {
 }
 
 fn pools() -> Vec<Entry> {
-    let with = |peer, variant, users| {
+    let with = |peer, variant, databases, users| {
         let base = Setup {
             backend: Backend::Stub,
-            databases: 10,
+            databases,
             users,
             pool: 3,
             cap: 15_000,
@@ -240,11 +240,11 @@ fn pools() -> Vec<Entry> {
         Entry { variant, touched: peer != "sketch", ..entry(peer, base, load) }
     };
     vec![
-        // It has a pool for each database, as large as those that are active: it would not notice others.
-        with("sketch", "", 10),
-        with("poolwright", "", 1_000),
-        with("poolwright", "100 pools", 10),
-        with("pgbouncer", "", 1_000),
-        with("pgbouncer", "100 pools", 10),
+        // It has a pool for each database, and would not notice others than those that are active.
+        with("sketch", "", 100, 1),
+        with("poolwright", "", 10, 1_000),
+        with("poolwright", "100 pools", 10, 10),
+        with("pgbouncer", "", 10, 1_000),
+        with("pgbouncer", "100 pools", 10, 10),
     ]
 }
