@@ -27,6 +27,7 @@ enum Op {
     Lingers(prop::sample::Index),
     HungUp(prop::sample::Index),
     Wait(u64),
+    Late(u64),
     ServerMax(u32),
     DatabaseMax(u32, u32),
     PoolSize(u32, u32),
@@ -49,6 +50,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => index().prop_map(Op::Lingers),
         1 => index().prop_map(Op::HungUp),
         8 => prop_oneof![1u64..50, 400u64..700, 1000u64..30_000].prop_map(Op::Wait),
+        2 => (1u64..700).prop_map(Op::Late),
         1 => (0u32..9).prop_map(Op::ServerMax),
         1 => (0..DATABASES, 0u32..6).prop_map(|(database, max)| Op::DatabaseMax(database, max)),
         1 => (0..POOLS, 0u32..4).prop_map(|(pool, size)| Op::PoolSize(pool, size)),
@@ -244,6 +246,8 @@ impl World {
                 }
             }
             Op::Wait(millis) => self.wait(Duration::from_millis(millis)),
+            // The timer comes behind what else has happened.
+            Op::Late(millis) => self.now += Duration::from_millis(millis),
             Op::ServerMax(max) => {
                 self.server_max = max;
                 self.pools.set_server(ServerId(0), ServerLimits { max, logins: 2 });

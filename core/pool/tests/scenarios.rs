@@ -391,6 +391,27 @@ fn a_failed_login_delays_its_own_pool_and_tells_the_reason() {
 }
 
 #[test]
+fn a_request_after_the_pause_and_before_the_timer_finds_room_for_those_who_waited() {
+    check(
+        "server 2 8
+         database a 2
+         pool ann a
+         pool bob a
+         0ms request c1 ann    => open #0 ann
+         5ms opened #0         => assign c1 #0
+         6ms returned #0
+         590ms request c2 bob  => open #1 bob
+         600ms failed #1
+         601ms request c3 ann  => assign c3 #0
+         602ms request c4 ann  => open #2 ann
+         603ms opened #2       => assign c4 #2
+         604ms returned #0
+         605ms returned #2
+         800ms request c5 bob  => close #0 evicted",
+    );
+}
+
+#[test]
 fn refused_credentials_answer_at_once_and_for_a_second() {
     check(
         "server 10 8

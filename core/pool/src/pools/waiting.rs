@@ -13,6 +13,8 @@ use crate::lending::{Cap, Word};
 impl Pools {
     pub(super) fn request(&mut self, turn: &mut Turn, client: ClientId, pool: PoolId) {
         debug_assert!(self.places.pool_of(client).is_none(), "{client:?} waits already");
+        // Before a pause that is over ends: it may have kept others waiting.
+        let before = self.at(pool).hunger;
         if let Some(why) = self.refusal_on_sight(turn, pool) {
             turn.effects.push(Effect::Refuse { client, why });
             return;
@@ -21,7 +23,6 @@ impl Pools {
             turn.effects.push(Effect::Assign { client, conn });
             return;
         }
-        let before = self.at(pool).hunger;
         self.enqueue(turn.now, client, pool);
         // Behind others that wait in vain there is nothing new to be found.
         if self.at(pool).hunger != before {

@@ -29,6 +29,7 @@ pub enum Op {
     Lingers(usize, usize),
     HungUp(usize, usize),
     Wait(u64),
+    Late(u64),
     ServerMax(u32),
     DatabaseMax(u32, u32),
     UserMax(u32, u32),
@@ -51,6 +52,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => (i(), i()).prop_map(|(worker, conn)| Op::Lingers(worker, conn)),
         1 => (i(), i()).prop_map(|(worker, conn)| Op::HungUp(worker, conn)),
         8 => prop_oneof![1u64..50, 400u64..700, 1000u64..30_000].prop_map(Op::Wait),
+        2 => (1u64..700).prop_map(Op::Late),
         1 => (0u32..9).prop_map(Op::ServerMax),
         1 => (0..DATABASES, 0u32..6).prop_map(|(database, max)| Op::DatabaseMax(database, max)),
         1 => (0..USERS, 0u32..6).prop_map(|(user, max)| Op::UserMax(user, max)),
@@ -207,6 +209,11 @@ impl World {
         match op {
             Op::Deliver(index) => self.deliver(index),
             Op::Wait(millis) => self.wait(Duration::from_millis(millis)),
+            // The timers come behind what else has happened.
+            Op::Late(millis) => {
+                self.now += Duration::from_millis(millis);
+                Vec::new()
+            }
             Op::ServerMax(max) => {
                 self.set_server(max);
                 Vec::new()
