@@ -1,6 +1,7 @@
 //! Many clients for a while: what `poolwright-load` runs, and the tests of rolls and drains too.
 //! Never hides a failure by a retry: every reason to reconnect is counted under its name.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ mod report;
 
 pub use accounts::Account;
 pub use report::{Progress, Report};
+
+/// How often a count is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -63,6 +67,18 @@ impl Until {
 /// Runs the plan and reports.
 pub async fn run(plan: Plan) -> Result<Report> {
     run_until(plan, Arc::default(), Arc::default()).await
+}
+
+/// Runs the plan until what is counted is `enough`, or until its end.
+pub async fn run_until_enough(plan: Plan, enough: impl Fn(&Progress) -> bool) -> Result<Report> {
+    let (told, live) = (Arc::<AtomicBool>::default(), Arc::<Progress>::default());
+    let mut load = pin!(run_until(plan, told.clone(), live.clone()));
+    loop {
+        match tokio::time::timeout(LOOK_EVERY, &mut load).await {
+            Ok(report) => return report,
+            Err(_) => told.store(enough(&live), Ordering::Relaxed),
+        }
+    }
 }
 
 /// Runs the plan until its end, or until `told` becomes true; counts in `live` meanwhile.

@@ -125,6 +125,11 @@ impl Progress {
         self.transactions.load(Ordering::Relaxed)
     }
 
+    /// As [`Report::reconnects`], so far.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Ordering::Relaxed)
+    }
+
     /// Prints a line this often, for ever; zero for never.
     pub(super) async fn tell(self: Arc<Progress>, often: Duration, start: Instant) {
         if often.is_zero() {
