@@ -306,8 +306,8 @@ impl Client {
         let mut begin = true;
         poll_fn(move |cx| {
             slot.expect(cx);
-            let begins = begin;
-            let polled = pair.poll(&mut begin, cx);
+            let begins = std::mem::take(&mut begin);
+            let polled = pair.poll(begins, cx);
             if begins {
                 pair.client().free_input(&worker.spares);
             }

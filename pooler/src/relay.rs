@@ -105,8 +105,8 @@ impl<'a, F: Fn() -> bool> Pair<'a, F> {
 
     /// Moves bytes until the pair parts. `begin` at the first call: what the client has sent
     /// already goes first.
-    pub fn poll(&mut self, begin: &mut bool, cx: &mut Context<'_>) -> Poll<End> {
-        with_scratch(|scratch| match self.run(std::mem::take(begin), scratch, cx) {
+    pub fn poll(&mut self, begin: bool, cx: &mut Context<'_>) -> Poll<End> {
+        with_scratch(|scratch| match self.run(begin, scratch, cx) {
             Ok(Step::Moved) => Poll::Ready(End::Free),
             Ok(Step::Stuck) => Poll::Pending,
             Err(end) => Poll::Ready(end),

@@ -63,20 +63,15 @@ pub enum Standing {
 }
 
 impl Slot {
-    /// The client's task; it is woken when something changes here.
+    /// The client's task, once for all its life; it is woken when something changes here.
     pub fn register(&self, cx: &Context<'_>) {
-        if !self.wakes(cx) {
-            self.waker.replace(Some(cx.waker().clone()));
-        }
+        self.waker.replace(Some(cx.waker().clone()));
     }
 
-    /// The client's task, which has registered.
+    /// The client's task, which has registered: a task is always woken the same way.
     pub fn expect(&self, cx: &Context<'_>) {
-        debug_assert!(self.wakes(cx));
-    }
-
-    fn wakes(&self, cx: &Context<'_>) -> bool {
-        self.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        let wakes = |waker: &Waker| waker.will_wake(cx.waker());
+        debug_assert!(self.waker.borrow().as_ref().is_some_and(wakes));
     }
 
     /// The one mover: the gauges follow.

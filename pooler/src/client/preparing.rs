@@ -118,7 +118,7 @@ pub(super) async fn unless_ended<T>(
 ) -> Result<T, Ending> {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        slot.register(cx);
+        slot.expect(cx);
         match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
             Poll::Pending => slot.ending().map_or(Poll::Pending, |it| Poll::Ready(Err(it))),

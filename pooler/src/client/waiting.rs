@@ -116,7 +116,7 @@ impl Client {
         let _watched = told.then(|| self.watched(Phase::Queued));
         let mut watching = true;
         poll_fn(|cx| {
-            self.slot.register(cx);
+            self.slot.expect(cx);
             // First: a connection that has come in the same turn goes back.
             if self.slot.take_cancelled() {
                 return Poll::Ready(Ok(None));

@@ -45,9 +45,6 @@ impl<'a, K: Connector> Acquire<'a, K> {
     /// Asks for a connection; a resting one that turns out to be dead is closed, and the next asked for.
     fn request(&self) -> Option<Result<(ConnId, K::Conn), Refusal>> {
         loop {
-            if let Some(resting) = self.shell.take_resting(self.pool) {
-                return Some(Ok(resting));
-            }
             match self.shell.request(self.client, self.pool)? {
                 Ok(id) => {
                     if let Some(conn) = self.shell.take_alive(id) {
