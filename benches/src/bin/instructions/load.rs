@@ -1,5 +1,5 @@
 //! The transactions that are counted: pgbench's select, one after the other.
-//! Never two at once, since a count must not depend on who was faster.
+//! Postgres never has two at once, since a count must not depend on who was faster.
 
 use std::fmt;
 
@@ -13,6 +13,9 @@ const DATABASE: &str = "bench";
 /// Transactions before those that are counted: caches fill, buffers reach their size.
 pub const WARM_UP: u32 = 50;
 
+/// Clients that ask at the same time.
+const IN_LINE: usize = 3;
+
 /// How a transaction is sent.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -24,10 +27,19 @@ pub enum Kind {
     Prepared,
     /// One Query, of another client each time, with an application_name and a search_path of its own.
     Parameters,
+    /// One Query, of a client that waits in line: there is one server connection for all.
+    Queued,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Simple, Kind::Extended, Kind::Prepared, Kind::Parameters];
+    pub const ALL: [Kind; 5] =
+        [Kind::Simple, Kind::Extended, Kind::Prepared, Kind::Parameters, Kind::Queued];
+
+    /// The pooler's settings for this kind.
+    pub fn settings(self, settings: &Settings) -> Settings {
+        let size = if matches!(self, Kind::Queued) { "1" } else { "20" };
+        settings.clone().with("pool.size", size)
+    }
 
     /// A client's settings go ahead of its query, and Postgres answers each by itself.
     pub fn waits_for_two_replies(self) -> bool {
@@ -39,7 +51,9 @@ impl Kind {
         let select = "SELECT abalance FROM pgbench_accounts WHERE aid = ";
         let flight = Flight::new();
         match self {
-            Kind::Simple | Kind::Parameters => flight.query(&format!("{select}{row};")),
+            Kind::Simple | Kind::Parameters | Kind::Queued => {
+                flight.query(&format!("{select}{row};"))
+            }
             Kind::Extended => {
                 let flight = flight.parse("", &format!("{select}$1;")).bind("", "", &[row]);
                 flight.describe_portal("").execute("", 0).sync()
@@ -58,6 +72,7 @@ impl fmt::Display for Kind {
             Kind::Extended => "extended",
             Kind::Prepared => "prepared",
             Kind::Parameters => "parameters",
+            Kind::Queued => "queued",
         })
     }
 }
@@ -72,7 +87,7 @@ pub async fn prepare(postgres: &Postgres) -> Result<Settings> {
     owner.run("INSERT INTO pgbench_accounts SELECT aid, 0 FROM generate_series(1, 9999) aid").await;
     owner.run("ANALYZE pgbench_accounts").await;
     let settings = Settings::new(postgres.port(), DATABASE, &[USER]);
-    let settings = settings.with("servers.0.tls.mode", "disable").with("pool.size", "20");
+    let settings = settings.with("servers.0.tls.mode", "disable");
     // Nobody has to hear that it ends.
     Ok(settings.with("drain.timeout", "0s"))
 }
@@ -82,6 +97,7 @@ pub struct Clients {
     /// Its named statement is known to the pooler.
     plain: Client,
     with_parameters: [Client; 2],
+    in_line: [Client; IN_LINE],
 }
 
 impl Clients {
@@ -89,41 +105,63 @@ impl Clients {
         let target = Target::new("127.0.0.1", port, USER, DATABASE).password(&password_of(USER));
         let mut plain = target.connect().await?;
         let sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1;";
-        send(&mut plain, Flight::new().parse(STATEMENT, sql).sync()).await?;
+        plain.exchange(&Flight::new().parse(STATEMENT, sql).sync()).await?;
         let own = async |name: &str, path: &str| {
             let target = target.clone().parameter("application_name", name);
             target.parameter("search_path", path).connect().await
         };
         let with_parameters =
             [own("client_0", "public, s0").await?, own("client_1", "public, s1").await?];
-        Ok(Clients { plain, with_parameters })
+        let in_line = [target.connect().await?, target.connect().await?, target.connect().await?];
+        Ok(Clients { plain, with_parameters, in_line })
     }
 
     /// Runs so many transactions, each of which has to bring its row.
     pub async fn run(&mut self, kind: Kind, transactions: u32) -> Result<()> {
+        if matches!(kind, Kind::Queued) {
+            return self.run_in_line(transactions).await;
+        }
         for number in 0..transactions {
             let client = match kind {
                 Kind::Parameters => &mut self.with_parameters[number as usize % 2],
                 _ => &mut self.plain,
             };
-            let row = (1000 + number % 9000).to_string();
-            let told = send(client, kind.flight(&row)).await?;
-            ensure!(told.iter().any(|word| word == "Row(0)"), "{kind} {row}: {told:?}");
+            client.send(kind.flight(&row(number)).bytes()).await?;
+            answered(client, kind).await?;
+        }
+        Ok(())
+    }
+
+    /// Who has an answer asks again, and comes behind the others.
+    async fn run_in_line(&mut self, transactions: u32) -> Result<()> {
+        for number in 0..transactions + IN_LINE as u32 {
+            let client = &mut self.in_line[number as usize % IN_LINE];
+            if number >= IN_LINE as u32 {
+                answered(client, Kind::Queued).await?;
+            }
+            if number < transactions {
+                client.send(Kind::Queued.flight(&row(number)).bytes()).await?;
+            }
         }
         Ok(())
     }
 
     pub async fn terminate(self) -> Result<()> {
         self.plain.terminate().await?;
-        for client in self.with_parameters {
+        for client in self.with_parameters.into_iter().chain(self.in_line) {
             client.terminate().await?;
         }
         Ok(())
     }
 }
 
-async fn send(client: &mut Client, flight: Flight) -> Result<Vec<String>> {
-    let told = message::transcript(&client.exchange(&flight).await?);
-    ensure!(told.last().is_some_and(|word| word == "Ready(I)"), "{told:?}");
-    Ok(told)
+fn row(number: u32) -> String {
+    (1000 + number % 9000).to_string()
+}
+
+async fn answered(client: &mut Client, kind: Kind) -> Result<()> {
+    let told = message::transcript(&client.until_ready().await?);
+    let is_whole = told.last().is_some_and(|word| word == "Ready(I)");
+    ensure!(is_whole && told.iter().any(|word| word == "Row(0)"), "{kind}: {told:?}");
+    Ok(())
 }

@@ -86,7 +86,7 @@ fn likelier(kind: Kind, one: Profile, other: Profile) -> Profile {
 
 /// One life of the pooler: login, some transactions that are not counted, and those that are.
 async fn life(settings: &Settings, kind: Kind, transactions: u32) -> Result<Profile> {
-    let pooler = Watched::start(settings).await?;
+    let pooler = Watched::start(&kind.settings(settings)).await?;
     let mut clients = Clients::login(pooler.port).await?;
     clients.run(kind, load::WARM_UP + transactions).await?;
     clients.terminate().await?;

@@ -10,8 +10,8 @@ use std::path::Path;
 const TOLERANCE: f64 = 3.0;
 
 const HEAD: &str = "\
-# Instructions in user space that the pooler spends on one transaction: one client, one after the
-# other, x86_64, the shipped build under callgrind. Written by `make bench-instructions RECORD=1`.
+# Instructions in user space that the pooler spends on one transaction: one after the other, x86_64,
+# the shipped build under callgrind. Written by `make bench-instructions RECORD=1`.
 ";
 
 /// Instructions for one transaction.
