@@ -58,6 +58,18 @@ impl Machine {
     }
 }
 
+/// The niceness of this session's processes as a group, if it is not the usual one: the kernel lets
+/// groups compete before processes (sched(7), autogroup). With −15 two workers had four times the
+/// context switches.
+pub fn unusual_niceness() -> Option<i32> {
+    niceness_in(&fs::read_to_string("/proc/self/autogroup").unwrap_or_default())
+        .filter(|niceness| *niceness != 0)
+}
+
+fn niceness_in(text: &str) -> Option<i32> {
+    text.split_once(" nice ")?.1.trim().parse().ok()
+}
+
 /// How often our control group ran out of its share of CPU, in version 1 and 2 of the interface.
 fn throttled() -> u64 {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -98,5 +110,11 @@ mod tests {
     fn throttling_is_read_from_its_line() {
         assert_eq!(throttled_in("nr_periods 9\nnr_throttled 4\nthrottled_time 1\n"), 4);
         assert_eq!(throttled_in(""), 0);
+    }
+
+    #[test]
+    fn the_groups_niceness_is_read_where_there_is_one() {
+        assert_eq!(niceness_in("/autogroup-77 nice -15\n"), Some(-15));
+        assert_eq!(niceness_in(""), None);
     }
 }

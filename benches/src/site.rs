@@ -13,6 +13,8 @@ use poolwright_tests::postgres::{Options, Postgres, SUPERUSER, free_port, passwo
 use poolwright_tests::process::{self, Process};
 use tokio::process::Command;
 
+use crate::machine::unusual_niceness;
+
 /// The role that clients log in as, or the beginning of its numbered names.
 pub const USER: &str = "bench";
 /// The database, on the server and through each pooler, or the beginning of its numbered names.
@@ -64,10 +66,16 @@ impl Site {
         Ok(Site { postgres, stub, version, verifier, certificates, folder })
     }
 
-    /// One line for the head of the table.
+    /// For the head of the table.
     pub fn description(&self) -> String {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        format!("PostgreSQL {}, {cores} cores, all on the loopback", self.version)
+        let what = format!("PostgreSQL {}, {cores} cores, all on the loopback", self.version);
+        match unusual_niceness() {
+            Some(niceness) => format!(
+                "{what}\nat niceness {niceness} of the session, which changes every ratio: start it at 0"
+            ),
+            None => what,
+        }
     }
 }
 
