@@ -59,8 +59,7 @@ impl Machine {
 }
 
 /// The niceness of this session's processes as a group, if it is not the usual one: the kernel lets
-/// groups compete before processes (sched(7), autogroup). With −15 two workers had four times the
-/// context switches.
+/// groups compete before processes (sched(7), autogroup).
 pub fn unusual_niceness() -> Option<i32> {
     niceness_in(&fs::read_to_string("/proc/self/autogroup").unwrap_or_default())
         .filter(|niceness| *niceness != 0)

@@ -72,7 +72,7 @@ impl Site {
         let what = format!("PostgreSQL {}, {cores} cores, all on the loopback", self.version);
         match unusual_niceness() {
             Some(niceness) => format!(
-                "{what}\nat niceness {niceness} of the session, which changes every ratio: start it at 0"
+                "{what}\nat niceness {niceness} of the session, which changes ratios: start it at 0"
             ),
             None => what,
         }

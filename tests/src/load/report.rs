@@ -140,12 +140,12 @@ impl Progress {
         let mut before = 0;
         loop {
             ticks.tick().await;
-            let done = self.transactions.load(Ordering::Relaxed);
+            let done = self.transactions();
             eprintln!(
                 "{:6.1} s  {:8.0} transactions/s  {} reconnects  {} errors",
                 start.elapsed().as_secs_f64(),
                 (done - before) as f64 / often.as_secs_f64(),
-                self.reconnects.load(Ordering::Relaxed),
+                self.reconnects(),
                 self.errors.load(Ordering::Relaxed),
             );
             before = done;

@@ -130,7 +130,7 @@ async fn a_drain_under_load_cuts_no_request() {
         setup: false,
         progress: Duration::ZERO,
     };
-    // All have been sent away, some more than once.
+    // More goodbyes than clients: some came back while it drained, and were sent away again.
     let enough = |seen: &Progress| seen.transactions() >= 100 && seen.reconnects() >= 40;
     let load = tokio::spawn(load::run_until_enough(plan, enough));
     site.metric_reaches("poolwright_transactions_total", "", |n| n >= 100.0).await;

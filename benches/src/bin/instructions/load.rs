@@ -105,7 +105,8 @@ impl Clients {
         let target = Target::new("127.0.0.1", port, USER, DATABASE).password(&password_of(USER));
         let mut plain = target.connect().await?;
         let sql = "SELECT abalance FROM pgbench_accounts WHERE aid = $1;";
-        plain.exchange(&Flight::new().parse(STATEMENT, sql).sync()).await?;
+        plain.send(Flight::new().parse(STATEMENT, sql).sync().bytes()).await?;
+        answer(&mut plain).await?;
         let own = async |name: &str, path: &str| {
             let target = target.clone().parameter("application_name", name);
             target.parameter("search_path", path).connect().await
@@ -127,7 +128,7 @@ impl Clients {
                 _ => &mut self.plain,
             };
             client.send(kind.flight(&row(number)).bytes()).await?;
-            answered(client, kind).await?;
+            bring_row(client, kind).await?;
         }
         Ok(())
     }
@@ -137,7 +138,7 @@ impl Clients {
         for number in 0..transactions + IN_LINE as u32 {
             let client = &mut self.in_line[number as usize % IN_LINE];
             if number >= IN_LINE as u32 {
-                answered(client, Kind::Queued).await?;
+                bring_row(client, Kind::Queued).await?;
             }
             if number < transactions {
                 client.send(Kind::Queued.flight(&row(number)).bytes()).await?;
@@ -159,9 +160,14 @@ fn row(number: u32) -> String {
     (1000 + number % 9000).to_string()
 }
 
-async fn answered(client: &mut Client, kind: Kind) -> Result<()> {
-    let told = message::transcript(&client.until_ready().await?);
-    let is_whole = told.last().is_some_and(|word| word == "Ready(I)");
-    ensure!(is_whole && told.iter().any(|word| word == "Row(0)"), "{kind}: {told:?}");
+async fn bring_row(client: &mut Client, kind: Kind) -> Result<()> {
+    let told = answer(client).await?;
+    ensure!(told.iter().any(|word| word == "Row(0)"), "{kind}: {told:?}");
     Ok(())
+}
+
+async fn answer(client: &mut Client) -> Result<Vec<String>> {
+    let told = message::transcript(&client.until_ready().await?);
+    ensure!(told.last().is_some_and(|word| word == "Ready(I)"), "{told:?}");
+    Ok(told)
 }
