@@ -40,10 +40,14 @@ struct Arguments {
     /// Only these subjects, separated by commas.
     #[arg(long, value_delimiter = ',')]
     subjects: Vec<String>,
-    /// How often each subject runs each cell, in turns.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// The length of one run, in seconds: 5, or 4 with --quick.
+    /// How often each subject runs each cell, in turns: 5, or 3 with --quick.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// How many rounds there are at most of those that a goal compares, until most of them agree:
+    /// 11, or no more than the others with --quick or --rounds.
+    #[arg(long)]
+    most_rounds: Option<usize>,
+    /// The length of one run, in seconds: 3, or 4 with --quick.
     #[arg(long)]
     seconds: Option<f64>,
     /// How often a run that others disturbed is repeated: 2, or 1 with --quick.
@@ -87,9 +91,12 @@ async fn main() -> Result<ExitCode> {
 
 impl Arguments {
     fn effort(&self) -> Effort {
+        let rounds = self.rounds.unwrap_or(if self.quick { 3 } else { 5 });
+        let most_rounds = if self.quick || self.rounds.is_some() { rounds } else { 11 };
         Effort {
-            rounds: self.rounds,
-            seconds: self.seconds.unwrap_or(if self.quick { 4.0 } else { 5.0 }),
+            rounds,
+            most_rounds: self.most_rounds.unwrap_or(most_rounds),
+            seconds: self.seconds.unwrap_or(if self.quick { 4.0 } else { 3.0 }),
             repeats: self.repeats.unwrap_or(if self.quick { 1 } else { 2 }),
         }
     }

@@ -1,4 +1,5 @@
-//! All rounds of one cell: A B C A B C, so that a slow minute hits all subjects alike.
+//! All rounds of one cell: A B C A B C, so that a slow minute hits all subjects alike, and further
+//! ones of those that a goal compares, until the rounds agree on it.
 //! Never hides a failure: it stands in the summary, and nothing is compared with it.
 
 use std::io::IsTerminal;
@@ -6,6 +7,7 @@ use std::io::IsTerminal;
 use anyhow::{Context, Result};
 
 use crate::cell::{Cell, Entry};
+use crate::goals;
 use crate::result::{Summary, disturbed};
 use crate::run::{self, Run};
 use crate::site::Site;
@@ -15,6 +17,8 @@ use crate::subject::Subject;
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     pub rounds: usize,
+    /// How many rounds at most, while a goal of the cell is open.
+    pub most_rounds: usize,
     pub seconds: f64,
     /// How often a disturbed run is repeated.
     pub repeats: usize,
@@ -41,7 +45,19 @@ pub async fn measure(site: &Site, cell: &Cell, effort: Effort) -> Vec<Summary> {
             candidate.round(site, cell, round, effort).await;
         }
     }
-    candidates.into_iter().map(|candidate| candidate.summary(cell)).collect()
+    for round in effort.rounds..effort.most_rounds {
+        if !goals::open(&summaries(&candidates, cell)) {
+            break;
+        }
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.concerns(cell)) {
+            candidate.round(site, cell, round, effort).await;
+        }
+    }
+    summaries(&candidates, cell)
+}
+
+fn summaries(candidates: &[Candidate], cell: &Cell) -> Vec<Summary> {
+    candidates.iter().map(|candidate| candidate.summary(cell)).collect()
 }
 
 impl<'a> Candidate<'a> {
@@ -114,9 +130,14 @@ impl<'a> Candidate<'a> {
         run.with_context(|| subject.last_words())
     }
 
-    fn summary(self, cell: &Cell) -> Summary {
+    /// Whether a goal of the cell is judged by it.
+    fn concerns(&self, cell: &Cell) -> bool {
+        goals::concern(&cell.name, &self.entry.name())
+    }
+
+    fn summary(&self, cell: &Cell) -> Summary {
         let summary = Summary::new(cell, self.entry, &self.program, &self.runs);
-        Summary { left_out: self.left_out, failed: self.failed, ..summary }
+        Summary { left_out: self.left_out.clone(), failed: self.failed.clone(), ..summary }
     }
 }
 

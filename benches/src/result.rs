@@ -33,6 +33,47 @@ impl Spread {
     }
 }
 
+/// What one run came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Of the subject's own processes; 0 for the direct way.
+    pub cpu_us_per_tx: f64,
+    pub tps: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub max_us: f64,
+    pub p99_to_p50: f64,
+    pub switches_per_tx: f64,
+    /// CPU time for each second, in cores.
+    pub cores: f64,
+    pub rss_kib: f64,
+    /// Growth of the resident memory for each client that only stays; 0 where there are none.
+    pub kib_each: f64,
+    /// The part that the busiest worker did; 1 where there is but one.
+    pub busiest: f64,
+}
+
+impl Figures {
+    fn of(run: &Run, idle: u32) -> Figures {
+        let report = &run.report;
+        let transactions = report.transactions.max(1) as f64;
+        let seconds = report.seconds.max(0.001);
+        Figures {
+            cpu_us_per_tx: run.cpu_us / transactions,
+            tps: report.transactions as f64 / seconds,
+            p50_us: report.p50_us,
+            p99_us: report.p99_us,
+            max_us: report.max_us,
+            p99_to_p50: report.p99_us / report.p50_us.max(0.001),
+            switches_per_tx: run.switches / transactions,
+            cores: run.cpu_us / 1e6 / seconds,
+            rss_kib: run.resident_kib,
+            kib_each: if idle > 0 { run.grown_kib / f64::from(idle) } else { 0.0 },
+            busiest: run.busiest,
+        }
+    }
+}
+
 /// What all rounds of one subject in one cell come to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -41,7 +82,6 @@ pub struct Summary {
     /// The program and its version.
     pub program: String,
     pub rounds: usize,
-    /// Of the subject's own processes; 0 for the direct way.
     pub cpu_us_per_tx: Spread,
     pub tps: Spread,
     pub p50_us: Spread,
@@ -49,12 +89,9 @@ pub struct Summary {
     pub max_us: Spread,
     pub p99_to_p50: Spread,
     pub switches_per_tx: Spread,
-    /// CPU time for each second, in cores.
     pub cores: Spread,
     pub rss_kib: Spread,
-    /// Growth of the resident memory for each client that only stays; 0 where there are none.
     pub kib_each: Spread,
-    /// The part that the busiest worker did; 1 where there is but one.
     pub busiest: Spread,
     /// Which threads did the work of the last round, where there are several workers.
     pub split: Option<String>,
@@ -64,37 +101,47 @@ pub struct Summary {
     pub left_out: Option<String>,
     /// What failed.
     pub failed: Option<String>,
-    /// Why the figures are not to be compared.
+    /// Why the figures are not to be compared: half of the rounds or more were disturbed.
     pub disturbed: Option<String>,
+    /// Round by round; nothing where the run was disturbed.
+    #[serde(skip)]
+    pub each: Vec<Option<Figures>>,
 }
 
 impl Summary {
     pub fn new(cell: &Cell, entry: &Entry, program: &str, runs: &[Run]) -> Summary {
-        let spread = |figure: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
-        let transactions = |run: &Run| run.report.transactions.max(1) as f64;
-        let seconds = |run: &Run| run.report.seconds.max(0.001);
-        let idle = f64::from(entry.load.idle);
+        let is_quiet = |run: &&Run| disturbed(&run.disturbance).is_none();
+        let quiet = runs.iter().filter(is_quiet).count();
+        let comparable = quiet * 2 > runs.len();
+        let kept: Vec<&Run> = runs.iter().filter(|run| !comparable || is_quiet(run)).collect();
+        let figures = |run: &Run| Figures::of(run, entry.load.idle);
+        let spread =
+            |figure: fn(Figures) -> f64| Spread::of(kept.iter().map(|run| figure(figures(run))));
         Summary {
             cell: cell.name.clone(),
             subject: entry.name(),
             program: program.to_owned(),
-            rounds: runs.len(),
-            cpu_us_per_tx: spread(&|run| run.cpu_us / transactions(run)),
-            tps: spread(&|run| run.report.transactions as f64 / seconds(run)),
-            p50_us: spread(&|run| run.report.p50_us),
-            p99_us: spread(&|run| run.report.p99_us),
-            max_us: spread(&|run| run.report.max_us),
-            p99_to_p50: spread(&|run| run.report.p99_us / run.report.p50_us.max(0.001)),
-            switches_per_tx: spread(&|run| run.switches / transactions(run)),
-            cores: spread(&|run| run.cpu_us / 1e6 / seconds(run)),
-            rss_kib: spread(&|run| run.resident_kib),
-            kib_each: spread(&|run| if idle > 0.0 { run.grown_kib / idle } else { 0.0 }),
-            busiest: spread(&|run| run.busiest),
+            rounds: kept.len(),
+            cpu_us_per_tx: spread(|run| run.cpu_us_per_tx),
+            tps: spread(|run| run.tps),
+            p50_us: spread(|run| run.p50_us),
+            p99_us: spread(|run| run.p99_us),
+            max_us: spread(|run| run.max_us),
+            p99_to_p50: spread(|run| run.p99_to_p50),
+            switches_per_tx: spread(|run| run.switches_per_tx),
+            cores: spread(|run| run.cores),
+            rss_kib: spread(|run| run.rss_kib),
+            kib_each: spread(|run| run.kib_each),
+            busiest: spread(|run| run.busiest),
             split: runs.last().map(|run| run.split.clone()).filter(|_| entry.setup.workers > 1),
-            foreign_cpu: spread(&|run| run.disturbance.foreign),
+            foreign_cpu: Spread::of(kept.iter().map(|run| run.disturbance.foreign)),
             left_out: None,
             failed: None,
-            disturbed: runs.iter().find_map(|run| disturbed(&run.disturbance)),
+            disturbed: runs
+                .iter()
+                .find_map(|run| disturbed(&run.disturbance))
+                .filter(|_| !comparable),
+            each: runs.iter().map(|run| is_quiet(&run).then(|| figures(run))).collect(),
         }
     }
 
@@ -104,6 +151,14 @@ impl Summary {
             && self.left_out.is_none()
             && self.failed.is_none()
             && self.disturbed.is_none()
+    }
+
+    /// The ratios to another subject, of the rounds in which both were undisturbed.
+    pub fn ratios(&self, base: &Summary, figure: fn(&Figures) -> f64) -> Vec<f64> {
+        let rounds = self.each.iter().zip(&base.each);
+        let both = rounds
+            .filter_map(|(ours, base)| Some((figure(ours.as_ref()?), figure(base.as_ref()?))));
+        both.filter(|(_, base)| *base > 0.0).map(|(ours, base)| ours / base).collect()
     }
 }
 

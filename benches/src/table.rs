@@ -39,11 +39,12 @@ pub fn rows(cell: &Cell, summaries: &[Summary]) -> String {
 pub fn legend() -> String {
     format!(
         "\nus/tx: CPU of the subject's own processes for one transaction, median of the rounds; \
-         x: ratio of the medians; cores: its CPU for each second; switches: context switches for \
+         x: median of its ratios to another, round by round; cores: its CPU for each second; switches: context switches for \
          each transaction; MiB: its resident memory at the end; KiB each: growth for each idle \
          client; busiest: the part that the busiest of several workers did.\n\
-         A row that failed, was throttled or was disturbed (others had more than {:.0} % of the \
-         machine) has no ratios, and no goal is judged by it.",
+         No round counts that was throttled or disturbed (others had more than {:.0} % of the \
+         machine, or it was taken away); a row with half of them or more, or that failed, has no \
+         ratios, and no goal is judged by it.",
         NOISY * 100.0
     )
 }
@@ -96,17 +97,15 @@ fn range(spread: Spread) -> String {
     format!("{:.2}-{:.2}", spread.least, spread.greatest)
 }
 
-/// A ratio only of rows that ran, undisturbed enough to mean something.
+/// The median ratio of their rounds, only of rows that ran, undisturbed enough to mean something.
 fn ratio(summary: &Summary, all: &[Summary], base: &str) -> String {
     let is_base = |other: &&Summary| other.subject.split(' ').next() == Some(base);
-    match all.iter().find(is_base).filter(|base| base.is_comparable()) {
-        Some(base)
-            if base.cpu_us_per_tx.median > 0.0
-                && summary.cpu_us_per_tx.median > 0.0
-                && summary.is_comparable() =>
-        {
-            format!("{:.2}", summary.cpu_us_per_tx.median / base.cpu_us_per_tx.median)
-        }
+    let Some(base) = all.iter().find(is_base) else { return "-".to_owned() };
+    if !summary.is_comparable() || !base.is_comparable() {
+        return "-".to_owned();
+    }
+    match Spread::of(summary.ratios(base, |run| run.cpu_us_per_tx).into_iter()).median {
+        ratio if ratio > 0.0 => format!("{ratio:.2}"),
         _ => "-".to_owned(),
     }
 }
