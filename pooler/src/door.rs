@@ -15,11 +15,11 @@ pub struct Door {
 }
 
 /// Clients that are in.
-type Count = Arc<AtomicU32>;
+pub type Count = Arc<AtomicU32>;
 
 /// Clients that are in, by name.
 #[derive(Debug, Default)]
-struct Counts(Mutex<HashMap<Box<str>, Count>>);
+pub struct Counts(Mutex<HashMap<Box<str>, Count>>);
 
 /// How many may be in at once.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ impl Door {
 
 impl Counts {
     /// The count of this name. Names that nobody has any more go when the table would grow.
-    fn of(&self, name: &str) -> Count {
+    pub fn of(&self, name: &str) -> Count {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get(name) {
             return Arc::clone(count);
@@ -87,6 +87,12 @@ impl Counts {
 }
 
 impl Place {
+    /// Counts the client there too, whatever others do.
+    pub fn join(&mut self, count: Count) {
+        count.fetch_add(1, Ordering::Relaxed);
+        self.0.push(count);
+    }
+
     /// Counts the client, unless so many are in already; that number is the error.
     fn take(&mut self, count: Count, max: Option<u32>) -> Result<(), u32> {
         let max = max.unwrap_or(u32::MAX);

@@ -188,7 +188,7 @@ impl Front {
     }
 
     /// Hands a client to a worker that is home to its database.
-    fn send_home(&self, login: LoggedIn<Stream>) {
+    fn send_home(&self, mut login: LoggedIn<Stream>) {
         let config = self.config();
         let database = config.database(&login.database);
         let is_listed = config.databases.contains_key(&login.database);
@@ -197,10 +197,10 @@ impl Front {
             return;
         }
         let (worker, part) = match database.as_deref() {
-            None => self.homes.next(&login.database, 1, 1),
+            None => self.homes.alone(&login.database),
             Some(database) => {
                 self.treasury.open(database, &config);
-                self.homes.of_client(database, &login.user, &config)
+                self.homes.of_client(database, &login.user, &config, Some(&mut login.place))
             }
         };
         let peer = login.peer;

@@ -2,9 +2,12 @@
 //! once given, stays for the life of the process, so that limits are never in two hands.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 use poolwright_settings::{Database, Settings};
+
+use crate::door::{Count, Counts, Place};
 
 /// The homes of all databases that a client has asked for. Touched once for each login.
 pub struct Homes(Mutex<State>);
@@ -17,7 +20,14 @@ struct State {
 
 struct Home {
     workers: Box<[usize]>,
-    next: usize,
+    clients: Box<[Clients]>,
+}
+
+/// The clients of a database that one of its workers has.
+#[derive(Default)]
+struct Clients {
+    all: Count,
+    of_user: Counts,
 }
 
 /// One worker's part in a database: the `place`th of `count`.
@@ -50,27 +60,58 @@ impl Homes {
     /// The worker whose connection asks this server for users.
     pub fn asker(&self, server: &str) -> usize {
         // No database has such a name.
-        self.next(&format!("\0{server}"), 1, 1).0
+        self.alone(&format!("\0{server}")).0
     }
 
-    /// The worker for the next client of this database and user.
-    pub fn of_client(&self, database: &Database, user: &str, settings: &Settings) -> (usize, Part) {
-        let size = settings.pool(database, database.server_user(user)).size;
-        self.next(&database.name, database.workers, size)
+    /// The worker of a database that the settings do not have.
+    pub fn alone(&self, database: &str) -> (usize, Part) {
+        self.deal(database, 1, "", 1, None)
     }
 
-    /// The worker for the next client of this database, which `share` workers may serve. `size`: of the
-    /// client's pool; a worker whose part of it is nothing gets none of its clients.
-    pub fn next(&self, database: &str, share: u32, size: u32) -> (usize, Part) {
+    /// The worker for a client of this database and user. It counts as one of that worker's as long as
+    /// it has its place, if it has one.
+    pub fn of_client(
+        &self,
+        database: &Database,
+        user: &str,
+        settings: &Settings,
+        place: Option<&mut Place>,
+    ) -> (usize, Part) {
+        let user = database.server_user(user);
+        let size = settings.pool(database, user).size;
+        self.deal(&database.name, database.workers, user, size, place)
+    }
+
+    /// The one of the `share` workers of this database with the fewest clients of the server's user,
+    /// since a pool's size is divided among them, and of all users if that is a draw. `size`: of the client's
+    /// pool; a worker whose part of it is nothing gets none of its clients.
+    fn deal(
+        &self,
+        database: &str,
+        share: u32,
+        user: &str,
+        size: u32,
+        client: Option<&mut Place>,
+    ) -> (usize, Part) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.homes.contains_key(database) {
             let home = state.settle(share);
             state.homes.insert(database.into(), home);
         }
-        let home = state.homes.get_mut(database).expect("it has just been given one");
+        let home = &state.homes[database];
         let count = home.workers.len();
-        let place = home.next % count.min(size.max(1) as usize);
-        home.next = (place + 1) % count;
+        if count == 1 {
+            return (home.workers[0], Part { place: 0, count: 1 });
+        }
+        let able = &home.clients[..count.min(size.max(1) as usize)];
+        let counts =
+            able.iter().map(|clients| [clients.of_user.of(user), Count::clone(&clients.all)]);
+        let clients = |counts: &[Count; 2]| counts.each_ref().map(|it| it.load(Ordering::Relaxed));
+        let fewest = counts.enumerate().min_by_key(|(_, counts)| clients(counts));
+        let (place, counts) = fewest.expect("a database has a worker");
+        if let Some(client) = client {
+            counts.into_iter().for_each(|count| client.join(count));
+        }
         (home.workers[place], Part { place: place as u32, count: count as u32 })
     }
 }
@@ -82,39 +123,63 @@ impl State {
         workers.sort_by_key(|worker| (self.load[*worker], *worker));
         workers.truncate(share.max(1) as usize);
         workers.iter().for_each(|worker| self.load[*worker] += 1);
-        Home { workers: workers.into(), next: 0 }
+        let clients = workers.iter().map(|_| Clients::default()).collect();
+        Home { workers: workers.into(), clients }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::{Door, Room};
+
+    /// A client of one of these, with the worker that it is dealt to.
+    fn client(homes: &Homes, share: u32, user: &str, size: u32) -> (usize, Part, Place) {
+        let room = Room { clients: u32::MAX, database: None, user: None };
+        let mut place = Door::default().enter(room, "big", user).unwrap();
+        let (worker, part) = homes.deal("big", share, user, size, Some(&mut place));
+        (worker, part, place)
+    }
 
     #[test]
     fn databases_are_spread_and_stay_where_they_are() {
         let homes = Homes::new(3);
         let alone = Part { place: 0, count: 1 };
         for (database, worker) in [("a", 0), ("b", 1), ("a", 0), ("c", 2), ("d", 0), ("b", 1)] {
-            assert_eq!(homes.next(database, 1, 5), (worker, alone), "{database}");
+            assert_eq!(homes.alone(database), (worker, alone), "{database}");
         }
     }
 
     #[test]
     fn a_shared_database_takes_its_workers_in_turn_and_their_parts_make_up_the_whole() {
         let homes = Homes::new(3);
-        homes.next("a", 1, 5);
-        let parts: Vec<(usize, Part)> = (0..3).map(|_| homes.next("big", 2, 5)).collect();
-        assert_eq!(parts.iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1, 2, 1]);
+        homes.alone("a");
+        let clients = [(); 3].map(|()| client(&homes, 2, "alice", 5));
+        assert_eq!(clients.each_ref().map(|(worker, ..)| *worker), [1, 2, 1]);
         for whole in [1, 4, 5] {
-            assert_eq!(parts[0].1.of(whole) + parts[1].1.of(whole), whole);
+            assert_eq!(clients[0].1.of(whole) + clients[1].1.of(whole), whole);
         }
+    }
+
+    #[test]
+    fn every_users_clients_are_divided_evenly_in_whatever_order_they_come_and_go() {
+        let homes = Homes::new(2);
+        let enter = |user| client(&homes, 2, user, 5);
+        let mut clients = ["alice", "bob", "alice", "bob"].map(enter);
+        assert_eq!(clients.each_ref().map(|(worker, ..)| *worker), [0, 1, 1, 0]);
+        let (left, ..) = clients[0];
+        clients[0] = enter("carol");
+        clients[1] = enter("carol");
+        assert_eq!(enter("alice").0, left, "where alice has none any more");
     }
 
     #[test]
     fn no_worker_gets_clients_of_a_pool_of_which_it_has_nothing() {
         let homes = Homes::new(3);
+        let mut clients = Vec::new();
         for size in [1, 2, 1, 5, 2, 2, 1, 3] {
-            let (_, part) = homes.next("big", 3, size);
+            clients.push(client(&homes, 3, "alice", size));
+            let (_, part, _) = clients.last().unwrap();
             assert!(part.of(size) > 0, "{part:?} of {size}");
         }
     }
@@ -122,7 +187,7 @@ mod tests {
     #[test]
     fn no_more_workers_share_a_database_than_there_are() {
         let homes = Homes::new(2);
-        let (_, part) = homes.next("big", 256, 256);
+        let (_, part, _) = client(&homes, 256, "alice", 256);
         assert_eq!(part.count, 2);
     }
 }

@@ -179,7 +179,7 @@ impl Keeper {
             config.databases.values().find(|it| it.name != ANY && is_there(&it.server))?;
         let user = config.users.values().find(|user| user.server_password.is_some())?;
         self.treasury.open(database, config);
-        let (worker, part) = self.homes.of_client(database, &user.name, config);
+        let (worker, part) = self.homes.of_client(database, &user.name, config, None);
         Some((worker, Otherwise::Tenant(database.name.clone(), user.name.clone(), part)))
     }
 

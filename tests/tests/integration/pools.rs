@@ -234,6 +234,23 @@ async fn a_pool_smaller_than_the_number_of_its_workers_serves_all_its_clients() 
 }
 
 #[tokio::test]
+async fn users_who_come_in_turn_have_their_whole_pools_where_workers_share_a_database() {
+    let changes = [
+        ("workers", "2"),
+        ("databases.0.workers", "2"),
+        ("pool.size", "2"),
+        ("pool.waitTimeout", "5s"),
+    ];
+    let site = Site::pooled(&changes).await;
+    let mut holders = Vec::new();
+    for user in ["alice", "bob", "alice", "bob"] {
+        let mut client = site.connect(user).await;
+        client.run("BEGIN").await;
+        holders.push(client);
+    }
+}
+
+#[tokio::test]
 async fn a_session_keeps_its_server_until_it_ends() {
     let site = Site::pooled(&[("pool.mode", "session"), ("pool.size", "2")]).await;
     let mut one = site.connect("alice").await;
