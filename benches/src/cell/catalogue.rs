@@ -57,6 +57,8 @@ const ALL: [&str; 7] =
 const HOSTS: [&str; 7] =
     ["direct", "sketch", "sketch-homed", "poolwright", "pgbouncer", "odyssey", "pgagroal"];
 const POOLERS: [&str; 4] = ["poolwright", "pgbouncer", "odyssey", "pgagroal"];
+/// Those in which clients wait for each other.
+const QUEUES: [&str; 5] = ["sketch", "poolwright", "pgbouncer", "odyssey", "pgagroal"];
 /// Those that can hold ten thousand clients in one process.
 const HOLDERS: [&str; 3] = ["poolwright", "pgbouncer", "odyssey"];
 
@@ -80,8 +82,8 @@ pub fn find(name: &str) -> Option<Cell> {
         "workers-64" => (WORKERS, workers(Work::Simple, 64)),
         "workers-200" => (WORKERS, workers(Work::Simple, 200)),
         "workers-prepared-64" => (WORKERS, workers(Work::Prepared, 64)),
-        "tail-200" => (TAIL, plain(&POOLERS, Work::Simple, 200)),
-        "tail-2000" => (TAIL, plain(&POOLERS, Work::Simple, 2_000)),
+        "tail-200" => (TAIL, plain(&QUEUES, Work::Simple, 200)),
+        "tail-2000" => (TAIL, plain(&QUEUES, Work::Simple, 2_000)),
         "rows" => (ROWS, plain(&ALL, Work::Rows, 8)),
         "rows-tls" => (ROWS, with_tls(plain(&POOLERS, Work::Rows, 8), Tls::Full)),
         "connect-trust" => (CONNECT, connect(&HOSTS, Login::Trust)),
