@@ -51,6 +51,8 @@ pub struct Figures {
     pub kib_each: f64,
     /// The part that the busiest worker did; 1 where there is but one.
     pub busiest: f64,
+    /// The part of the machine's CPU that others had.
+    pub foreign_cpu: f64,
 }
 
 impl Figures {
@@ -70,6 +72,7 @@ impl Figures {
             rss_kib: run.resident_kib,
             kib_each: if idle > 0 { run.grown_kib / f64::from(idle) } else { 0.0 },
             busiest: run.busiest,
+            foreign_cpu: run.disturbance.foreign,
         }
     }
 }
@@ -95,7 +98,6 @@ pub struct Summary {
     pub busiest: Spread,
     /// Which threads did the work of the last round, where there are several workers.
     pub split: Option<String>,
-    /// The part of the machine's CPU that others had.
     pub foreign_cpu: Spread,
     /// Why nothing was measured.
     pub left_out: Option<String>,
@@ -110,13 +112,14 @@ pub struct Summary {
 
 impl Summary {
     pub fn new(cell: &Cell, entry: &Entry, program: &str, runs: &[Run]) -> Summary {
-        let is_quiet = |run: &&Run| disturbed(&run.disturbance).is_none();
-        let quiet = runs.iter().filter(is_quiet).count();
-        let comparable = quiet * 2 > runs.len();
-        let kept: Vec<&Run> = runs.iter().filter(|run| !comparable || is_quiet(run)).collect();
-        let figures = |run: &Run| Figures::of(run, entry.load.idle);
-        let spread =
-            |figure: fn(Figures) -> f64| Spread::of(kept.iter().map(|run| figure(figures(run))));
+        let is_quiet = |run: &Run| disturbed(&run.disturbance).is_none();
+        let all: Vec<Figures> = runs.iter().map(|run| Figures::of(run, entry.load.idle)).collect();
+        let each: Vec<Option<Figures>> =
+            runs.iter().zip(&all).map(|(run, figures)| is_quiet(run).then_some(*figures)).collect();
+        let quiet: Vec<Figures> = each.iter().flatten().copied().collect();
+        let comparable = quiet.len() * 2 > runs.len();
+        let kept = if comparable { quiet } else { all };
+        let spread = |figure: fn(&Figures) -> f64| Spread::of(kept.iter().map(figure));
         Summary {
             cell: cell.name.clone(),
             subject: entry.name(),
@@ -134,14 +137,14 @@ impl Summary {
             kib_each: spread(|run| run.kib_each),
             busiest: spread(|run| run.busiest),
             split: runs.last().map(|run| run.split.clone()).filter(|_| entry.setup.workers > 1),
-            foreign_cpu: Spread::of(kept.iter().map(|run| run.disturbance.foreign)),
+            foreign_cpu: spread(|run| run.foreign_cpu),
             left_out: None,
             failed: None,
             disturbed: runs
                 .iter()
                 .find_map(|run| disturbed(&run.disturbance))
                 .filter(|_| !comparable),
-            each: runs.iter().map(|run| is_quiet(&run).then(|| figures(run))).collect(),
+            each,
         }
     }
 

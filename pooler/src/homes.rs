@@ -65,7 +65,8 @@ impl Homes {
 
     /// The worker of a database that the settings do not have.
     pub fn alone(&self, database: &str) -> (usize, Part) {
-        self.deal(database, 1, "", 1, None)
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.home(database, 1).part(0)
     }
 
     /// The worker for a client of this database and user. It counts as one of that worker's as long as
@@ -82,9 +83,7 @@ impl Homes {
         self.deal(&database.name, database.workers, user, size, place)
     }
 
-    /// The one of the `share` workers of this database with the fewest clients of the server's user,
-    /// since a pool's size is divided among them, and of all users if that is a draw. `size`: of the client's
-    /// pool; a worker whose part of it is nothing gets none of its clients.
+    /// One of the `share` workers of this database.
     fn deal(
         &self,
         database: &str,
@@ -94,29 +93,21 @@ impl Homes {
         client: Option<&mut Place>,
     ) -> (usize, Part) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.homes.contains_key(database) {
-            let home = state.settle(share);
-            state.homes.insert(database.into(), home);
-        }
-        let home = &state.homes[database];
-        let count = home.workers.len();
-        if count == 1 {
-            return (home.workers[0], Part { place: 0, count: 1 });
-        }
-        let able = &home.clients[..count.min(size.max(1) as usize)];
-        let counts =
-            able.iter().map(|clients| [clients.of_user.of(user), Count::clone(&clients.all)]);
-        let clients = |counts: &[Count; 2]| counts.each_ref().map(|it| it.load(Ordering::Relaxed));
-        let fewest = counts.enumerate().min_by_key(|(_, counts)| clients(counts));
-        let (place, counts) = fewest.expect("a database has a worker");
-        if let Some(client) = client {
-            counts.into_iter().for_each(|count| client.join(count));
-        }
-        (home.workers[place], Part { place: place as u32, count: count as u32 })
+        let home = state.home(database, share);
+        home.part(home.place_for(user, size, client))
     }
 }
 
 impl State {
+    /// The database's home, on `share` workers if it has none yet.
+    fn home(&mut self, database: &str, share: u32) -> &Home {
+        if !self.homes.contains_key(database) {
+            let home = self.settle(share);
+            self.homes.insert(database.into(), home);
+        }
+        &self.homes[database]
+    }
+
     /// The workers with the fewest databases.
     fn settle(&mut self, share: u32) -> Home {
         let mut workers: Vec<usize> = (0..self.load.len()).collect();
@@ -125,6 +116,33 @@ impl State {
         workers.iter().for_each(|worker| self.load[*worker] += 1);
         let clients = workers.iter().map(|_| Clients::default()).collect();
         Home { workers: workers.into(), clients }
+    }
+}
+
+impl Home {
+    fn part(&self, place: usize) -> (usize, Part) {
+        let count = self.workers.len() as u32;
+        (self.workers[place], Part { place: place as u32, count })
+    }
+
+    /// The place of the worker with the fewest clients of the server's user, since a pool's size is
+    /// divided among them, and of all users if that is a draw. `size`: of the client's pool; a worker
+    /// whose part of it is nothing gets none of its clients.
+    fn place_for(&self, user: &str, size: u32, client: Option<&mut Place>) -> usize {
+        let count = self.workers.len();
+        if count == 1 {
+            return 0;
+        }
+        let able = &self.clients[..count.min(size.max(1) as usize)];
+        let counts =
+            able.iter().map(|clients| [clients.of_user.of(user), Count::clone(&clients.all)]);
+        let clients = |counts: &[Count; 2]| counts.each_ref().map(|it| it.load(Ordering::Relaxed));
+        let fewest = counts.enumerate().min_by_key(|(_, counts)| clients(counts));
+        let (place, counts) = fewest.expect("a database has a worker");
+        if let Some(client) = client {
+            counts.into_iter().for_each(|count| client.join(count));
+        }
+        place
     }
 }
 
